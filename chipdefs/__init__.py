@@ -1,0 +1,1 @@
+"""Chip definitions: one YAML file per chip, its sources cited."""

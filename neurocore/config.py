@@ -1,0 +1,462 @@
+"""A configured chip: every crossbar bit, parameter, destination and route, and what its inputs and outputs mean.
+
+:class:`ChipConfig` is where the compiler and the engines meet. It holds rows only for configured cores; arrays are
+read-only; :meth:`ChipConfig.validate` checks every range, so that the kernels need not check anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.architecture import Architecture, Range
+from neurocore.errors import InputError
+
+NOWHERE = -1
+"""Destination of a neuron whose spikes go nowhere."""
+OUTPUT = -2
+"""Destination of a neuron whose spikes leave on the output line given as its destination axon."""
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A named run of lines or neurons: an input, an output or a population of the source network.
+
+    ``start`` is the first line of an input or output, or 0 for a population; ``shape`` gives their number and order.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    start: int = 0
+
+    @property
+    def size(self) -> int:
+        """Number of lines or neurons."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Parameters of n configured cores as arrays, one row per core; A axons, N neurons, G axon types.
+
+    ==================== ================ =========================================================================
+    field                shape            meaning
+    ==================== ================ =========================================================================
+    core                 [n]              core number x + y * columns, strictly ascending
+    stream               [n] uint64       number that selects the core's random stream; placement does not change it
+    crossbar             [n, A, W] uint64 bit j % 64 of word j // 64: axon a reaches neuron j; W = ceil(N / 64)
+    axon_type            [n, A]           0..G-1
+    weight               [n, G, N]        weight of neuron j for axons of type g
+    weight_stochastic    [n, G, N] bool   the weight acts as a probability
+    leak                 [n, N]           signed
+    leak_stochastic      [n, N] bool
+    leak_reversal        [n, N] bool
+    threshold            [n, N]
+    threshold_mask_bits  [n, N]           random bits added to threshold and floor
+    floor                [n, N]           beta; the membrane's floor is -beta
+    floor_mode           [n, N]           0 reset, 1 saturate (kappa)
+    reset                [n, N]           R
+    reset_mode           [n, N]           0 value, 1 linear, 2 none (gamma)
+    initial              [n, N]           membrane before tick 0
+    target_core          [n, N]           core number, NOWHERE or OUTPUT
+    target_axon          [n, N]           axon of the target core, or output line
+    delay                [n, N]           ticks; 0 where there is no target core
+    configured           [n, N] bool      the neuron is in use
+    population           [n, N]           index into ChipConfig.populations, -1 for relays and unused neurons
+    index                [n, N]           index within the population, -1 likewise
+    ==================== ================ =========================================================================
+    """
+
+    core: Array
+    stream: Array
+    crossbar: Array
+    axon_type: Array
+    weight: Array
+    weight_stochastic: Array
+    leak: Array
+    leak_stochastic: Array
+    leak_reversal: Array
+    threshold: Array
+    threshold_mask_bits: Array
+    floor: Array
+    floor_mode: Array
+    reset: Array
+    reset_mode: Array
+    initial: Array
+    target_core: Array
+    target_axon: Array
+    delay: Array
+    configured: Array
+    population: Array
+    index: Array
+
+    def __len__(self) -> int:
+        return len(self.core)
+
+
+def array_layout(arch: Architecture) -> dict[str, tuple[tuple[str, ...], np.dtype[Any]]]:
+    """Dimensions (``n``, ``A``, ``N``, ``G``, ``W``) and type of every array of :class:`Cores` on a chip."""
+    flag, small, wide = np.dtype(np.bool_), np.dtype(np.uint8), np.dtype(np.int32)
+    limits = arch.neuron
+    per_neuron = {
+        "leak": limits.leak.dtype(),
+        "leak_stochastic": flag,
+        "leak_reversal": flag,
+        "threshold": limits.threshold.dtype(),
+        "threshold_mask_bits": small,
+        "floor": limits.floor.dtype(),
+        "floor_mode": small,
+        "reset": limits.reset.dtype(),
+        "reset_mode": small,
+        "initial": wide,
+        "target_core": wide,
+        "target_axon": wide,
+        "delay": small,
+        "configured": flag,
+        "population": wide,
+        "index": wide,
+    }
+    layout: dict[str, tuple[tuple[str, ...], np.dtype[Any]]] = {
+        "core": (("n",), wide),
+        "stream": (("n",), np.dtype(np.uint64)),
+        "crossbar": (("n", "A", "W"), np.dtype(np.uint64)),
+        "axon_type": (("n", "A"), small),
+        "weight": (("n", "G", "N"), limits.weight.dtype()),
+        "weight_stochastic": (("n", "G", "N"), flag),
+    }
+    layout.update({name: (("n", "N"), dtype) for name, dtype in per_neuron.items()})
+    return layout
+
+
+def array_shape(arch: Architecture, dimensions: tuple[str, ...], n: int) -> tuple[int, ...]:
+    """Dimensions by name as numbers."""
+    size = {"n": n, "A": arch.core.axons, "N": arch.core.neurons, "G": arch.core.axon_types,
+            "W": -(-arch.core.neurons // 64)}
+    return tuple(size[name] for name in dimensions)
+
+
+def blank_arrays(arch: Architecture, n: int) -> dict[str, Array]:
+    """Writable arrays for n cores in which every neuron is unused and inert: it can never fire or change."""
+    arrays = {
+        name: np.zeros(array_shape(arch, dimensions, n), dtype)
+        for name, (dimensions, dtype) in array_layout(arch).items()
+    }
+    arrays["threshold"][:] = arch.neuron.threshold.max
+    arrays["floor"][:] = arch.neuron.floor.max
+    arrays["floor_mode"][:] = floor_mode_default(arch)
+    arrays["target_core"][:] = NOWHERE
+    arrays["population"][:] = -1
+    arrays["index"][:] = -1
+    return arrays
+
+
+def floor_mode_default(arch: Architecture) -> int:
+    """``saturate`` where the chip has it."""
+    return int("saturate" in arch.neuron.floor_modes)
+
+
+@dataclass(frozen=True)
+class InputMap:
+    """Where the spikes of input lines enter: entry k sends line ``line[k]`` to an axon, ``delay[k]`` ticks later."""
+
+    line: Array
+    core: Array
+    axon: Array
+    delay: Array
+
+    @staticmethod
+    def empty() -> InputMap:
+        """No input lines."""
+        none = np.zeros(0, np.int64)
+        return InputMap(none, none, none, none)
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+
+@dataclass(frozen=True)
+class ChipConfig:
+    """A chip, ready to run. Immutable; see :meth:`save` and :func:`neurocore.load`.
+
+    ``latency`` is T: an output spike of network tick t leaves the chip in tick t + T. ``timing`` [n_neurons of the source
+    network] is the start shift tau of each neuron, populations in order; empty for chips that no network made.
+    """
+
+    architecture: Architecture
+    cores: Cores
+    inputs: tuple[Group, ...] = ()
+    outputs: tuple[Group, ...] = ()
+    populations: tuple[Group, ...] = ()
+    input_map: InputMap = field(default_factory=InputMap.empty)
+    name: str = "chip"
+    seed: int = 0
+    latency: int = 0
+    timing: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    network_digest: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for holder in (self.cores, self.input_map):
+            for item in fields(holder):
+                getattr(holder, item.name).flags.writeable = False
+        self.timing.flags.writeable = False
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input lines."""
+        return sum(group.size for group in self.inputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output lines."""
+        return sum(group.size for group in self.outputs)
+
+    @property
+    def n_neurons(self) -> int:
+        """Configured neurons, relays and copies included."""
+        return int(self.cores.configured.sum())
+
+    @property
+    def n_synapses(self) -> int:
+        """Set crossbar bits."""
+        return int(np.bitwise_count(self.cores.crossbar).sum(dtype=np.int64))
+
+    @property
+    def n_axons(self) -> int:
+        """Axons that reach at least one neuron."""
+        return int(self.cores.crossbar.any(axis=2).sum())
+
+    def row_of(self) -> Array:
+        """Row [n_cores of the board] of each core in :class:`Cores`, -1 where the core is not configured."""
+        rows = np.full(self.architecture.n_cores, -1, np.int64)
+        rows[self.cores.core] = np.arange(len(self.cores))
+        return rows
+
+    def crossbar_bits(self, row: int) -> npt.NDArray[np.bool_]:
+        """Crossbar of one configured core as booleans [axons, neurons]."""
+        words = self.cores.crossbar[row].astype("<u8")
+        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
+        return bits[:, : self.architecture.core.neurons].astype(bool)
+
+    def digest(self) -> str:
+        """SHA-256 of everything that the chip does and means, as hexadecimal."""
+        state = hashlib.sha256(self.architecture.digest().encode())
+        for holder in (self.cores, self.input_map):
+            for item in fields(holder):
+                state.update(np.ascontiguousarray(getattr(holder, item.name)))
+        state.update(np.ascontiguousarray(self.timing))
+        described = (self.inputs, self.outputs, self.populations, self.seed, self.latency)
+        state.update(repr(described).encode())
+        return state.hexdigest()
+
+    def validate(self) -> ChipConfig:
+        """Check every array against the architecture; raise InputError that lists what is out of range. Returns self."""
+        problems = find_problems(self)
+        if problems:
+            raise InputError(problems)
+        return self
+
+    def save(self, path: str) -> None:
+        """Write the chip file (HDF5, atomic). Raises OutputError if it cannot be written."""
+        from neurocore.chipfile import save_chip
+
+        save_chip(self, path)
+
+    def __str__(self) -> str:
+        arch = self.architecture
+        return (
+            f"{self.name}: {len(self.cores)} of {arch.n_cores} {arch.name} cores, {self.n_neurons} neurons,"
+            f" {self.n_synapses} synapses, {self.n_inputs} inputs, {self.n_outputs} outputs, latency {self.latency}"
+        )
+
+
+def pack_crossbar(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Booleans [..., N] as 64-bit words [..., ceil(N / 64)], bit j % 64 of word j // 64."""
+    padding = -bits.shape[-1] % 64
+    padded = np.concatenate([bits, np.zeros((*bits.shape[:-1], padding), bool)], axis=-1)
+    return np.packbits(padded, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+MAX_LISTED = 20
+"""Faults that one message lists; the rest are counted."""
+
+
+class _Findings:
+    """Collects faults of a chip, naming core and neuron of each."""
+
+    def __init__(self, chip: ChipConfig) -> None:
+        self.chip = chip
+        self.problems: list[str] = []
+
+    def where(self, name: str, wrong: Array, reason: str) -> None:
+        """One line for the first wrong entry of an array [n, ...], with the number of others."""
+        if not wrong.any():
+            return
+        place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        x, y = self.chip.architecture.core_xy(int(self.chip.cores.core[place[0]]))
+        value = getattr(self.chip.cores, name)[tuple(place)]
+        inside = ", ".join(str(int(part)) for part in place[1:])
+        subject = f"core ({x}, {y}): {name}[{inside}]" if inside else f"core ({x}, {y}): {name}"
+        others = int(wrong.sum()) - 1
+        more = f" ({others} more like it)" if others else ""
+        self.problems.append(f"{subject} is {int(value)}; {reason}{more}")
+
+    def within(self, name: str, allowed: Range, where: Array | None = None) -> None:
+        """Every entry of an array lies in a range (where ``where`` holds)."""
+        values = getattr(self.chip.cores, name)
+        wrong = (values < allowed.min) | (values > allowed.max)
+        self.where(name, wrong if where is None else wrong & where, f"the chip {self.limit(allowed)}")
+
+    def limit(self, allowed: Range) -> str:
+        return f"{self.chip.architecture.name!r} allows {allowed}"
+
+
+def find_problems(chip: ChipConfig) -> list[str]:
+    """What :meth:`ChipConfig.validate` would complain of, at most MAX_LISTED sentences and a count of the rest."""
+    shape_problems = _shape_problems(chip)
+    if shape_problems:
+        return shape_problems
+    found = _Findings(chip)
+    _check_cores(chip, found)
+    if not found.problems:
+        _check_parameters(chip, found)
+        _check_modes(chip, found)
+        _check_unused(chip, found)
+        _check_targets(chip, found)
+        found.problems.extend(_input_problems(chip))
+        found.problems.extend(_group_problems(chip))
+    hidden = len(found.problems) - MAX_LISTED
+    return found.problems[:MAX_LISTED] + ([f"and {hidden} more faults"] if hidden > 0 else [])
+
+
+def _shape_problems(chip: ChipConfig) -> list[str]:
+    arch, n = chip.architecture, len(np.atleast_1d(chip.cores.core))
+    problems = []
+    for name, (dimensions, dtype) in array_layout(arch).items():
+        array = getattr(chip.cores, name)
+        expected = array_shape(arch, dimensions, n)
+        if array.shape != expected:
+            problems.append(f"{name} has shape {array.shape}; {n} cores of {arch.name!r} need {expected}")
+        elif array.dtype != dtype:
+            problems.append(f"{name} holds {array.dtype}; {arch.name!r} needs {dtype}")
+    return problems
+
+
+def _check_cores(chip: ChipConfig, found: _Findings) -> None:
+    arch, core = chip.architecture, chip.cores.core
+    wrong = (core < 0) | (core >= arch.n_cores)
+    if wrong.any():
+        found.problems.append(
+            f"core number {int(core[wrong][0])} is outside 0..{arch.n_cores - 1} of {arch.name!r} ({int(wrong.sum())} such)"
+        )
+    repeated = np.diff(core) <= 0
+    if repeated.any():
+        found.problems.append(f"core numbers must ascend without repeats; {int(core[1:][repeated][0])} does not")
+
+
+def _check_parameters(chip: ChipConfig, found: _Findings) -> None:
+    limits, rules, cores = chip.architecture.neuron, chip.architecture.rules, chip.cores
+    for name in ("weight", "leak", "threshold", "floor", "reset"):
+        found.within(name, getattr(limits, name))
+    found.within("threshold_mask_bits", Range(min=0, max=limits.threshold_mask_bits))
+    found.within("initial", limits.membrane)
+    found.within("axon_type", Range(min=0, max=chip.architecture.core.axon_types - 1))
+    name = chip.architecture.name
+    for feature, array, flags in (
+        ("stochastic weights", "weight_stochastic", rules.stochastic_weights),
+        ("a stochastic leak", "leak_stochastic", rules.stochastic_leak),
+        ("a random threshold", "threshold_mask_bits", rules.stochastic_threshold),
+        ("leak reversal", "leak_reversal", rules.leak_reversal),
+    ):
+        if not flags:
+            found.where(array, getattr(cores, array) != 0, f"{name!r} does not have {feature}")
+    beyond = -chip.architecture.core.neurons % 64
+    if beyond and (cores.crossbar[..., -1] >> np.uint64(64 - beyond)).any():
+        found.problems.append(f"crossbar bits beyond neuron {chip.architecture.core.neurons - 1} are set")
+
+
+def _check_modes(chip: ChipConfig, found: _Findings) -> None:
+    from neurocore.architecture import FLOOR_MODES, RESET_MODES
+
+    limits = chip.architecture.neuron
+    for array, names, allowed in (
+        ("reset_mode", RESET_MODES, limits.reset_modes),
+        ("floor_mode", FLOOR_MODES, limits.floor_modes),
+    ):
+        good = [index for index, name in enumerate(names) if name in allowed]
+        listed = ", ".join(f"{index} ({names[index]})" for index in good)
+        found.where(array, ~np.isin(getattr(chip.cores, array), good), f"{chip.architecture.name!r} has {listed}")
+
+
+def _check_unused(chip: ChipConfig, found: _Findings) -> None:
+    cores, arch = chip.cores, chip.architecture
+    idle = ~cores.configured
+    if not idle.any():
+        return
+    inert = "a neuron that is not configured must be inert"
+    for name in ("leak", "initial", "delay"):
+        found.where(name, idle & (getattr(cores, name) != 0), inert)
+    found.where("target_core", idle & (cores.target_core != NOWHERE), inert)
+    found.where("threshold", idle & (cores.threshold <= 0), inert)
+    found.where("floor", idle & (cores.floor < 0), inert)
+    reached = np.bitwise_or.reduce(cores.crossbar, axis=1)
+    bits = np.unpackbits(reached.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, : arch.core.neurons]
+    found.where("configured", idle & (bits != 0), "axons reach the neuron, so it must be configured")
+
+
+def _check_targets(chip: ChipConfig, found: _Findings) -> None:
+    arch, cores = chip.architecture, chip.cores
+    target, routed = cores.target_core, cores.target_core >= 0
+    found.where("target_core", (target < OUTPUT) | (target >= arch.n_cores),
+                f"{arch.name!r} has cores 0..{arch.n_cores - 1}")
+    found.where("target_axon", routed & ((cores.target_axon < 0) | (cores.target_axon >= arch.core.axons)),
+                f"a core has axons 0..{arch.core.axons - 1}")
+    found.where("target_axon", (target == OUTPUT) & ((cores.target_axon < 0) | (cores.target_axon >= chip.n_outputs)),
+                f"the chip has {chip.n_outputs} output lines")
+    found.within("delay", arch.routing.delay, routed)
+    dx = target % arch.columns - (cores.core % arch.columns)[:, None]
+    dy = target // arch.columns - (cores.core // arch.columns)[:, None]
+    reach = arch.routing.reach
+    far = (dx < reach.dx.min) | (dx > reach.dx.max) | (dy < reach.dy.min) | (dy > reach.dy.max)
+    found.where("target_core", routed & far, f"a packet of {arch.name!r} travels dx {reach.dx}, dy {reach.dy}")
+
+
+def _input_problems(chip: ChipConfig) -> list[str]:
+    arch, entry = chip.architecture, chip.input_map
+    problems = []
+    sizes = {len(getattr(entry, item.name)) for item in fields(entry)}
+    if len(sizes) != 1:
+        return ["the columns of the input map differ in length"]
+    for name, upper in (("line", chip.n_inputs), ("core", arch.n_cores), ("axon", arch.core.axons)):
+        column = getattr(entry, name)
+        wrong = (column < 0) | (column >= upper)
+        if wrong.any():
+            problems.append(f"input map: {name} {int(column[wrong][0])} is outside 0..{upper - 1} ({int(wrong.sum())} such)")
+    if (entry.delay < 0).any():
+        problems.append(f"input map: delay {int(entry.delay.min())} is negative")
+    if not problems and not np.isin(entry.core, chip.cores.core).all():
+        lost = int(entry.core[~np.isin(entry.core, chip.cores.core)][0])
+        problems.append(f"input map: core {lost} is not configured")
+    return problems
+
+
+def _group_problems(chip: ChipConfig) -> list[str]:
+    problems = []
+    for kind in ("inputs", "outputs"):
+        start = 0
+        for group in getattr(chip, kind):
+            if group.start != start:
+                problems.append(f"{kind} {group.name!r} starts at line {group.start}; {start} was expected")
+            start += group.size
+    if not 0 <= chip.seed < 2**64:
+        problems.append(f"seed {chip.seed} is outside 0..2^64-1")
+    n_populations = len(chip.populations)
+    if ((chip.cores.population < -1) | (chip.cores.population >= n_populations)).any():
+        problems.append(f"a neuron names a population outside 0..{n_populations - 1}")
+    return problems

@@ -1,0 +1,36 @@
+"""Build of the compiled parts; everything else is declared in pyproject.toml.
+
+Set ``NEUROCORE_DEBUG=1`` for a build that checks every index and treats C warnings as errors.
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+debug = os.environ.get("NEUROCORE_DEBUG") == "1"
+posix = sys.platform != "win32"
+
+directives = {
+    "language_level": 3,
+    "boundscheck": debug,
+    "wraparound": False,
+    "initializedcheck": debug,
+    "cdivision": True,
+    "embedsignature": True,
+    "freethreading_compatible": True,
+}
+compile_args = ["-O3", "-fwrapv", "-fno-strict-aliasing", "-pthread"] if posix else ["/O2"]
+if debug and posix:
+    compile_args = ["-O1", "-g", "-fwrapv", "-fno-strict-aliasing", "-pthread", "-Wall", "-Wextra", "-Werror",
+                    "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
+
+extensions = [
+    Extension("neurocore._engine", ["neurocore/_engine.pyx"], depends=["neurocore/kernel.h"],
+              include_dirs=["neurocore"],
+              extra_compile_args=compile_args, extra_link_args=["-pthread"] if posix else []),
+    Extension("neurocore._anneal", ["neurocore/_anneal.pyx"], extra_compile_args=compile_args),
+]
+
+setup(ext_modules=cythonize(extensions, compiler_directives=directives, build_dir="build/cython"))
