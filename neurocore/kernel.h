@@ -28,7 +28,11 @@
 #define NC_CLONES
 #endif
 
+/* Vectors pass only between inlined functions, so the calling convention that GCC warns of is never used. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 typedef int32_t nc_v8 __attribute__((vector_size(32)));
+typedef uint8_t nc_b8 __attribute__((vector_size(8)));
 
 /* What a core's neurons use; cores that use none of it take the shortest path. */
 enum { NC_RANDOM_WEIGHT = 1, NC_RANDOM_LEAK = 2, NC_RANDOM_THRESHOLD = 4, NC_REVERSAL = 8 };
@@ -114,6 +118,13 @@ NC_INLINE int32_t nc_chance(int32_t weight, int32_t draw) {
     int32_t magnitude = weight < 0 ? -weight : weight;
     int32_t sign = (weight > 0) - (weight < 0);
     return magnitude >= draw ? sign : 0;
+}
+
+/* The same for eight lanes, whose draws are the eight bytes at `draws`. */
+NC_INLINE nc_v8 nc_chances(nc_v8 weight, const uint8_t *draws, int32_t mask) {
+    nc_v8 zero = {0}, draw = __builtin_convertvector(*(const nc_b8 *)draws, nc_v8) & mask;
+    nc_v8 negative = weight < zero, sign = negative - (weight > zero), magnitude = (weight ^ negative) - negative;
+    return sign & (magnitude >= draw);
 }
 
 /* ---------------------------------------------------------------- one core, one tick */
@@ -243,7 +254,8 @@ NC_INLINE const int32_t *nc_leak(const nc_program *p, nc_state *s, nc_scratch *s
     const uint8_t *draws = (const uint8_t *)scratch->draws;
     int32_t *out = scratch->leak, mask = p->draw_mask;
     nc_words(nc_tick_key(p->key[core], s->tick, NC_DRAW_LEAK), p->lanes / 4, scratch->draws);
-    for (int32_t j = 0; j < p->lanes; j++) out[j] = leak[j] + nc_chance(chance[j], draws[j] & mask);
+    for (int32_t j = 0; j < p->lanes; j += 8)
+        *(nc_v8 *)(out + j) = *(const nc_v8 *)(leak + j) + nc_chances(*(const nc_v8 *)(chance + j), draws + j, mask);
     return out;
 }
 

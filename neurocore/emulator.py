@@ -1,0 +1,330 @@
+"""The emulator: feeds an engine with input spikes, lets it run, and collects what it did."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.compiled import CompiledEngine
+from neurocore.config import ChipConfig
+from neurocore.engine import Engine, Events, Probes, Record
+from neurocore.errors import InputError, UsageError
+from neurocore.oracle import Oracle
+from neurocore.result import (
+    ChipFacts,
+    ProbeRecord,
+    RunResult,
+    count_cores,
+    count_population_events,
+)
+from neurocore.spikes import Spikes
+
+Array = npt.NDArray[Any]
+SpikeInput = Spikes | npt.ArrayLike | None
+
+ENGINES = ("compiled", "oracle")
+CORES_PER_THREAD = 32
+"""Below this many cores per thread, waiting for each other costs more than the threads bring."""
+CHUNK_SECONDS = 0.2
+"""The engine comes back to Python about this often, to show progress and to notice an interrupt."""
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Emulator:
+    """A chip and its state.
+
+    Input spikes carry the tick of the network, counted from the last reset: a spike on input line l at tick t reaches its
+    axon ``delay`` ticks later, as the chip's input map says. Output spikes carry the chip tick in which they were fired.
+
+    ``probes`` names populations to watch: ``"hidden"`` records spikes, ``"hidden:membrane"`` also every membrane. ``engine``
+    is ``compiled`` or ``oracle``. Results do not depend on ``threads``, on probes, or on how ticks are divided into runs.
+    """
+
+    def __init__(
+        self,
+        chip: ChipConfig,
+        *,
+        threads: int | None = None,
+        seed: int | None = None,
+        engine: str = "compiled",
+        probes: Sequence[str] = (),
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads is {threads}; at least 1 is needed")
+        if seed is not None and not 0 <= seed < 2**64:
+            raise UsageError(f"seed is {seed}; a seed lies in 0..2^64-1")
+        if engine not in ENGINES:
+            raise UsageError(f"engine is {engine!r}; there are {', '.join(ENGINES)}")
+        self.chip = chip.validate()
+        self.threads = threads or max(1, min(available_threads(), len(chip.cores) // CORES_PER_THREAD))
+        self.seed = chip.seed if seed is None else seed
+        self._watched = [_Watched(chip, text) for text in probes]
+        self._engine = self._make_engine(engine)
+        self._rows = chip.row_of()
+        self._fan = _InputFan(chip, self._rows)
+        self._facts: ChipFacts | None = None
+        self.reset()
+
+    def _make_engine(self, engine: str) -> Engine:
+        probes = _join_probes(self.chip, self._watched)
+        if engine == "oracle":
+            return Oracle(self.chip, seed=self.seed, probes=probes)
+        return CompiledEngine(self.chip, seed=self.seed, threads=self.threads, probes=probes)
+
+    @property
+    def tick(self) -> int:
+        """The tick that comes next."""
+        return self._engine.tick
+
+    def reset(self) -> None:
+        """Return to the state before tick 0; spikes that are still under way are gone."""
+        self._engine.reset()
+        self._waiting = Events(*(np.zeros(0, np.int64) for _ in range(3)))
+
+    def run(
+        self, spikes: SpikeInput = None, ticks: int = 0, *, progress: Callable[[int, int], None] | None = None
+    ) -> RunResult:
+        """Run ``ticks`` ticks from where the emulator stands, and report on these ticks.
+
+        ``spikes`` is a :class:`Spikes`, rows of (tick, line), or booleans [ticks, lines] whose first row is the tick at hand.
+        Ticks are counted from the last reset; spikes due after this run wait for the next one. ``progress(done, ticks)`` is
+        called between parts of the run. Raises InputError for spikes that are out of range or belong to the past.
+        """
+        if ticks < 0:
+            raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
+        first = self.tick
+        events = self._due(self._events(spikes), ticks)
+        self._engine.clear_counters()
+        started = time.perf_counter()
+        self._advance(events, ticks, progress)
+        seconds = time.perf_counter() - started
+        return self._result(first, ticks, events, self._engine.take(), seconds)
+
+    def _advance(self, events: Events, ticks: int, progress: Callable[[int, int], None] | None) -> None:
+        stop, chunk = self.tick + ticks, 64
+        first = self.tick
+        while self.tick < stop:
+            begun = time.perf_counter()
+            size = min(chunk, stop - self.tick)
+            self._engine.advance(events.window(self.tick, self.tick + size), size)
+            taken = max(time.perf_counter() - begun, 1e-6)
+            chunk = int(min(max(1, size * CHUNK_SECONDS / taken), 4 * chunk))
+            if progress is not None:
+                progress(self.tick - first, ticks)
+
+    def step(self, lines: Iterable[int] | npt.ArrayLike = ()) -> Array:
+        """Run one tick with the input lines that spike in it; returns the output lines that fired in it, ascending."""
+        line = np.unique(np.asarray(list(lines) if not isinstance(lines, np.ndarray) else lines, np.int64))
+        events = self._due(self._fan.events(np.full(len(line), self.tick, np.int64), line), 1)
+        self._engine.advance(events, 1)
+        return np.unique(self._engine.take().output_line)
+
+    def run_batch(self, samples: Iterable[SpikeInput], ticks: int) -> list[RunResult]:
+        """Run every sample by itself from the initial state for ``ticks`` ticks, spread over threads; results in order.
+
+        Ticks of a sample count from 0. The state of this emulator is not touched.
+        """
+        if ticks < 0:
+            raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
+        jobs = list(samples)
+        workers = max(1, min(self.threads if self.threads > 1 else available_threads(), len(jobs)))
+        local = threading.local()
+
+        def one(sample: SpikeInput) -> RunResult:
+            if not hasattr(local, "emulator"):
+                local.emulator = self._twin()
+            local.emulator.reset()
+            return cast(RunResult, local.emulator.run(sample, ticks))
+
+        self._chip_facts()
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(one, jobs))
+
+    def _twin(self) -> Emulator:
+        twin = object.__new__(Emulator)
+        twin.__dict__.update(self.__dict__)
+        twin.threads = 1
+        twin._engine = self._engine.clone()
+        twin.reset()
+        return twin
+
+    def save_state(self) -> dict[str, Array]:
+        """The whole state as arrays, spikes under way included; see :meth:`load_state`."""
+        waiting = self._waiting
+        return {
+            **self._engine.save_state(),
+            "waiting": np.stack([waiting.tick, waiting.row, waiting.axon]),
+            "seed": np.array([self.seed], np.uint64),
+        }
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        """Continue from a state that :meth:`save_state` gave for the same chip and seed; the results are the same."""
+        expected = self._engine.save_state()
+        for name, array in expected.items():
+            if name not in state or np.shape(state[name]) != array.shape:
+                raise InputError(f"the saved state does not fit the chip: {name!r} should have shape {array.shape}")
+        if int(state["seed"][0]) != self.seed:
+            raise InputError(f"the state was saved with seed {int(state['seed'][0])}; this emulator has {self.seed}")
+        self._engine.load_state(state)
+        self._waiting = Events(*np.asarray(state["waiting"], np.int64))
+
+    def _events(self, spikes: SpikeInput) -> Events:
+        given = as_spikes(spikes, self.tick)
+        late = given.tick[given.tick < self.tick]
+        if len(late):
+            raise InputError(
+                f"an input spike at tick {int(late[0])} is in the past; the emulator stands at tick {self.tick}:"
+                " reset() it or shift the spikes"
+            )
+        if given.is_network:
+            given.check(n_lines=self.chip.n_inputs)
+            return self._fan.events(given.tick, given.line)
+        given.check(n_cores=self.chip.architecture.n_cores, n_axons=self.chip.architecture.core.axons)
+        row = self._rows[given.core]
+        if (row < 0).any():
+            core = int(given.core[row < 0][0])
+            raise InputError(f"an input spike goes to core {core}, which is not configured on {self.chip.name!r}")
+        return Events(given.tick, row, given.axon)
+
+    def _due(self, events: Events, ticks: int) -> Events:
+        """Of the new and the waiting events those of the next ticks; the rest wait."""
+        if len(self._waiting):
+            events = Events(
+                np.concatenate([self._waiting.tick, events.tick]),
+                np.concatenate([self._waiting.row, events.row]),
+                np.concatenate([self._waiting.axon, events.axon]),
+            )
+        order = np.argsort(events.tick, kind="stable")
+        events = Events(events.tick[order], events.row[order], events.axon[order])
+        stop = self.tick + ticks
+        cut = int(np.searchsorted(events.tick, stop))
+        self._waiting = Events(events.tick[cut:], events.row[cut:], events.axon[cut:])
+        return Events(events.tick[:cut], events.row[:cut], events.axon[:cut])
+
+    def _chip_facts(self) -> ChipFacts:
+        if self._facts is None:
+            self._facts = ChipFacts.of(self.chip)
+        return self._facts
+
+    def _result(self, first: int, ticks: int, events: Events, record: Record, seconds: float) -> RunResult:
+        counters = self._engine.counters()
+        spikes = Spikes.from_lines(record.output_tick, record.output_line)
+        return RunResult(
+            chip=self._chip_facts(),
+            ticks=ticks,
+            first_tick=first,
+            seed=self.seed,
+            spikes=spikes,
+            output_merges=len(record.output_tick) - len(spikes),
+            cores=count_cores(self.chip, counters, np.bincount(events.row, minlength=len(self.chip.cores))),
+            neuron_spikes=counters.neuron_spikes,
+            population_events=count_population_events(self.chip, counters),
+            membranes=self._engine.membranes(),
+            probes={item.text: item.pick(record) for item in self._watched},
+            seconds=seconds,
+            threads=self.threads,
+        )
+
+
+class _InputFan:
+    """Turns spikes on input lines into events on axons; entries of the input map sorted by line."""
+
+    def __init__(self, chip: ChipConfig, rows: Array) -> None:
+        entry = chip.input_map
+        order = np.argsort(entry.line, kind="stable")
+        self.row = rows[entry.core[order]]
+        self.axon = entry.axon[order].astype(np.int64)
+        self.delay = entry.delay[order].astype(np.int64)
+        self.n_lines = chip.n_inputs
+        self.start = np.searchsorted(entry.line[order], np.arange(chip.n_inputs + 1))
+
+    def events(self, tick: Array, line: Array) -> Events:
+        """Events of the given spikes, ticks not sorted. Raises InputError for lines the chip does not have."""
+        if len(line) and (line.min() < 0 or line.max() >= self.n_lines):
+            wrong = int(line[(line < 0) | (line >= self.n_lines)][0])
+            raise InputError(f"input line {wrong} does not exist; the chip has {self.n_lines} input lines")
+        count = self.start[line + 1] - self.start[line]
+        ends = np.cumsum(count)
+        entry = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - self.start[line], count)
+        return Events(np.repeat(tick, count) + self.delay[entry], self.row[entry], self.axon[entry])
+
+
+def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
+    """Spikes given as such, as rows of (tick, line), as booleans [ticks, lines] from ``first_tick`` on, or None."""
+    if spikes is None:
+        return Spikes.empty()
+    if isinstance(spikes, Spikes):
+        return spikes
+    array = np.asarray(spikes)
+    if array.dtype == bool and array.ndim == 2:
+        tick, line = np.nonzero(array)
+        return Spikes.from_lines(tick + first_tick, line)
+    if array.size == 0:
+        return Spikes.empty()
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise InputError(f"input spikes have shape {array.shape}; rows of (tick, line) or booleans [ticks, lines] were expected")
+    return Spikes.from_lines(array[:, 0], array[:, 1])
+
+
+class _Watched:
+    """A probe: the neurons [size] of a population, by core row and neuron; copies made by the compiler are left out."""
+
+    def __init__(self, chip: ChipConfig, text: str) -> None:
+        self.text = text
+        name, _, what = text.partition(":")
+        names = [group.name for group in chip.populations]
+        if name not in names or what not in ("", "spikes", "membrane"):
+            raise UsageError(
+                f"probe {text!r} is not known; give POPULATION, or POPULATION:membrane, where the populations are"
+                f" {', '.join(names) or 'none'}"
+            )
+        self.with_membranes = what == "membrane"
+        row, neuron = np.nonzero(chip.cores.population == names.index(name))
+        index, first = np.unique(chip.cores.index[row, neuron], return_index=True)
+        self.size = len(index)
+        self.row, self.neuron, self.index = row[first], neuron[first], index
+        number = np.full(chip.cores.population.shape, -1, np.int64)
+        number[self.row, self.neuron] = index
+        self.number = number
+        self.inverse: Array = np.zeros(0, np.int64)
+
+    def pick(self, record: Record) -> ProbeRecord:
+        """This probe's part of what the engine recorded."""
+        number = self.number[record.spike_row, record.spike_neuron]
+        mine = number >= 0
+        spikes = Spikes.from_lines(record.spike_tick[mine], number[mine])
+        return ProbeRecord(spikes, record.membranes[:, self.inverse])
+
+
+def _join_probes(chip: ChipConfig, watched: list[_Watched]) -> Probes:
+    """One set of probes for the engine, in which each probe knows its columns."""
+    if not watched:
+        return Probes()
+    mask = np.zeros(chip.cores.population.shape, bool)
+    rows, neurons, owners = [], [], []
+    for number, item in enumerate(watched):
+        mask[item.row, item.neuron] = True
+        if item.with_membranes:
+            rows.append(item.row)
+            neurons.append(item.neuron)
+            owners.append(np.full(item.size, number))
+    if not rows:
+        return Probes(mask)
+    row, neuron, owner = np.concatenate(rows), np.concatenate(neurons), np.concatenate(owners)
+    order = np.argsort(row, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    for number, item in enumerate(watched):
+        item.inverse = place[owner == number]
+    return Probes(mask, row[order], neuron[order])

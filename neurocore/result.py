@@ -1,0 +1,264 @@
+"""What a run did: output spikes, counters, final membranes, probes; and from them power and traffic.
+
+A :class:`RunResult` carries the few facts of the chip that its reports need, so that a run file can be read without the
+chip file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.architecture import Architecture
+from neurocore.config import OUTPUT, ChipConfig, Group
+from neurocore.engine import Counters
+from neurocore.errors import InputError
+from neurocore.power import Activity, PowerReport, estimate_power
+from neurocore.spikes import Spikes
+from neurocore.traffic import TrafficReport, measure_traffic
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ChipFacts:
+    """What a run's reports need to know of the chip: n configured cores, N neurons each."""
+
+    name: str
+    digest: str
+    network_digest: str
+    architecture: Architecture
+    latency: int
+    inputs: tuple[Group, ...]
+    outputs: tuple[Group, ...]
+    populations: tuple[Group, ...]
+    core: Array
+    target_core: Array
+    target_axon: Array
+    population: Array
+
+    @staticmethod
+    def of(chip: ChipConfig) -> ChipFacts:
+        """The facts of a chip."""
+        return ChipFacts(
+            chip.name,
+            chip.digest(),
+            chip.network_digest,
+            chip.architecture,
+            chip.latency,
+            chip.inputs,
+            chip.outputs,
+            chip.populations,
+            chip.cores.core,
+            chip.cores.target_core,
+            chip.cores.target_axon,
+            np.where(chip.cores.configured, chip.cores.population, -2).astype(np.int32),
+        )
+
+
+@dataclass(frozen=True)
+class CoreCounters:
+    """Counts of a run per configured core, each [n] int64."""
+
+    active_axons: Array
+    synaptic_events: Array
+    spikes: Array
+    delivered: Array
+    merges: Array
+    input_packets: Array
+
+
+@dataclass(frozen=True)
+class ProbeRecord:
+    """What a probe saw of a population, in chip ticks; neuron numbers are indices within the population.
+
+    ``membranes`` is [ticks, neurons] int32, the values at the end of each tick; it has no columns if only spikes were asked.
+    """
+
+    spikes: Spikes
+    membranes: Array
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The outcome of ticks ``first_tick`` .. ``first_tick + ticks - 1`` of a chip."""
+
+    chip: ChipFacts
+    ticks: int
+    first_tick: int
+    seed: int
+    spikes: Spikes
+    output_merges: int
+    cores: CoreCounters
+    neuron_spikes: Array
+    population_events: Array
+    membranes: Array
+    probes: Mapping[str, ProbeRecord] = field(default_factory=dict)
+    seconds: float = 0.0
+    threads: int = 1
+
+    @property
+    def n_spikes(self) -> int:
+        """Spikes fired by all neurons, relays and copies included."""
+        return int(self.cores.spikes.sum())
+
+    @property
+    def ticks_per_second(self) -> float:
+        """Speed of the emulation."""
+        return self.ticks / self.seconds if self.seconds > 0 else 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of ``run --json``."""
+        return {
+            "ticks": self.ticks,
+            "seconds": round(self.seconds, 6),
+            "ticks_per_second": round(self.ticks_per_second, 1),
+            "spikes": self.n_spikes,
+            "synaptic_events": int(self.cores.synaptic_events.sum()),
+            "output_spikes": len(self.spikes),
+            "merges": int(self.cores.merges.sum()),
+            "output_merges": self.output_merges,
+            "active_axons": int(self.cores.active_axons.sum()),
+            "input_packets": int(self.cores.input_packets.sum()),
+        }
+
+    def output(self, name: str) -> Array:
+        """Spikes of a named output as booleans [ticks, \\*shape], row 0 being ``first_tick``."""
+        for group in self.chip.outputs:
+            if group.name == name:
+                dense = np.zeros((self.ticks, group.size), bool)
+                inside = (self.spikes.line >= group.start) & (self.spikes.line < group.start + group.size)
+                dense[self.spikes.tick[inside] - self.first_tick, self.spikes.line[inside] - group.start] = True
+                return dense.reshape(self.ticks, *group.shape)
+        known = ", ".join(group.name for group in self.chip.outputs) or "none"
+        raise InputError(f"the chip has no output {name!r}; its outputs: {known}")
+
+    def traffic(self) -> TrafficReport:
+        """Spike traffic over the mesh: hops, links, the hottest of them."""
+        source, target, packets = self._packets()
+        used = self.cores.input_packets > 0
+        leaves = np.where(self.chip.target_core == OUTPUT, self.neuron_spikes, 0).sum(axis=1)
+        arch = self.chip.architecture
+        return measure_traffic(
+            source,
+            target,
+            packets,
+            self.ticks,
+            arch.columns,
+            arch.rows,
+            arch.mesh.columns,
+            arch.mesh.rows,
+            self.chip.core[used].astype(np.int64),
+            self.cores.input_packets[used],
+            self.chip.core[leaves > 0].astype(np.int64),
+            leaves[leaves > 0],
+        )
+
+    def _packets(self) -> tuple[Array, Array, Array]:
+        """Core-to-core packets summed by (source core, target core)."""
+        row, neuron = np.nonzero((self.chip.target_core >= 0) & (self.neuron_spikes > 0))
+        n_cores = self.chip.architecture.n_cores
+        key = self.chip.core[row].astype(np.int64) * n_cores + self.chip.target_core[row, neuron]
+        pairs, inverse = np.unique(key, return_inverse=True)
+        packets = np.bincount(inverse, self.neuron_spikes[row, neuron], minlength=len(pairs)).astype(np.int64)
+        return pairs // n_cores, pairs % n_cores, packets
+
+    def _neuron_hops(self) -> Array:
+        """Hops [n, N] that the packets of each neuron took."""
+        columns = self.chip.architecture.columns
+        core = self.chip.core[:, None]
+        dx = np.abs(self.chip.target_core % columns - core % columns)
+        dy = np.abs(self.chip.target_core // columns - core // columns)
+        return np.where(self.chip.target_core >= 0, (dx + dy) * self.neuron_spikes, 0)
+
+    def activity(self, inferences: int | None = None) -> Activity:
+        """The counts that the power model takes."""
+        arch, traffic, hops = self.chip.architecture, self.traffic(), self._neuron_hops()
+        n_populations = len(self.chip.populations)
+        member = self.chip.population >= -1
+        group = np.where(self.chip.population < 0, n_populations, self.chip.population)[member]
+
+        def by_population(values: Array | None) -> Array:
+            weights = None if values is None else values[member]
+            return np.bincount(group, weights, minlength=n_populations + 1).astype(np.int64)
+
+        return Activity(
+            ticks=self.ticks,
+            powered_cores_used=len(self.chip.core),
+            powered_cores_chip=arch.n_cores,
+            neurons_per_core=arch.core.neurons,
+            synaptic_events=int(self.cores.synaptic_events.sum()),
+            spikes=self.n_spikes,
+            hops=traffic.hops,
+            io_packets=traffic.io_packets,
+            io_hops=traffic.io_hops,
+            chip_crossings=traffic.chip_crossings,
+            core=self.chip.core,
+            core_synaptic_events=self.cores.synaptic_events,
+            core_spikes=self.cores.spikes,
+            core_hops=hops.sum(axis=1),
+            population_names=(*(item.name for item in self.chip.populations), "(relays)"),
+            population_neurons=by_population(None),
+            population_spikes=by_population(self.neuron_spikes),
+            population_synaptic_events=self.population_events,
+            population_hops=by_population(hops),
+            inferences=inferences,
+        )
+
+    def power(
+        self,
+        voltage: float | None = None,
+        tick_hz: float | None = None,
+        powered: str = "used",
+        inferences: int | None = None,
+    ) -> PowerReport:
+        """Power and energy by the chip's energy model.
+
+        ``voltage`` in V and ``tick_hz`` in Hz default to the chip definition's; ``powered`` is ``used`` (cores that hold a
+        configured neuron) or ``chip`` (all cores). Raises InputError for a chip definition without energy constants.
+        """
+        energy = self.chip.architecture.energy
+        if energy is None:
+            raise InputError(f"the chip definition {self.chip.architecture.name!r} has no energy constants")
+        activity = self.activity(inferences)
+        return estimate_power(energy.model(), activity, voltage=voltage, tick_hz=tick_hz, powered=powered)
+
+    def save(self, path: str) -> None:
+        """Write the run file (HDF5, atomic). Raises OutputError if it cannot be written."""
+        from neurocore.runfile import save_run
+
+        save_run(self, path)
+
+
+def count_cores(chip: ChipConfig, counters: Counters, input_packets: Array) -> CoreCounters:
+    """Counts per core that follow from axon and neuron spike counts."""
+    fan_out = np.bitwise_count(chip.cores.crossbar).sum(axis=2, dtype=np.int64)
+    active = counters.axon_spikes.sum(axis=1)
+    return CoreCounters(
+        active_axons=active,
+        synaptic_events=(counters.axon_spikes * fan_out).sum(axis=1),
+        spikes=counters.neuron_spikes.sum(axis=1),
+        delivered=counters.due,
+        merges=counters.due - active,
+        input_packets=input_packets,
+    )
+
+
+def count_population_events(chip: ChipConfig, counters: Counters) -> Array:
+    """Synaptic events [n_populations + 1] by population of the neuron; the last entry is that of relays."""
+    n = len(chip.populations)
+    events = np.zeros(n + 1, np.int64)
+    cores, padding = chip.cores, -chip.architecture.core.neurons % 64
+    for row in np.flatnonzero(counters.axon_spikes.any(axis=1)):
+        population = np.where(cores.configured[row], cores.population[row], -2)
+        axons = np.flatnonzero(counters.axon_spikes[row])
+        for group in np.unique(population[population >= -1]):
+            member = np.concatenate([population == group, np.zeros(padding, bool)])
+            mask = np.packbits(member, bitorder="little").view("<u8")
+            reached = np.bitwise_count(cores.crossbar[row, axons] & mask).sum(axis=1, dtype=np.int64)
+            events[group if group >= 0 else n] += int((reached * counters.axon_spikes[row, axons]).sum())
+    return events
