@@ -1,0 +1,276 @@
+"""Weights through axon types: which axons a core needs so that its neurons read exactly the weights they should.
+
+A *signal* is a source with a delay. Every signal that a core reads gets one or more axons; each axon has a type, and a
+neuron's weight for an axon is the neuron's own value for that type. Two exact codes are used:
+
+* the *value code*: each neuron gives every distinct weight it has a type of its own, and a signal gets one axon for every
+  type that some neuron uses for it. It works if no neuron has more distinct weights than there are types. If sources can be
+  coloured with the types so that no neuron has two weights for one colour, this costs one axon per signal.
+* the *digit code*: the types stand for digits (1, 2, 4, -8, ...) times a scale of the neuron's own; a signal gets several
+  axons of a type where a digit exceeds one. It works for every range of weights that is not stochastic.
+
+The cheaper one is taken, per core.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.architecture import Architecture
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class CoreSynapses:
+    """Synapses of a core: entry k lets signal ``signal[k]`` reach neuron ``neuron[k]``; pairs are unique.
+
+    ``n_signals`` and ``n_neurons`` bound the two numbers.
+    """
+
+    signal: Array
+    neuron: Array
+    weight: Array
+    stochastic: Array
+    n_signals: int
+    n_neurons: int
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Axons [K] of a core: their signals and types, the crossbar [K, neurons] and the weights [types, neurons]."""
+
+    signal: Array
+    kind: Array
+    crossbar: npt.NDArray[np.bool_]
+    weight: Array
+    stochastic: npt.NDArray[np.bool_]
+    code: str
+
+    @property
+    def n_axons(self) -> int:
+        """Axons needed."""
+        return len(self.signal)
+
+
+def encode(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+    """The cheaper exact code for a core's synapses; None if there is none (too many stochastic weights of one neuron)."""
+    values = _value_code(synapses, arch)
+    if values is not None and values.n_axons <= synapses.n_signals:
+        return values
+    digits = _digit_code(synapses, arch)
+    if values is None or digits is None:
+        return values or digits
+    return values if values.n_axons <= digits.n_axons else digits
+
+
+# ---------------------------------------------------------------- value code
+
+
+def distinct_weights(synapses: CoreSynapses) -> Array:
+    """How many different (weight, stochastic) each neuron [n_neurons] has."""
+    key = synapses.weight * 2 + synapses.stochastic
+    order = np.lexsort((key, synapses.neuron))
+    neuron, key = synapses.neuron[order], key[order]
+    new = np.ones(len(key), bool)
+    new[1:] = (np.diff(key) != 0) | (np.diff(neuron) != 0)
+    return np.bincount(neuron[new], minlength=synapses.n_neurons)
+
+
+def _value_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+    n_types, limits = arch.core.axon_types, arch.neuron.weight
+    if len(synapses.weight) and (synapses.weight.max() > limits.max or synapses.weight.min() < limits.min):
+        return None
+    if len(synapses.weight) == 0:
+        return _from_types(synapses, np.zeros(0, np.int64), np.zeros(0, np.int64), arch)
+    by_value = _types_by_value(synapses, n_types)
+    if by_value is not None and _is_one_each(synapses, by_value):
+        return _from_types(synapses, by_value, np.arange(len(by_value)), arch)
+    if distinct_weights(synapses).max() > n_types:
+        return None
+    greedy = _from_types(synapses, *_types_greedily(synapses, n_types), arch)
+    if by_value is not None:
+        plain = _from_types(synapses, by_value, np.arange(len(by_value)), arch)
+        return plain if plain.n_axons <= greedy.n_axons else greedy
+    return greedy
+
+
+def _types_by_value(synapses: CoreSynapses, n_types: int) -> Array | None:
+    """Type of every synapse if the core as a whole has few enough different weights: the rank of its weight."""
+    distinct, rank = np.unique(synapses.weight * 2 + synapses.stochastic, return_inverse=True)
+    return rank if len(distinct) <= n_types else None
+
+
+def _is_one_each(synapses: CoreSynapses, kind: Array) -> bool:
+    """Whether every signal uses a single type."""
+    return len(np.unique(synapses.signal * 256 + kind)) == synapses.n_signals
+
+
+def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]:
+    """Type of every synapse, signal by signal, each with as few types as the choices made so far allow.
+
+    Returns the types and the order of synapses that they refer to. A neuron may give one weight to several types as long as
+    enough types are left for its other weights.
+    """
+    n = synapses.n_neurons
+    chosen = np.zeros((n_types, n), np.int64)
+    spare = n_types - distinct_weights(synapses)
+    order = np.lexsort((synapses.neuron, synapses.signal))
+    signal = synapses.signal[order]
+    key = (synapses.weight * 2 + synapses.stochastic)[order]
+    bounds = np.searchsorted(signal, np.arange(synapses.n_signals + 1))
+    kind = np.full(len(key), -1, np.int64)
+    for begin, end in itertools.pairwise(bounds):
+        neuron, wanted = synapses.neuron[order[begin:end]], key[begin:end]
+        left = np.ones(end - begin, bool)
+        while left.any():
+            held = chosen[:, neuron] == wanted
+            free = chosen[:, neuron] == 0
+            known = held.any(axis=0)
+            possible = left & (held | (free & (~known | (spare[neuron] > 0))))
+            # The most neurons first; among equals the type that most of them have already.
+            best = int(np.argmax(possible.sum(axis=1) * (end - begin + 1) + (left & held).sum(axis=1)))
+            take = possible[best]
+            spare[neuron[take & known & ~held[best]]] -= 1
+            chosen[best, neuron[take]] = wanted[take]
+            kind[begin:end][take] = best
+            left &= ~take
+    return kind, order
+
+
+def _from_types(synapses: CoreSynapses, kind: Array, order: Array, arch: Architecture) -> Encoding:
+    """The encoding in which synapse ``order[k]`` goes through an axon of type ``kind[k]``."""
+    signal, neuron = synapses.signal[order], synapses.neuron[order]
+    n_types = arch.core.axon_types
+    axons, axon = np.unique(signal * n_types + kind, return_inverse=True)
+    crossbar = np.zeros((len(axons), synapses.n_neurons), bool)
+    crossbar[axon, neuron] = True
+    weight = np.zeros((n_types, synapses.n_neurons), np.int64)
+    weight[kind, neuron] = synapses.weight[order]
+    stochastic = np.zeros(weight.shape, bool)
+    stochastic[kind, neuron] = synapses.stochastic[order]
+    return Encoding(axons // n_types, axons % n_types, crossbar, weight, stochastic, "values")
+
+
+# ---------------------------------------------------------------- digit code
+
+
+@dataclass(frozen=True)
+class DigitCode:
+    """Digits for whole numbers from ``low`` to ``high``: values of the types, and how many axons of each a signal needs.
+
+    Positive values come first, each a multiple of the one before; a negative one, if any, is the last.
+    """
+
+    values: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def n_axons(self) -> int:
+        """Axons per signal, if every digit is used to the full."""
+        return sum(self.counts)
+
+    def digits(self, weight: Array) -> Array:
+        """Digits [types, n] of weights [n]: how many axons of each type the neuron connects to."""
+        digits = np.zeros((len(self.values), len(weight)), np.int64)
+        rest = weight.copy()
+        positive = len(self.values)
+        if self.values[-1] < 0:
+            positive -= 1
+            digits[-1] = np.where(rest < 0, -(rest // -self.values[-1]), 0)
+            rest = rest - digits[-1] * self.values[-1]
+        for place in range(positive - 1, -1, -1):
+            digits[place] = np.minimum(rest // self.values[place], self.counts[place])
+            rest -= digits[place] * self.values[place]
+        assert not rest.any(), "the digit code covers its range"
+        return digits
+
+
+@lru_cache(maxsize=4096)
+def find_digit_code(low: int, high: int, n_types: int, largest: int) -> DigitCode | None:
+    """The code with the fewest axons for weights low..high (low <= 0 <= high) with at most n_types values up to ``largest``."""
+    best: DigitCode | None = None
+    if low >= 0:
+        return _positive_code(high, n_types, largest)
+    for bottom in range(1, min(-low, largest) + 1):
+        count = -(low // bottom)
+        if best is not None and count >= best.n_axons:
+            continue
+        if n_types == 1:
+            if high == 0 and bottom == 1:
+                best = DigitCode((-1,), (count,))
+            continue
+        rest = _positive_code(max(high, bottom - 1), n_types - 1, largest)
+        if rest is not None and (best is None or rest.n_axons + count < best.n_axons):
+            best = DigitCode((*rest.values, -bottom), (*rest.counts, count))
+    return best
+
+
+@lru_cache(maxsize=4096)
+def _positive_code(high: int, n_types: int, largest: int) -> DigitCode | None:
+    """The cheapest mixed-radix code for 0..high."""
+    if high == 0:
+        return DigitCode((), ())
+    if n_types == 0:
+        return None
+    best = DigitCode((1,), (high,))
+    for top in range(2, min(high, largest) + 1):
+        count = high // top
+        if count >= best.n_axons or n_types == 1:
+            continue
+        rest = _positive_code(top - 1, n_types - 1, top - 1)
+        if rest is not None and rest.n_axons + count < best.n_axons:
+            best = DigitCode((*rest.values, top), (*rest.counts, count))
+    return best
+
+
+def _scales(synapses: CoreSynapses) -> Array:
+    """Largest common divisor [n_neurons] of each neuron's weights, negative for neurons whose weights all are; 1 without."""
+    order = np.argsort(synapses.neuron, kind="stable")
+    neuron, weight = synapses.neuron[order], synapses.weight[order]
+    scale = np.ones(synapses.n_neurons, np.int64)
+    present, start = np.unique(neuron, return_index=True)
+    scale[present] = np.gcd.reduceat(np.abs(weight), start)
+    negative = np.maximum.reduceat(weight, start) < 0
+    scale[present[negative]] *= -1
+    return scale
+
+
+def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+    if synapses.stochastic.any() or not len(synapses.weight):
+        return None
+    limits = arch.neuron.weight
+    scale = _scales(synapses)
+    reduced = synapses.weight // scale[synapses.neuron]
+    largest = int(min(limits.max, -limits.min) // np.abs(scale).max())
+    low, high = min(int(reduced.min()), 0), max(int(reduced.max()), 0)
+    code = find_digit_code(low, high, arch.core.axon_types, largest) if largest else None
+    if code is None or code.n_axons > arch.core.axons:
+        return None
+    digits = code.digits(reduced)
+    counts = np.zeros((len(code.values), synapses.n_signals), np.int64)
+    for kind in range(len(code.values)):
+        np.maximum.at(counts[kind], synapses.signal, digits[kind])
+    signal, kind = _axon_list(counts)
+    crossbar = np.zeros((len(signal), synapses.n_neurons), bool)
+    first = np.cumsum(counts.T.reshape(-1)).reshape(synapses.n_signals, -1).T - counts
+    for number in range(len(code.values)):
+        used = np.flatnonzero(digits[number])
+        for step in range(int(digits[number].max(initial=0))):
+            reached = used[digits[number][used] > step]
+            crossbar[first[number, synapses.signal[reached]] + step, synapses.neuron[reached]] = True
+    weight = np.zeros((arch.core.axon_types, synapses.n_neurons), np.int64)
+    weight[: len(code.values)] = np.array(code.values)[:, None] * scale[None]
+    return Encoding(signal, kind, crossbar, weight, np.zeros(weight.shape, bool), "digits")
+
+
+def _axon_list(counts: Array) -> tuple[Array, Array]:
+    """Signal and type of every axon, in the order signal, type, copy, from the numbers of axons [types, signals]."""
+    entry = np.repeat(np.arange(counts.size), counts.T.reshape(-1))
+    return entry // len(counts), entry % len(counts)

@@ -1,0 +1,207 @@
+"""The network that a user describes: inputs, populations, projections, outputs.
+
+    net = Network("xor")
+    a = net.input("a", 2)
+    hidden = net.population("hidden", 2, threshold=1)
+    net.connect(a, hidden, weights=[[1, -1], [-1, 1]])
+    net.output("out", hidden)
+
+Nothing is checked here beyond names and kinds; :func:`neurocore.compiler.check.check` checks a whole network against a chip and
+lists all faults at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.errors import InputError
+
+Array = npt.NDArray[Any]
+Shape = int | Sequence[int]
+
+NEURON_DEFAULTS: dict[str, Any] = {
+    "threshold": 1,
+    "threshold_mask_bits": 0,
+    "reset_mode": "value",
+    "reset": 0,
+    "floor": None,
+    "floor_mode": "saturate",
+    "leak": 0,
+    "leak_reversal": False,
+    "leak_stochastic": False,
+    "initial": 0,
+}
+"""Neuron parameters and their defaults; ``floor`` None is the chip's largest, as good as no floor."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Input lines, numbered row by row."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of lines."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons, numbered row by row. ``neuron`` maps each parameter to one value or to one per neuron."""
+
+    name: str
+    shape: tuple[int, ...]
+    neuron: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """A cross-correlation: kernel [out, in / groups, row, column]; shapes are [channel, row, column]."""
+
+    kernel: Any
+    stride: Any = 1
+    padding: Any = 0
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Synapses from a source to a target population; exactly one of the five forms is given.
+
+    ``weights`` [n_source, n_target]; ``one_to_one`` and ``all_to_all`` one weight; ``edges`` rows or arrays source, target,
+    weight[, delay]; ``conv2d``. A zero weight is no synapse.
+    """
+
+    source: str
+    target: str
+    weights: Any = None
+    one_to_one: Any = None
+    all_to_all: Any = None
+    edges: Mapping[str, Any] | None = None
+    conv2d: Conv2d | None = None
+    delay: Any = 1
+    stochastic: bool = False
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"'{self.target}' <- '{self.source}'"
+
+
+@dataclass(frozen=True)
+class Output:
+    """A population whose spikes leave the chip."""
+
+    name: str
+    source: str
+
+
+@dataclass
+class Network:
+    """A network under construction."""
+
+    name: str
+    inputs: dict[str, Input] = field(default_factory=dict)
+    populations: dict[str, Population] = field(default_factory=dict)
+    projections: list[Projection] = field(default_factory=list)
+    outputs: dict[str, Output] = field(default_factory=dict)
+    spike_rates: dict[str, float] = field(default_factory=dict)
+
+    def input(self, name: str, shape: Shape) -> Input:
+        """Add input lines."""
+        self._fresh(name)
+        item = Input(name, as_shape(name, shape))
+        self.inputs[name] = item
+        return item
+
+    def population(self, name: str, shape: Shape, **neuron: Any) -> Population:
+        """Add a population; keywords are neuron parameters (see NEURON_DEFAULTS), each one value or one per neuron."""
+        self._fresh(name)
+        unknown = sorted(set(neuron) - set(NEURON_DEFAULTS))
+        if unknown:
+            raise InputError(
+                f"population {name!r}: {', '.join(unknown)} is no neuron parameter; there are {', '.join(NEURON_DEFAULTS)}"
+            )
+        item = Population(name, as_shape(name, shape), dict(neuron))
+        self.populations[name] = item
+        return item
+
+    def connect(
+        self,
+        source: str | Input | Population,
+        target: str | Population,
+        weights: Any = None,
+        *,
+        one_to_one: Any = None,
+        all_to_all: Any = None,
+        edges: Mapping[str, Any] | Sequence[Sequence[int]] | None = None,
+        conv2d: Conv2d | Mapping[str, Any] | None = None,
+        delay: int = 1,
+        stochastic: bool = False,
+    ) -> Projection:
+        """Add a projection. ``edges`` may be a mapping of arrays or rows (source, target, weight[, delay])."""
+        if conv2d is not None and not isinstance(conv2d, Conv2d):
+            conv2d = Conv2d(**conv2d)
+        if edges is not None and not isinstance(edges, Mapping):
+            edges = _edge_columns(edges)
+        item = Projection(
+            _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic
+        )
+        given = [form for form in ("weights", "one_to_one", "all_to_all", "edges", "conv2d") if getattr(item, form) is not None]
+        if len(given) != 1:
+            raise InputError(
+                f"{item.label}: give exactly one of weights, one_to_one, all_to_all, edges and conv2d"
+                f" (found {', '.join(given) or 'none'})"
+            )
+        self.projections.append(item)
+        return item
+
+    def output(self, name: str, source: str | Population) -> Output:
+        """Let the spikes of a population leave the chip on output lines, in population order."""
+        if name in self.outputs:
+            raise InputError(f"network {self.name!r}: output {name!r} is given twice")
+        item = Output(name, _name(source))
+        self.outputs[name] = item
+        return item
+
+    def rate(self, name: str, spikes_per_tick: float) -> None:
+        """Tell the placer how often each line or neuron of ``name`` is expected to spike."""
+        self.spike_rates[name] = spikes_per_tick
+
+    def _fresh(self, name: str) -> None:
+        if name in self.inputs or name in self.populations:
+            raise InputError(f"network {self.name!r}: the name {name!r} is given twice")
+
+
+def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
+    """A shape as a tuple. Raises InputError unless every size is a whole number of at least 1."""
+    sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes)
+    if not sizes or not whole or min(sizes) < 1:
+        raise InputError(f"{name!r} has shape {list(sizes)}; every size must be a whole number of at least 1")
+    return tuple(int(size) for size in sizes)
+
+
+def _name(item: str | Input | Population) -> str:
+    return item if isinstance(item, str) else item.name
+
+
+def _edge_columns(rows: Sequence[Sequence[int]]) -> dict[str, Any]:
+    array = np.asarray(rows)
+    if array.size == 0:
+        array = np.zeros((0, 3), np.int64)
+    if array.ndim != 2 or array.shape[1] not in (3, 4):
+        raise InputError(f"edges have shape {array.shape}; rows of (source, target, weight[, delay]) were expected")
+    return dict(zip(("source", "target", "weight", "delay"), array.T, strict=False))
