@@ -285,11 +285,11 @@ class _Reach:
     """Everything that every neuron must reach, for given shifts."""
 
     def __init__(self, router: _Router, cores: tuple[CoreAxons, ...], late: Array, latency: int) -> None:
-        net = router.network
-        core = np.concatenate([[0][:0]] + [np.full(len(item.source), number) for number, item in enumerate(cores)])
-        axon = np.concatenate([[0][:0]] + [np.arange(len(item.source)) for item in cores])
-        source = np.concatenate([[0][:0]] + [item.source for item in cores])
-        arrival = np.concatenate([[0][:0]] + [item.arrival for item in cores])
+        net, none = router.network, [np.zeros(0, np.int64)]
+        core = np.concatenate(none + [np.full(len(item.source), number) for number, item in enumerate(cores)])
+        axon = np.concatenate(none + [np.arange(len(item.source)) for item in cores])
+        source = np.concatenate(none + [item.source for item in cores])
+        arrival = np.concatenate(none + [item.arrival for item in cores])
         inner = source >= net.n_inputs
         neuron = source[inner] - net.n_inputs
         lines = np.arange(len(net.output_neuron))

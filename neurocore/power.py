@@ -1,14 +1,14 @@
 """Power and energy of a run: pure functions from what was counted to milliwatts and picojoules.
 
-The form of the model, with V the supply, V0 the reference supply, f the tick rate:
+The form of the model, with V the supply and V0 the reference supply:
 
     leakage   = powered cores x leakage_mw x (V / V0) ^ leakage_exponent
     dynamic   = (neuron updates, synaptic events, spikes, hops, I/O packets), each x its energy x (V / V0) ^ 2
     crossings = chip-to-chip packets x their energy; the I/O supply pays, so V has no part in it
 
-Every neuron of a powered core is updated, and paid for, on every tick, whether or not the emulator skipped the
-work. The constants come from a chip definition; for TrueNorth ``tools/fit_energy.py`` fits them to what was
-measured on the silicon.
+Every neuron of a powered core is updated, and paid for, on every tick, whether or not the emulator
+skipped the work. The constants come from a chip definition; for TrueNorth ``tools/fit_energy.py`` fits
+them to what was measured on the silicon.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ MW_PER_PJ_PER_SECOND = 1e-9
 class EnergyModel:
     """The energy constants of a chip; energies and leakage are those at ``reference_voltage``.
 
-    Voltages are in V, ``leakage_mw`` in mW per powered core, energies in pJ: per neuron update (one each tick), per
-    synaptic event (an active axon meeting a set crossbar bit), per fired spike (its injection into the mesh), per
-    hop from core to core, per I/O packet (between the edge of the mesh and the pins; its way to the edge is paid
-    as hops), per packet that crosses from chip to chip. ``accuracy`` is the largest relative error against the
-    published points, 0.08 for 8 %.
+    Voltages are in V, ``leakage_mw`` in mW per powered core, energies in pJ: per neuron update (one each
+    tick), per synaptic event (an active axon meeting a set crossbar bit), per fired spike (its injection
+    into the mesh), per hop from core to core, per I/O packet (between the edge of the mesh and the pins;
+    its way to the edge is paid as hops), per packet that crosses from chip to chip. ``accuracy`` is the
+    largest relative error against the published points, 0.08 for 8 %.
     """
 
     reference_voltage: float
@@ -68,7 +68,7 @@ class EnergyModel:
         return self.leakage_mw * math.pow(voltage / self.reference_voltage, self.leakage_exponent)
 
     def dynamic_scale(self, voltage: float) -> float:
-        """Return the factor on dynamic energies at a supply: its square relative to the reference supply's."""
+        """Return the factor on dynamic energies at a supply, which goes with its square."""
         return (voltage / self.reference_voltage) ** 2
 
 
@@ -80,11 +80,11 @@ def _nothing() -> Array:
 class Activity:
     """What a run counted.
 
-    ``hops`` are the core-to-core hops of all packets, ``io_packets`` the inputs and outputs, ``io_hops`` their way
-    between core and edge, ``chip_crossings`` the passages from one chip to another. The arrays are [n] for the n
-    cores listed in ``core`` and [p] for the p populations named; ``*_hops`` are those of the packets that the core
-    or population sent. Arrays that are left empty leave that part of the report empty. ``inferences`` is None where
-    the run knows of none.
+    ``hops`` are the core-to-core hops of all packets, ``io_packets`` the inputs and outputs, ``io_hops``
+    their way between core and edge, ``chip_crossings`` the passages from one chip to another. The arrays
+    are [n] for the n cores listed in ``core`` and [p] for the p populations named; ``*_hops`` are those
+    of the packets that the core or population sent. Arrays that are left empty leave that part of the
+    report empty. ``inferences`` is None where the run knows of none.
     """
 
     ticks: int
@@ -111,7 +111,7 @@ class Activity:
 
 @dataclass(frozen=True, eq=False)
 class PowerShares:
-    """Power and energy of n parts of a run: read-only float64 arrays [n], NaN where a count divided by is zero.
+    """Power and energy of n parts of a run: read-only float64 arrays [n], NaN where the count is zero.
 
     I/O belongs to the edge of the chip and to none of its parts. Names and units are those of
     :class:`PowerReport`.
@@ -148,14 +148,15 @@ class PowerShares:
 class PowerReport:
     """Power and energy of a run at a supply and a tick rate; prints itself as a table.
 
-    ``total_mw`` is the sum of leakage, neuron updates, synaptic events, routing (fired spikes and their hops) and
-    I/O (inputs and outputs with their hops, and ``crossing_mw``, the chip-to-chip packets). ``energy_per_*`` is
-    total energy divided by the count, None at a count of zero. ``gsops`` is synaptic events per second of chip time,
-    in 10^9.
+    ``total_mw`` is the sum of leakage, neuron updates, synaptic events, routing (fired spikes and their
+    hops) and I/O (inputs and outputs with their hops, and ``crossing_mw``, the chip-to-chip packets).
+    ``energy_per_*`` is total energy divided by the count, None at a count of zero. ``gsops`` is synaptic
+    events per second of chip time, in 10^9.
 
-    ``per_core`` is in the order of ``core``; ``idle_cores`` are the powered cores beyond these, each of which draws
-    ``idle_core_mw``. ``per_population`` is in the order of ``population``, whose last entry is the powered neurons
-    of no population. Cores and idle cores together, and populations, add up to ``total_mw`` less ``io_mw``.
+    ``per_core`` is in the order of ``core``; ``idle_cores`` are the powered cores beyond these, each of
+    which draws ``idle_core_mw``. ``per_population`` is in the order of ``population``, whose last entry
+    is the powered neurons of no population. Cores and idle cores together, and populations, add up to
+    ``total_mw`` less ``io_mw``.
     """
 
     total_mw: float
@@ -224,7 +225,7 @@ class PowerReport:
         }
         for name, value in parts.items():
             percent = 100 * value / self.total_mw if self.total_mw else 0.0
-            yield f"  {name:<26}{value:>12.4f} mW {percent:>7.1f} %"
+            yield f"  {name:<26}{_significant(value):>12} mW {percent:>7.1f} %"
 
     def _energies(self) -> Iterator[str]:
         figures = {
@@ -236,7 +237,8 @@ class PowerReport:
             "efficiency": (self.gsops_per_watt, "GSOPS/W"),
         }
         for name, (value, unit) in figures.items():
-            yield f"  {name:<26}" + (f"{'none':>12}" if value is None else f"{value:>12.4f} {unit}")
+            shown = f"{'none':>12}" if value is None else f"{_significant(value):>12} {unit}"
+            yield f"  {name:<26}{shown}"
 
 
 def estimate_power(
@@ -249,8 +251,9 @@ def estimate_power(
 ) -> PowerReport:
     """Power and energy of what a run counted.
 
-    ``voltage`` (V) and ``tick_hz`` (Hz) default to the model's. ``powered`` is ``used``, the cores that hold a
-    configured neuron, or ``chip``, all cores. Raises UsageError, which lists every argument that is out of range.
+    ``voltage`` (V) and ``tick_hz`` (Hz) default to the model's. ``powered`` is ``used``, the cores that
+    hold a configured neuron, or ``chip``, all cores. Raises UsageError, which lists every argument that
+    is out of range.
     """
     voltage = model.default_voltage if voltage is None else voltage
     tick_hz = model.default_tick_hz if tick_hz is None else tick_hz
@@ -410,6 +413,12 @@ def _ratio(value: Floats, count: npt.ArrayLike) -> Floats:
     quotient = np.full(value.shape, np.nan)
     np.divide(value, divisor, out=quotient, where=divisor > 0)
     return quotient
+
+
+def _significant(value: float, digits: int = 4) -> str:
+    """Write a number with at least ``digits`` significant digits and without an exponent."""
+    places = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:,.{max(places, 0)}f}"
 
 
 def _labelled(key: str, labels: tuple[Any, ...], shares: PowerShares) -> list[dict[str, Any]]:

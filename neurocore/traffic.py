@@ -1,8 +1,8 @@
 """Spike traffic over the mesh: hops, loads of the links, the hottest of them, crossings between chips.
 
-All of it follows from how many packets each core sent to which other, since routes are static: first along x, then
-along y. Core ``x + y * columns`` stands in column x and row y; y grows northwards. Inputs enter and outputs leave
-at the west edge of the core's row; their way is I/O and counted apart.
+All of it follows from how many packets each core sent to which other, since routes are static: first
+along x, then along y. Core ``x + y * columns`` stands in column x and row y; y grows northwards. Inputs
+enter and outputs leave at the west edge of the core's row; their way is I/O and counted apart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ N_HOTTEST = 10
 class LinkLoads(NamedTuple):
     """Packets that crossed each directed link: int64 [rows, columns], by the core that they leave.
 
-    ``east[y, x]`` left (x, y) for (x + 1, y), ``west`` for (x - 1, y), ``north`` for (x, y + 1), ``south`` for (x, y - 1).
+    ``east[y, x]`` left (x, y) for (x + 1, y), ``west`` for (x - 1, y), ``north`` for (x, y + 1),
+    ``south`` for (x, y - 1).
     """
 
     east: Ints
@@ -36,7 +37,7 @@ class LinkLoads(NamedTuple):
         return LinkLoads(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
     def crossings(self, chip_columns: int, chip_rows: int) -> int:
-        """Count passages from chip to chip, with chips of chip_columns x chip_rows cores tiled from (0, 0)."""
+        """Count passages from chip to chip, chips of chip_columns x chip_rows cores tiled from (0, 0)."""
         return int(
             self.east[:, chip_columns - 1 :: chip_columns].sum()
             + self.west[:, chip_columns::chip_columns].sum()
@@ -52,10 +53,10 @@ _STEPS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 def link_loads(
     source_core: npt.ArrayLike, target_core: npt.ArrayLike, packets: npt.ArrayLike, columns: int, rows: int
 ) -> LinkLoads:
-    """Packets over each link when ``packets[i]`` of them go from ``source_core[i]`` to ``target_core[i]``, each [k].
+    """Count packets per link when ``packets[i]`` go from ``source_core[i]`` to ``target_core[i]``, each [k].
 
-    Cores lie in 0..columns*rows-1; a packet within a core crosses no link. The work grows with k and with the mesh,
-    not with packets or hops. Raises TypeError for numbers that are not integers.
+    Cores lie in 0..columns*rows-1; a packet within a core crosses no link. The work grows with k and with
+    the mesh, not with packets or hops. Raises TypeError for numbers that are not integers.
     """
     source, target, count = _integers(source_core), _integers(target_core), _integers(packets)
     assert _inside(source, columns * rows), "a source core lies outside the mesh"
@@ -70,10 +71,10 @@ def link_loads(
 def _line_loads(
     line: Ints, start: Ints, end: Ints, count: Ints, n_lines: int, length: int
 ) -> tuple[Ints, Ints]:
-    """Loads [n_lines, length] of the upward and of the downward links of parallel lines, by the place that is left.
+    """Return the loads [n_lines, length] of the upward and the downward links of parallel lines.
 
-    Each way adds its count to a run of neighbouring links: +count where the run begins and -count behind its end,
-    summed up along the line.
+    Links are numbered by the place that they leave. Each way adds its count to a run of neighbouring
+    links: +count where the run begins and -count behind its end, summed up along the line.
     """
     up = np.zeros((n_lines, length + 1), np.int64)
     down = np.zeros((n_lines, length + 1), np.int64)
@@ -89,11 +90,12 @@ def _line_loads(
 class TrafficReport:
     """The packets of a run and the ways that they took; prints itself as a table.
 
-    ``packets`` went from a core to a core, ``local_packets`` of them stayed within one; ``hops`` are theirs in
-    total, and ``hop_histogram[h]`` of them took h hops. ``input_packets`` and ``output_packets`` took ``io_hops``
-    hops between core and edge. ``links`` counts all packets, ``io_links`` the part of inputs and outputs;
-    ``chip_crossings`` (passages from chip to chip) and ``io_chip_crossings`` likewise. Link figures per tick are
-    means over the run, 0 for a run without ticks.
+    ``packets`` went from a core to a core, ``local_packets`` of them stayed within one; ``hops`` are
+    theirs in total, and ``hop_histogram[h]`` of them took h hops. ``input_packets`` and
+    ``output_packets`` took ``io_hops`` hops between core and edge. ``links`` counts all packets,
+    ``io_links`` the part of inputs and outputs; ``chip_crossings`` (passages from chip to chip) and
+    ``io_chip_crossings`` likewise. Link figures per tick are means over the run, 0 for a run without
+    ticks.
     """
 
     ticks: int
@@ -159,14 +161,13 @@ class TrafficReport:
         return "\n".join([*self._lines(), *(_link_line(link) for link in self.hottest_links)])
 
     def _lines(self) -> Iterator[str]:
-        per_packet, most = f"{self.mean_hops:.4f} per packet", f"{self.max_link_packets_per_tick:.4f}"
-        in_out = f"{self.input_packets:,} in, {self.output_packets:,} out"
+        in_out = f"{self.input_packets:,} in, {self.output_packets:,} out, {_counted(self.io_hops, 'hop')}"
         yield f"Traffic over {self.columns} x {self.rows} cores, {_counted(self.ticks, 'tick')}"
         yield f"  core to core      {self.packets:>14,} packets, {self.local_packets:,} within a core"
-        yield f"  hops              {self.hops:>14,} in total, {per_packet}"
-        yield f"  I/O               {self.io_packets:>14,} packets ({in_out}), {_counted(self.io_hops, 'hop')}"
-        yield f"  chip crossings    {self.chip_crossings:>14,} in total, {self.io_chip_crossings:,} of them I/O"
-        yield f"  most loaded link  {most:>14} packets per tick"
+        yield f"  hops              {self.hops:>14,}, {self.mean_hops:.4f} per packet"
+        yield f"  I/O               {self.io_packets:>14,} packets: {in_out}"
+        yield f"  chip crossings    {self.chip_crossings:>14,}, {self.io_chip_crossings:,} of them I/O"
+        yield f"  most loaded link  {self.max_link_packets_per_tick:>14.4f} packets per tick"
 
     def _per_tick(self, packets: int) -> float:
         return packets / self.ticks if self.ticks else 0.0
@@ -194,9 +195,9 @@ def measure_traffic(
 ) -> TrafficReport:
     """Measure the traffic of a run on a mesh of columns x rows cores, in chips of chip_columns x chip_rows.
 
-    ``packets[i]`` went from ``source_core[i]`` to ``target_core[i]``, each [k]; ``input_packets[i]`` came in for
-    ``input_core[i]``, ``output_packets[i]`` went out from ``output_core[i]``. Pairs and cores may be listed more
-    than once. Raises TypeError for numbers that are not integers.
+    ``packets[i]`` went from ``source_core[i]`` to ``target_core[i]``, each [k]; ``input_packets[i]`` came
+    in for ``input_core[i]``, ``output_packets[i]`` went out from ``output_core[i]``. Pairs and cores may
+    be listed more than once. Raises TypeError for numbers that are not integers.
     """
     source, target, count = _integers(source_core), _integers(target_core), _integers(packets)
     inward, n_inward = _integers(input_core), _integers(input_packets)

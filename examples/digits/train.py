@@ -69,16 +69,16 @@ class Settings:
     n_groups: int = 8
     n_hidden: int = 96
     n_votes: int = 6
-    epochs: int = 100
+    epochs: int = 150
     batch: int = 64
     learning_rate: float = 0.01
     temperature: float = 20.0  # the logit of a class for which every vote fires in every tick
-    spike_cost: float = 0.0  # price of a hidden spike, per image and tick
+    spike_cost: float = 0.0003  # price of a hidden spike, per image and tick
     hidden_width: float = 4.0  # half-width of the surrogate derivative, in units of the membrane
     vote_width: float = 6.0
-    rotation: float = 10.0  # augmentation: degrees
-    scaling: float = 0.1
-    shift: float = 0.7  # pixels
+    rotation: float = 8.0  # augmentation: degrees
+    scaling: float = 0.05
+    shift: float = 0.5  # pixels
     seed: int = 1
 
     @property

@@ -1,0 +1,237 @@
+"""The compiler as one call: check, partition, route, place, assemble."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurocore.architecture import Architecture, load_architecture
+from neurocore.compiler.assemble import assemble, build
+from neurocore.compiler.check import IntegerNetwork, check
+from neurocore.compiler.network import Network
+from neurocore.compiler.partition import Partition, partition
+from neurocore.compiler.place import place
+from neurocore.compiler.prove import prove
+from neurocore.compiler.route import CoreOverflow, Routing, TightCycle, find_blocks, route
+from neurocore.config import ChipConfig
+from neurocore.errors import FitError
+
+MAX_REPAIRS = 40
+
+
+@dataclass
+class CompileReport:
+    """What a compilation did; ``seconds`` by stage."""
+
+    network: IntegerNetwork
+    cores: int = 0
+    neurons: int = 0
+    axons: int = 0
+    copies: int = 0
+    relays: int = 0
+    latency: int = 0
+    mean_hops: float = 0.0
+    weighted_hops: float = 0.0
+    least_cores: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    dumps: dict[str, Callable[[], str]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields of ``compile --json``."""
+        return {
+            "cores": self.cores,
+            "neurons": self.neurons,
+            "axons": self.axons,
+            "splitter_neurons": self.copies + self.relays,
+            "copies": self.copies,
+            "relays": self.relays,
+            "least_cores": self.least_cores,
+            "latency_ticks": self.latency,
+            "mean_hops": self.mean_hops,
+            "weighted_hops": self.weighted_hops,
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "warnings": self.warnings,
+        }
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the time of the block to a stage."""
+        begun = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
+
+
+def compile_network(
+    network: Network | str | Path, chip: str | Path | Architecture = "truenorth", *, seed: int = 0
+) -> ChipConfig:
+    """Compile a network (or the path of one in YAML) for a chip; ``seed`` steers placement only.
+
+    Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
+    """
+    return compile_with_report(network, chip, seed=seed)[0]
+
+
+def compile_with_report(
+    network: Network | str | Path,
+    chip: str | Path | Architecture = "truenorth",
+    *,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[ChipConfig, CompileReport]:
+    """:func:`compile_network`, with a report. ``progress`` is called with the name of each stage as it begins."""
+    if not isinstance(network, Network):
+        from neurocore.compiler.yamlnet import load_network
+
+        network = load_network(network)
+    arch = load_architecture(chip)
+    show = progress or (lambda _: None)
+    show("check")
+    begun = time.perf_counter()
+    flat = check(network, arch)
+    report = CompileReport(flat, seconds={"check": time.perf_counter() - begun})
+    show("partition and route")
+    parts, routing = _fit(flat, arch, report)
+    _check_capacity(flat, arch, parts, routing)
+    with report.timed("assemble"):
+        virtual = build(flat, routing, arch)
+    show("place")
+    with report.timed("place"):
+        traffic = virtual.traffic(flat)
+        placement = place(
+            traffic,
+            mesh=(arch.columns, arch.rows),
+            chip=(arch.mesh.columns, arch.mesh.rows),
+            seed=seed,
+        )
+    with report.timed("assemble"):
+        notes = (("certificate", f"exact: equal to network {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late"),)
+        result = assemble(flat, routing, virtual, placement, arch, notes).validate()
+    show("prove")
+    with report.timed("prove"):
+        prove(flat, result)
+    _fill(report, flat, arch, parts, routing)
+    report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
+    report.dumps["placement"] = lambda: str(placement)
+    return result, report
+
+
+def estimate_network(network: Network | str | Path, chip: str | Path | Architecture = "truenorth") -> CompileReport:
+    """What a network needs of a chip, without placing it: cores, copies, relays, latency. Raises as compile_network does."""
+    if not isinstance(network, Network):
+        from neurocore.compiler.yamlnet import load_network
+
+        network = load_network(network)
+    arch = load_architecture(chip)
+    begun = time.perf_counter()
+    flat = check(network, arch)
+    report = CompileReport(flat, seconds={"check": time.perf_counter() - begun})
+    parts, routing = _fit(flat, arch, report)
+    _check_capacity(flat, arch, parts, routing)
+    _fill(report, flat, arch, parts, routing)
+    return report
+
+
+def _fit(network: IntegerNetwork, arch: Architecture, report: CompileReport) -> tuple[Partition, Routing]:
+    """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
+    limits: dict[int, int] = {}
+    urgent: set[int] = set()
+    opened: set[frozenset[int]] = set()
+    for _ in range(MAX_REPAIRS):
+        with report.timed("partition"):
+            parts = _open_cores(network, partition(network, arch, limits), opened)
+        try:
+            with report.timed("route"):
+                return parts, route(network, arch, parts, frozenset(urgent))
+        except CoreOverflow as overflow:
+            opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
+        except TightCycle as cycle:
+            _loosen(network, arch, parts, cycle, limits, urgent)
+    raise FitError("E-CYCLE the network's cycles leave no time for the relays that its fan-out needs, however it is divided")
+
+
+def _open_cores(network: IntegerNetwork, parts: Partition, opened: set[frozenset[int]]) -> Partition:
+    """Divide packed cores by population where their populations cannot share axons."""
+    if not opened:
+        return parts
+    population = network.population_of()
+    members, codes = [], []
+    for core, code in zip(parts.members, parts.codes, strict=True):
+        mine = np.unique(population[core])
+        if frozenset(mine.tolist()) in opened:
+            members.extend(core[population[core] == number] for number in mine)
+            codes.extend([code] * len(mine))
+        else:
+            members.append(core)
+            codes.append(code)
+    return Partition(tuple(members), tuple(codes))
+
+
+def _loosen(
+    network: IntegerNetwork,
+    arch: Architecture,
+    parts: Partition,
+    cycle: TightCycle,
+    limits: dict[int, int],
+    urgent: set[int],
+) -> None:
+    """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up."""
+    blocks = find_blocks(network, parts)
+    on_cycle = [int(blocks.population[block]) for block in cycle.blocks]
+    populations = set(on_cycle)
+    if not populations <= urgent:
+        urgent |= populations
+        return
+    for number in populations:
+        limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
+    if min(limits[number] for number in populations) == 0:
+        names = " -> ".join(repr(network.populations[number].name) for number in [*on_cycle, on_cycle[0]])
+        raise FitError(
+            f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
+            f" must reach more axons than their cores have room for copies. Raise a delay on the cycle by {cycle.missing},"
+            " or give its neurons fewer targets"
+        )
+
+
+def _check_capacity(network: IntegerNetwork, arch: Architecture, parts: Partition, routing: Routing) -> None:
+    if routing.n_cores <= arch.n_cores:
+        return
+    population = network.population_of()
+    count = np.zeros(len(network.populations), np.int64)
+    for members in parts.members:
+        count[np.unique(population[members])] += 1
+    largest = int(np.argmax(count))
+    relays = routing.n_cores - parts.n_cores
+    raise FitError(
+        f"E-CAP network {network.name!r} needs {routing.n_cores:,} cores; {arch.name!r} has {arch.n_cores:,}"
+        f" ({routing.n_cores - arch.n_cores:,} over). Largest: population {network.populations[largest].name!r}"
+        f" with {network.populations[largest].size:,} neurons on {int(count[largest]):,} cores; relays take {relays:,} cores."
+        " Use fewer neurons, smaller receptive fields or a larger chip"
+    )
+
+
+def _fill(
+    report: CompileReport, network: IntegerNetwork, arch: Architecture, parts: Partition, routing: Routing
+) -> None:
+    report.cores, report.latency = routing.n_cores, routing.latency
+    report.copies, report.relays = routing.n_copies, routing.n_relays
+    report.neurons = network.n_neurons + routing.n_copies + routing.n_relays
+    report.axons = sum(core.encoding.n_axons for core in routing.cores) + len(routing.rows)
+    report.least_cores = max(-(-network.n_neurons // arch.core.neurons), 1)
+    unread = np.setdiff1d(np.arange(network.n_inputs), network.source)
+    if len(unread):
+        first = network.source_label(int(unread[0]))
+        report.warnings.append(f"W-UNUSED {len(unread)} input lines reach no neuron, first {first}")
+    report.dumps.update(
+        {
+            "network": lambda: str(network),
+            "partition": lambda: parts.dump(network),
+            "routing": lambda: routing.dump(network),
+        }
+    )

@@ -1,0 +1,119 @@
+"""Dynamic check: run the network itself and the compiled chip on the same input, and compare every output spike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.compiler.check import IntegerNetwork, check
+from neurocore.compiler.network import Network
+from neurocore.compiler.prove import prove
+from neurocore.compiler.reference import Places, Reference
+from neurocore.config import ChipConfig
+from neurocore.errors import InputError, MismatchError
+from neurocore.spikes import Spikes
+
+Array = npt.NDArray[Any]
+
+
+class Runs(Protocol):
+    """Something that runs a chip on input spikes for some ticks and returns its output spikes."""
+
+    def __call__(self, chip: ChipConfig, spikes: Spikes, ticks: int) -> Spikes:
+        """Output spikes of the chip's ticks 0..ticks-1."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a comparison; ``cause`` is what the static check says about a difference."""
+
+    equal: bool
+    latency: int
+    spikes_compared: int
+    first_difference: dict[str, Any] | None
+    cause: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields of ``verify --json``."""
+        return {
+            "equal": self.equal,
+            "latency_ticks": self.latency,
+            "spikes_compared": self.spikes_compared,
+            "first_difference": self.first_difference,
+            "cause": list(self.cause),
+        }
+
+
+def reference_spikes(
+    network: IntegerNetwork, chip: ChipConfig, spikes: Spikes, ticks: int, places: Places | None
+) -> Spikes:
+    """Output spikes of the network's ticks 0..ticks-1."""
+    spikes.check(n_lines=network.n_inputs)
+    simulator = Reference(network, chip.architecture, places)
+    bounds = np.searchsorted(spikes.tick, np.arange(ticks + 1))
+    tick, line = [], []
+    for now in range(ticks):
+        fired = simulator.tick(spikes.line[bounds[now] : bounds[now + 1]])
+        out = np.flatnonzero(fired[network.output_neuron])
+        tick.append(np.full(len(out), now))
+        line.append(out)
+    none = [np.zeros(0, np.int64)]
+    return Spikes.from_lines(np.concatenate(none + tick), np.concatenate(none + line))
+
+
+def verify(network: Network, chip: ChipConfig, spikes: Spikes, ticks: int, run: Runs, seed: int | None = None) -> Verdict:
+    """Compare a network with a chip for ``ticks`` ticks of the network; ``run`` runs the chip.
+
+    A network with random parts needs a chip that the static check accepts, because the draws are made where the chip makes them.
+    """
+    flat = check(network, chip.architecture)
+    if (flat.inputs, flat.outputs) != (chip.inputs, chip.outputs):
+        raise InputError(f"network {flat.name!r} and chip {chip.name!r} differ in inputs or outputs; were they made together?")
+    cause: tuple[str, ...] = ()
+    places = None
+    try:
+        decoded = prove(flat, chip)
+        places = Places.of(flat, chip, decoded, chip.seed if seed is None else seed)
+    except MismatchError as error:
+        cause = error.problems
+        if is_random(flat):
+            raise
+    expected = reference_spikes(flat, chip, spikes, ticks, places)
+    inside = spikes.window(0, ticks)
+    found = run(chip, inside, ticks + chip.latency)
+    difference = _first_difference(flat, expected, found, chip.latency)
+    return Verdict(
+        equal=difference is None,
+        latency=chip.latency,
+        spikes_compared=len(expected),
+        first_difference=difference,
+        cause=cause if difference is not None else (),
+    )
+
+
+def is_random(network: IntegerNetwork) -> bool:
+    """Whether the network draws random numbers."""
+    values = network.neuron
+    leaks = ((values["leak_stochastic"] != 0) & (values["leak"] != 0)).any()
+    return bool(leaks or values["threshold_mask_bits"].any() or network.stochastic.any())
+
+
+def _first_difference(network: IntegerNetwork, expected: Spikes, found: Spikes, latency: int) -> dict[str, Any] | None:
+    """The earliest spike that only one side has, in network ticks; a spike before the latency has passed is one of them."""
+    have = set(zip((found.tick - latency).tolist(), found.line.tolist(), strict=True))
+    want = set(zip(expected.tick.tolist(), expected.line.tolist(), strict=True))
+    if have == want:
+        return None
+    tick, line = min(have ^ want)
+    name = next((group.name for group in network.outputs if group.start <= line < group.start + group.size), "?")
+    return {
+        "tick": tick,
+        "line": line,
+        "output": name,
+        "neuron": network.label(int(network.output_neuron[line])) if line < len(network.output_neuron) else None,
+        "network": (tick, line) in want,
+        "chip": (tick, line) in have,
+    }

@@ -1,0 +1,84 @@
+"""The command line. Heavy imports happen inside commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from neurocore import __version__
+from neurocore.cli.bench import bench
+from neurocore.cli.chip import chips, compile_command, inspect, verify
+from neurocore.cli.demo import demo
+from neurocore.cli.output import SCHEMA_VERSION
+from neurocore.cli.run import diff, power, run, traffic
+from neurocore.errors import NeurocoreError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="neurocore")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error. May stand anywhere on the line.")
+def cli(debug: bool) -> None:
+    """Compile spiking networks to TrueNorth-style chips, emulate them, and read their power and traffic.
+
+    Results go to stdout, progress and remarks to stderr. Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input,
+    4 the network does not fit the chip, 5 a difference was found, 6 output cannot be written, 130 interrupted.
+    """
+
+
+for _command in (chips, compile_command, inspect, run, diff, power, traffic, verify, bench, demo):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: runs a command and exits with its code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        cli.main([item for item in given if item != "--debug"], prog_name="neurocore", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        if debug:
+            raise
+        error.show()
+        _fail(given, error.exit_code, [error.format_message()])
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("neurocore: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except NeurocoreError as error:
+        if debug:
+            raise
+        _report(error.problems)
+        _fail(given, error.exit_code, error.problems)
+    except Exception as error:  # the last resort: one sentence instead of a traceback
+        if debug:
+            raise
+        text = f"internal error: {type(error).__name__}: {error}; run with --debug for the traceback and please report it"
+        _report([text])
+        _fail(given, 1, [text])
+
+
+def _report(problems: Sequence[str]) -> None:
+    for problem in problems:
+        click.echo(f"neurocore: {problem}", err=True)
+
+
+def _fail(arguments: Sequence[str], code: int, problems: Sequence[str]) -> None:
+    """Exit; a caller that asked for JSON gets the error as an object too."""
+    if "--json" in arguments:
+        import json
+
+        error: dict[str, Any] = {"exit_code": code, "problems": list(problems)}
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "error": error}, indent=2))
+    sys.exit(code)

@@ -1,0 +1,65 @@
+"""The demo command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from neurocore.cli.output import emit, progress_bar, stage, table
+
+if TYPE_CHECKING:
+    from neurocore.demo import DemoResult
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Folder for the chip and run files; made if missing.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the emulation.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def demo(output: str | None, threads: int | None, as_json: bool) -> None:
+    """Compile a trained digit classifier to TrueNorth, emulate it on digits it never saw, and measure it."""
+    from neurocore.compiler.pipeline import compile_network
+    from neurocore.demo import data_folder, run_demo
+
+    folder = _make_folder(output) if output else None
+    with data_folder() as data:
+        stage("compiling the network")
+        chip = compile_network(data / "network.yaml")
+        with progress_bar(1, "emulating") as progress:
+            result = run_demo(chip, data, progress, threads)
+    if folder is not None:
+        chip.save(str(folder / "digits.h5"))
+        result.run.save(str(folder / "digits_run.h5"))
+    emit(result.as_dict(), as_json, _text(result, folder))
+
+
+def _make_folder(path: str) -> Path:
+    from neurocore import container
+    from neurocore.errors import OutputError
+
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"folder {path} cannot be made: {error.strerror or error}") from error
+    container.check_writable(str(folder / "digits.h5"))
+    return folder
+
+
+def _text(result: DemoResult, folder: Path | None) -> str:
+    fields, chip, run = result.as_dict(), result.chip, result.run
+    wrong = result.n_images - round(result.accuracy * result.n_images)
+    rows = [
+        ("network", f"{len(chip.cores)} cores of {chip.architecture.title}, {chip.n_neurons:,} neurons,"
+                    f" {chip.n_synapses:,} synapses"),
+        ("accuracy", f"{100 * result.accuracy:.2f} % of {result.n_images} handwritten digits it never saw ({wrong} wrong)"),
+        ("spikes", f"{run.n_spikes:,} in {run.ticks:,} ticks of 1 ms; {fields['mean_hops']:.2f} hops each on the mesh"),
+        ("power", f"{fields['power_mw']:.3f} mW for the {fields['powered_cores']} cores in use, at"
+                  f" {result.power.as_dict()['voltage']} V; {result.power.accuracy_statement}"),
+        ("energy", f"{fields['energy_per_inference_uj']:.3f} uJ per classification"),
+        ("speed", f"{fields['ticks_per_second']:,.0f} ticks/s, {fields['ticks_per_second'] / 1000:.1f} times real time"),
+    ]
+    if folder is not None:
+        rows.append(("written", f"{folder / 'digits.h5'}, {folder / 'digits_run.h5'}"))
+    return table(rows)

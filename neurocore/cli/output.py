@@ -1,0 +1,48 @@
+"""What the commands print, and how: results to stdout, progress and warnings to stderr, JSON as one object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+SCHEMA_VERSION = 1
+
+
+def emit(fields: Mapping[str, Any], as_json: bool, text: str) -> None:
+    """Print a result: one JSON object, or text."""
+    if as_json:
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **fields}, indent=2, allow_nan=False))
+    else:
+        click.echo(text)
+
+
+def say(text: str) -> None:
+    """A remark on stderr."""
+    click.echo(text, err=True)
+
+
+def stage(name: str) -> None:
+    """Name of the work at hand, shown on a terminal only."""
+    if sys.stderr.isatty():
+        click.echo(f"  {name} ...", err=True)
+
+
+@contextmanager
+def progress_bar(ticks: int, label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over ticks on stderr if that is a terminal; yields the callback that moves it."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with click.progressbar(length=ticks, label=label, file=sys.stderr) as bar:
+        yield lambda done, total: bar.update(done - bar.pos)
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """Two columns, the first padded."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -1,0 +1,88 @@
+"""Commands about runs: run, diff, power, traffic."""
+
+from __future__ import annotations
+
+import click
+
+from neurocore.cli.output import emit, progress_bar, table
+
+
+@click.command()
+@click.argument("chip", type=click.Path())
+@click.option("--input", "spikes", type=click.Path(), help="Input spikes (.npz or .csv).")
+@click.option("--ticks", type=click.IntRange(min=0), required=True, help="Ticks to run.")
+@click.option("-o", "--output", type=click.Path(), required=True, help="Run file to write.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
+@click.option("--probe", "probes", multiple=True, metavar="POPULATION[:membrane]",
+              help="Record a population's spikes, and its membranes if asked; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def run(
+    chip: str, spikes: str | None, ticks: int, output: str, threads: int | None, seed: int | None,
+    probes: tuple[str, ...], as_json: bool,
+) -> None:
+    """Emulate a chip file and write what it did."""
+    from neurocore import container
+    from neurocore.chipfile import load_chip
+    from neurocore.emulator import Emulator
+    from neurocore.spikes import Spikes, read
+
+    container.check_writable(output)
+    given = read(spikes) if spikes else Spikes.empty()
+    emulator = Emulator(load_chip(chip), threads=threads, seed=seed, probes=probes)
+    with progress_bar(ticks, "emulating") as progress:
+        result = emulator.run(given, ticks, progress=progress)
+    result.save(output)
+    fields = {**result.summary(), "input_spikes_merged": given.n_merged}
+    rows = [
+        ("ticks", f"{result.ticks:,} in {result.seconds:.3f} s: {result.ticks_per_second:,.0f} ticks/s,"
+                  f" {result.ticks_per_second / 1000:.3g} times real time at 1 kHz"),
+        ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines"),
+        ("synaptic events", f"{fields['synaptic_events']:,}"),
+        ("merges", f"{fields['merges']:,}"),
+        ("written", output),
+    ]
+    emit(fields, as_json, table(rows))
+
+
+@click.command()
+@click.argument("first", type=click.Path())
+@click.argument("second", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def diff(first: str, second: str, as_json: bool) -> None:
+    """Say where two runs differ first: in spikes, membranes or counters. Exit code 5 if they do."""
+    from neurocore.compare import first_difference
+    from neurocore.errors import MismatchError
+    from neurocore.runfile import load_run
+
+    difference = first_difference(load_run(first), load_run(second))
+    text = "equal" if difference is None else f"different: {difference}"
+    emit({"equal": difference is None, "first_difference": difference}, as_json, text)
+    if difference is not None:
+        raise click.exceptions.Exit(MismatchError.exit_code)
+
+
+@click.command()
+@click.argument("run_file", metavar="RUN", type=click.Path())
+@click.option("--voltage", type=float, help="Supply in V; default: the chip definition's.")
+@click.option("--tick-hz", type=float, help="Ticks per second of chip time; default: the chip definition's.")
+@click.option("--powered", type=click.Choice(["used", "chip"]), default="used", show_default=True,
+              help="Cores that are powered: those in use, or the whole chip.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def power(run_file: str, voltage: float | None, tick_hz: float | None, powered: str, as_json: bool) -> None:
+    """Power in milliwatts and energy per event of a run."""
+    from neurocore.runfile import load_run
+
+    report = load_run(run_file).power(voltage=voltage, tick_hz=tick_hz, powered=powered)
+    emit(report.as_dict(), as_json, str(report))
+
+
+@click.command()
+@click.argument("run_file", metavar="RUN", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def traffic(run_file: str, as_json: bool) -> None:
+    """Packets, hops and the hottest links of a run."""
+    from neurocore.runfile import load_run
+
+    report = load_run(run_file).traffic()
+    emit(report.as_dict(), as_json, str(report))
