@@ -23,13 +23,29 @@ directives = {
 }
 compile_args = ["-O3", "-fwrapv", "-fno-strict-aliasing", "-pthread"] if posix else ["/O2"]
 if debug and posix:
-    compile_args = ["-O1", "-g", "-fwrapv", "-fno-strict-aliasing", "-pthread", "-Wall", "-Wextra", "-Werror",
-                    "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
+    compile_args = [
+        "-O1",
+        "-g",
+        "-fwrapv",
+        "-fno-strict-aliasing",
+        "-pthread",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-parameter",
+        "-Wno-missing-field-initializers",
+        "-Wno-cast-function-type",
+    ]
 
 extensions = [
-    Extension("neurocore._engine", ["neurocore/_engine.pyx"], depends=["neurocore/kernel.h"],
-              include_dirs=["neurocore"],
-              extra_compile_args=compile_args, extra_link_args=["-pthread"] if posix else []),
+    Extension(
+        "neurocore._engine",
+        ["neurocore/_engine.pyx"],
+        depends=["neurocore/kernel.h"],
+        include_dirs=["neurocore"],
+        extra_compile_args=compile_args,
+        extra_link_args=["-pthread"] if posix else [],
+    ),
     Extension("neurocore._anneal", ["neurocore/_anneal.pyx"], extra_compile_args=compile_args),
 ]
 

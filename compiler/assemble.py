@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.place import CoreTraffic, Placement
 from neurocore.compiler.route import Delivery, Routing, Row
+
+from neurocore.architecture import Architecture
 from neurocore.config import OUTPUT, ChipConfig, Cores, InputMap, blank_arrays, pack_crossbar
 
 Array = npt.NDArray[Any]
@@ -128,7 +128,9 @@ def _set_neurons(network: IntegerNetwork, routing: Routing, places: _Places, arr
     none = [np.zeros(0, np.int64)]
     copy = places.kind == 1
     members = [core.members for core in routing.cores]
-    core = np.concatenate([*none, *(np.full(len(part), number) for number, part in enumerate(members)), places.core[copy]])
+    core = np.concatenate(
+        [*none, *(np.full(len(part), number) for number, part in enumerate(members)), places.core[copy]]
+    )
     neuron = np.concatenate([*none, *members, places.neuron[copy]])
     slot = np.concatenate([*none, *(np.arange(len(part)) for part in members), places.slot[copy]])
     for name in COPIED:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from neurocore.compiler.place import CoreTraffic, link_loads, place
 from neurocore.compiler.yamlnet import read_arrays
+
 from neurocore.errors import InputError
 
 

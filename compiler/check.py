@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from neurocore.compiler.network import NEURON_DEFAULTS, Conv2d, Input, Network, Population, Projection
 
 from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture, Range
-from neurocore.compiler.network import NEURON_DEFAULTS, Conv2d, Network, Population, Projection
 from neurocore.config import Group
 from neurocore.errors import FitError, InputError, NeurocoreError
 
@@ -91,9 +91,9 @@ class IntegerNetwork:
         """SHA-256 of everything that determines the network's spikes."""
         state = hashlib.sha256(repr((self.inputs, self.populations, self.outputs)).encode())
         for array in (self.source, self.target, self.weight, self.delay, self.stochastic, self.output_neuron):
-            state.update(np.ascontiguousarray(array))
+            state.update(np.ascontiguousarray(array).data)
         for name in NEURON_ARRAYS:
-            state.update(np.ascontiguousarray(self.neuron[name]))
+            state.update(np.ascontiguousarray(self.neuron[name]).data)
         return state.hexdigest()
 
     def __str__(self) -> str:
@@ -137,7 +137,8 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
     if not network.populations:
         faults.bad.append(f"network {network.name!r} has no populations")
     inputs, populations = _groups(network.inputs.values()), _groups(network.populations.values(), running=False)
-    sizes = {item.name: item.size for item in (*network.inputs.values(), *network.populations.values())}
+    everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
+    sizes = {item.name: item.size for item in everything}
     neuron = _neurons(network, arch, faults)
     edges = [_Edges(*part) for part in _all_edges(network, sizes, faults)]
     outputs = _outputs(network, faults)
@@ -188,7 +189,7 @@ def _outputs(network: Network, faults: _Faults) -> tuple[Group, ...]:
 
 
 def _rates(network: Network, faults: _Faults) -> Array:
-    known = {**network.inputs, **network.populations}
+    known: dict[str, Input | Population] = {**network.inputs, **network.populations}
     for name, value in network.spike_rates.items():
         if name not in known:
             faults.bad.append(f"spike_rates: {name!r} is neither an input nor a population")
@@ -254,7 +255,9 @@ def _check_parameter(subject: str, name: str, values: Array, arch: Architecture,
         if wrong.any():
             first = int(np.argmax(wrong))
             more = f" ({int(wrong.sum()) - 1} more neurons likewise)" if wrong.sum() > 1 else ""
-            faults.misfit.append(f"E-RANGE {subject}[{first}] is {int(values[first])}; {arch.name!r} has {allowed}{more}")
+            faults.misfit.append(
+                f"E-RANGE {subject}[{first}] is {int(values[first])}; {arch.name!r} has {allowed}{more}"
+            )
     else:
         names, allowed_names = (
             (RESET_MODES, limits.reset_modes) if name == "reset_mode" else (FLOOR_MODES, limits.floor_modes)
@@ -307,7 +310,9 @@ def whole_numbers(given: Any) -> Array:
         return values.astype(np.int64)
     if values.size == 0:
         return values.astype(np.int64)
-    raise ValueError(f"is {given!r}; numbers were expected" if values.ndim == 0 else "holds something other than numbers")
+    raise ValueError(
+        f"is {given!r}; numbers were expected" if values.ndim == 0 else "holds something other than numbers"
+    )
 
 
 # ---------------------------------------------------------------- synapses
@@ -350,7 +355,7 @@ def _expand(network: Network, projection: Projection, sizes: dict[str, int]) -> 
     if projection.edges is not None:
         return _from_edges(projection, n_source, n_target, int(delay))
     if projection.conv2d is not None:
-        shapes = {**network.inputs, **network.populations}
+        shapes: dict[str, Input | Population] = {**network.inputs, **network.populations}
         source, target, weight = _from_conv(
             projection.conv2d, shapes[projection.source].shape, shapes[projection.target].shape
         )
@@ -402,8 +407,10 @@ def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int
     unknown = sorted(set(edges) - {"source", "target", "weight", "delay"})
     missing = sorted({"source", "target", "weight"} - set(edges))
     if unknown or missing:
-        raise ValueError(f"edges need the arrays source, target, weight and may have delay; {(unknown + missing)[0]!r} is "
-                         + ("not known" if unknown else "missing"))
+        raise ValueError(
+            f"edges need the arrays source, target, weight and may have delay; {(unknown + missing)[0]!r} is "
+            + ("not known" if unknown else "missing")
+        )
     columns = {name: whole_numbers_named(f"edges: {name}", values) for name, values in edges.items()}
     lengths = {name: len(np.atleast_1d(values)) for name, values in columns.items()}
     if any(values.ndim != 1 for values in columns.values()) or len(set(lengths.values())) > 1:
@@ -445,7 +452,9 @@ def _from_conv(conv: Conv2d, source: tuple[int, ...], target: tuple[int, ...]) -
     rows = (source[1] + 2 * padding[0] - k_rows) // stride[0] + 1
     columns = (source[2] + 2 * padding[1] - k_columns) // stride[1] + 1
     if target != (n_out, rows, columns):
-        raise ValueError(f"conv2d: the target has shape {list(target)}; this convolution gives [{n_out}, {rows}, {columns}]")
+        raise ValueError(
+            f"conv2d: the target has shape {list(target)}; this convolution gives [{n_out}, {rows}, {columns}]"
+        )
     out, inner, kr, kc = np.nonzero(kernel)
     y, x = (index.reshape(-1) for index in np.indices((rows, columns)))
     row = y[None] * stride[0] + kr[:, None] - padding[0]
@@ -479,7 +488,9 @@ def _merge(network: Network, parts: list[_Edges], faults: _Faults) -> tuple[Arra
     target = np.concatenate(none + [part.target + starts[part.projection.target] for part in parts])
     weight = np.concatenate(none + [part.weight for part in parts])
     delay = np.concatenate(none + [part.delay for part in parts])
-    chance = np.concatenate(none + [np.full(len(part.source), part.projection.stochastic) for part in parts]).astype(bool)
+    chance = np.concatenate(none + [np.full(len(part.source), part.projection.stochastic) for part in parts]).astype(
+        bool
+    )
     order = np.lexsort((delay, source, target))
     source, target, weight, delay, chance = (array[order] for array in (source, target, weight, delay, chance))
     if not len(source):

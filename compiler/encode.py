@@ -255,8 +255,8 @@ def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
         return None
     digits = code.digits(reduced)
     counts = np.zeros((len(code.values), synapses.n_signals), np.int64)
-    for kind in range(len(code.values)):
-        np.maximum.at(counts[kind], synapses.signal, digits[kind])
+    for number in range(len(code.values)):
+        np.maximum.at(counts[number], synapses.signal, digits[number])
     signal, kind = _axon_list(counts)
     crossbar = np.zeros((len(signal), synapses.n_neurons), bool)
     first = np.cumsum(counts.T.reshape(-1)).reshape(synapses.n_signals, -1).T - counts

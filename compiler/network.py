@@ -159,7 +159,11 @@ class Network:
         item = Projection(
             _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic
         )
-        given = [form for form in ("weights", "one_to_one", "all_to_all", "edges", "conv2d") if getattr(item, form) is not None]
+        given = [
+            form
+            for form in ("weights", "one_to_one", "all_to_all", "edges", "conv2d")
+            if getattr(item, form) is not None
+        ]
         if len(given) != 1:
             raise InputError(
                 f"{item.label}: give exactly one of weights, one_to_one, all_to_all, edges and conv2d"

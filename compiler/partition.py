@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.encode import CoreSynapses, encode
+
+from neurocore.architecture import Architecture
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -241,11 +241,22 @@ def _cut(cutter: Cutter, order: Array, most: int) -> list[_Run]:
     while begin < len(order):
         upper = max(1, signals.reach(begin, most, limit))
         lower = max(1, min(upper, valued.reach(begin, most, limit)))
-        size = _longest(lambda size, start=begin: cutter.need(order[start : start + size])[0] <= limit, lower, upper)
+        size = _longest(_Fits(cutter, order[begin:]), lower, upper)
         members = order[begin : begin + size]
         runs.append(_Run(members, *cutter.need(members)))
         begin += size
     return runs
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Whether the first ``size`` neurons of an order fit a core."""
+
+    cutter: Cutter
+    order: Array
+
+    def __call__(self, size: int) -> bool:
+        return self.cutter.need(self.order[:size])[0] <= self.cutter.arch.core.axons
 
 
 def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:
@@ -272,7 +283,9 @@ def _demands(cutter: Cutter, runs: list[_Run]) -> list[int]:
     run_of = np.zeros(network.n_neurons, np.int64)
     for number, run in enumerate(runs):
         run_of[run.members] = number
-    pairs = np.unique(run_of[network.target] * (int(cutter.valued.max(initial=0)) + 1) + cutter.valued, return_index=True)[1]
+    pairs = np.unique(
+        run_of[network.target] * (int(cutter.valued.max(initial=0)) + 1) + cutter.valued, return_index=True
+    )[1]
     source = network.source[pairs] - network.n_inputs
     fan_out = np.bincount(source[source >= 0], minlength=network.n_neurons)
     fan_out += np.bincount(network.output_neuron, minlength=network.n_neurons)

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from neurocore.architecture import Architecture, load_architecture
+import numpy.typing as npt
 from neurocore.compiler.assemble import assemble, build
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.network import Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.place import place
 from neurocore.compiler.prove import prove
-from neurocore.compiler.route import CoreOverflow, Routing, TightCycle, find_blocks, route
+from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
+
+from neurocore.architecture import Architecture, load_architecture
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError
+
+Array = npt.NDArray[Any]
 
 MAX_REPAIRS = 40
 
@@ -111,7 +114,12 @@ def compile_with_report(
             seed=seed,
         )
     with report.timed("assemble"):
-        notes = (("certificate", f"exact: equal to network {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late"),)
+        notes = (
+            (
+                "certificate",
+                f"exact: equal to network {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late",
+            ),
+        )
         result = assemble(flat, routing, virtual, placement, arch, notes).validate()
     show("prove")
     with report.timed("prove"):
@@ -149,11 +157,13 @@ def _fit(network: IntegerNetwork, arch: Architecture, report: CompileReport) -> 
         try:
             with report.timed("route"):
                 return parts, route(network, arch, parts, frozenset(urgent))
-        except CoreOverflow as overflow:
+        except CoreOverflowError as overflow:
             opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
-        except TightCycle as cycle:
+        except TightCycleError as cycle:
             _loosen(network, arch, parts, cycle, limits, urgent)
-    raise FitError("E-CYCLE the network's cycles leave no time for the relays that its fan-out needs, however it is divided")
+    raise FitError(
+        "E-CYCLE the network's cycles leave no time for the relays that its fan-out needs, however it is divided"
+    )
 
 
 def _open_cores(network: IntegerNetwork, parts: Partition, opened: set[frozenset[int]]) -> Partition:
@@ -161,7 +171,8 @@ def _open_cores(network: IntegerNetwork, parts: Partition, opened: set[frozenset
     if not opened:
         return parts
     population = network.population_of()
-    members, codes = [], []
+    members: list[Array] = []
+    codes: list[str] = []
     for core, code in zip(parts.members, parts.codes, strict=True):
         mine = np.unique(population[core])
         if frozenset(mine.tolist()) in opened:
@@ -177,7 +188,7 @@ def _loosen(
     network: IntegerNetwork,
     arch: Architecture,
     parts: Partition,
-    cycle: TightCycle,
+    cycle: TightCycleError,
     limits: dict[int, int],
     urgent: set[int],
 ) -> None:

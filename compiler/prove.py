@@ -1,4 +1,4 @@
-"""Translation validation: is this finished chip the network, spike for spike?
+"""Translation validation: a finished chip is the network it came from, spike for spike.
 
 Everything is derived from the chip itself, without any code of the passes that made it. Every axon is walked back through relays
 to the input line or neuron that drives it; from that the network's synapses are rebuilt and compared, and with them parameters,
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
 
 from neurocore import neuron as arithmetic
-from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
 
@@ -63,8 +63,11 @@ class _Prover:
         if len(chip.timing) != network.n_neurons or (len(chip.timing) and chip.timing.min() < 0):
             self.fail("the chip does not say when each neuron starts")
         self.stop_if_failed()
-        self.bits = np.stack([chip.crossbar_bits(row) for row in range(len(self.cores))]) if len(self.cores) else (
-            np.zeros((0, self.n_axons, self.shape[1]), bool))
+        self.bits = (
+            np.stack([chip.crossbar_bits(row) for row in range(len(self.cores))])
+            if len(self.cores)
+            else (np.zeros((0, self.n_axons, self.shape[1]), bool))
+        )
         self.which = self.neurons()
         self.relay = self.cores.configured & (self.cores.population < 0)
         self.check_relays()
@@ -127,7 +130,10 @@ class _Prover:
             | (cores.leak[row, slot] != 0)
             | (cores.initial[row, slot] != 0)
             | (cores.floor[row, slot] < 0)
-            | ~(((cores.reset_mode[row, slot] == 0) & (cores.reset[row, slot] == 0)) | (cores.reset_mode[row, slot] == 1))
+            | ~(
+                ((cores.reset_mode[row, slot] == 0) & (cores.reset[row, slot] == 0))
+                | (cores.reset_mode[row, slot] == 1)
+            )
         )
         inclusive = self.chip.architecture.rules.floor_inclusive and (cores.floor[row, slot] == 0).any()
         for place in np.flatnonzero(wrong | inclusive)[:3]:
@@ -150,14 +156,18 @@ class _Prover:
             self.stop_if_failed()
         np.add.at(drivers, (to_row, to_axon), 1)
         for place in np.argwhere((drivers > 1) & used)[:3]:
-            self.fail(f"axon {place[1]} of core {int(cores.core[place[0]])} has {drivers[tuple(place)]} sources; one was expected")
+            self.fail(
+                f"axon {place[1]} of core {int(cores.core[place[0]])} has {drivers[tuple(place)]} sources; one was expected"
+            )
         direct = self.which[row, slot] >= 0
         source[to_row[direct], to_axon[direct]] = self.network.n_inputs + self.which[row, slot][direct]
         delay[to_row[direct], to_axon[direct]] = cores.delay[row, slot][direct]
         self.follow_relays(source, delay, row[~direct], slot[~direct], to_row[~direct], to_axon[~direct])
         return source, delay
 
-    def follow_relays(self, source: Array, delay: Array, row: Array, slot: Array, to_row: Array, to_axon: Array) -> None:
+    def follow_relays(
+        self, source: Array, delay: Array, row: Array, slot: Array, to_row: Array, to_axon: Array
+    ) -> None:
         """Fill in axons that relays drive, level by level."""
         axon = np.argmax(self.bits, axis=1)[row, slot]
         open_ = np.ones(len(row), bool)
@@ -166,7 +176,9 @@ class _Prover:
             if not ready.any():
                 return
             source[to_row[ready], to_axon[ready]] = source[row[ready], axon[ready]]
-            delay[to_row[ready], to_axon[ready]] = delay[row[ready], axon[ready]] + self.cores.delay[row[ready], slot[ready]]
+            delay[to_row[ready], to_axon[ready]] = (
+                delay[row[ready], axon[ready]] + self.cores.delay[row[ready], slot[ready]]
+            )
             open_ &= ~ready
 
     def begun(self, source: Array) -> Array:
@@ -246,7 +258,9 @@ class _Prover:
         random[self.network.target[self.network.stochastic]] = True
         images = np.bincount(neuron, minlength=self.network.n_neurons)
         for twice in np.flatnonzero(random & (images > 1))[:3]:
-            self.fail(f"{self.network.label(int(twice))} draws random numbers and has {images[twice]} images that would differ")
+            self.fail(
+                f"{self.network.label(int(twice))} draws random numbers and has {images[twice]} images that would differ"
+            )
 
     def check_starts(self, row: Array, slot: Array, neuron: Array) -> None:
         """Idle every image for its start shift; it must not fire, and must end at V(0)."""
@@ -257,10 +271,18 @@ class _Prover:
         bad = moves.copy()
         for tick in range(int(shift.max(initial=0))):
             idle = tick < shift
-            leaked = arithmetic.leaked(membrane, values["leak"].astype(np.int32), values["leak_reversal"] != 0, arch.rules)
+            leaked = arithmetic.leaked(
+                membrane, values["leak"].astype(np.int32), values["leak_reversal"] != 0, arch.rules
+            )
             after, fired = arithmetic.fired_and_reset(
-                leaked, threshold=values["threshold"], floor=values["floor"], random=np.zeros(len(leaked), np.int32),
-                reset=values["reset"], reset_mode=values["reset_mode"], floor_mode=values["floor_mode"], architecture=arch,
+                leaked,
+                threshold=values["threshold"],
+                floor=values["floor"],
+                random=np.zeros(len(leaked), np.int32),
+                reset=values["reset"],
+                reset_mode=values["reset_mode"],
+                floor_mode=values["floor_mode"],
+                architecture=arch,
             )
             bad |= idle & (fired | ((values["threshold_mask_bits"] != 0) & (after != leaked)))
             still = not (idle & (after != membrane)).any()
@@ -270,8 +292,8 @@ class _Prover:
         bad |= membrane != values["initial"]
         for place in np.flatnonzero(bad)[:3]:
             self.fail(
-                f"{self.network.label(int(neuron[place]))}: V(0) is {int(values['initial'][place])} in the network, but the chip's"
-                f" image starts at {int(self.cores.initial[row[place], slot[place]])} and idles {int(shift[place])} ticks"
+                f"{self.network.label(int(neuron[place]))}: V(0) is {int(values['initial'][place])} in the network, but its image"
+                f" on the chip starts at {int(self.cores.initial[row[place], slot[place]])} and idles {int(shift[place])} ticks"
             )
 
     def check_outputs(self) -> None:
@@ -311,7 +333,7 @@ def _summed(image: Array, source: Array, delay: Array, weight: Array, stochastic
     total = np.add.reduceat(table[:, 3], start)
     result = table[start]
     result[:, 3] = total
-    return result[total != 0]
+    return np.asarray(result[total != 0])
 
 
 def _weight_at(table: Array, key: Array) -> str:

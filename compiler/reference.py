@@ -1,8 +1,8 @@
 """The reference simulator: runs the integer network itself, tick by tick, knowing nothing of cores and axons.
 
 What it computes is what the compiled chip must reproduce, shifted by the latency. It shares only the arithmetic of a single
-neuron (:mod:`neurocore.neuron`) with the engines. Random draws are a matter of the chip (which core a neuron sits in, which axon a
-synapse uses), so for a network with random parts the chip's own places are given as ``places``.
+neuron (:mod:`neurocore.neuron`) with the engines. Random draws are a matter of the chip (which core a neuron sits in, which
+axon a synapse uses), so for a network with random parts the chip's own places are given as ``places``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.prove import Decoded
 from scipy import sparse
 
 from neurocore import draws, neuron
 from neurocore.architecture import Architecture
-from neurocore.compiler.check import IntegerNetwork
-from neurocore.compiler.prove import Decoded
 from neurocore.config import ChipConfig
 
 Array = npt.NDArray[Any]
@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Places:
-    """Where the chip draws random numbers: stream key and slot of each neuron, its start shift, and each random synapse's axon."""
+    """Where the chip draws random numbers: key and slot of each neuron, its start shift, and each random synapse's axon."""
 
     key: Array
     slot: Array
@@ -127,7 +127,5 @@ class Reference:
         eta = np.zeros(len(bits), np.int32)
         random = np.flatnonzero(bits)
         if len(random) and self.places is not None:
-            eta[random] = draws.wide_draws(
-                self._keys(random, draws.THRESHOLD), self.places.slot[random], bits[random]
-            )
+            eta[random] = draws.wide_draws(self._keys(random, draws.THRESHOLD), self.places.slot[random], bits[random])
         return eta

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.encode import CoreSynapses, Encoding, encode
 from neurocore.compiler.partition import Cutter, Partition
 from neurocore.compiler.start import shifted_start
+
+from neurocore.architecture import Architecture
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 MAX_ROUNDS = 64
 
 
-class CoreOverflow(Exception):
+class CoreOverflowError(Exception):
     """Readers of one signal run at different times and their core has no axons left for that."""
 
     def __init__(self, core: int) -> None:
@@ -37,7 +37,7 @@ class CoreOverflow(Exception):
         self.core = core
 
 
-class TightCycle(Exception):
+class TightCycleError(Exception):
     """A cycle of the network has less delay than its relays need; ``blocks`` are the blocks on it, in order."""
 
     def __init__(self, blocks: list[int], missing: int) -> None:
@@ -112,7 +112,9 @@ class Routing:
     def dump(self, network: IntegerNetwork) -> str:
         """Shifts by population, then every neuron that needs more than a direct target."""
         population = network.population_of()
-        lines = [f"routing: {self.n_cores} cores, latency {self.latency}, {self.n_copies} copies, {self.n_relays} relays"]
+        lines = [
+            f"routing: {self.n_cores} cores, latency {self.latency}, {self.n_copies} copies, {self.n_relays} relays"
+        ]
         for number, group in enumerate(network.populations):
             shifts = np.unique(self.shift[population == number])
             lines.append(f"  {group.name}: shift {', '.join(map(str, shifts))}")
@@ -120,7 +122,9 @@ class Routing:
             lines.append(f"  core {core}: {axons.encoding.n_axons} axons, {len(axons.members)} neurons")
         for neuron, exits in sorted(self.exits.items()):
             if len(exits) > 1 or (exits and isinstance(exits[0][0], Row)):
-                lines.append(f"  {network.label(neuron)} -> {', '.join(_shown(target, delay) for target, delay in exits)}")
+                lines.append(
+                    f"  {network.label(neuron)} -> {', '.join(_shown(target, delay) for target, delay in exits)}"
+                )
         for row in self.rows:
             targets = ", ".join(_shown(target, delay) for target, delay in row.targets)
             lines.append(f"  relay core {row.core} axon {row.axon} <- {network.label(row.source)}: {targets}")
@@ -145,8 +149,8 @@ def find_blocks(network: IntegerNetwork, partition: Partition) -> Blocks:
 def route(network: IntegerNetwork, arch: Architecture, partition: Partition, urgent: frozenset[int]) -> Routing:
     """Axons, shifts, copies and relays of a partitioned network.
 
-    ``urgent`` are populations whose neurons get copies first, because relays would be too slow for them. Raises CoreOverflow or
-    TightCycle where another partition may help, and FitError where none will.
+    ``urgent`` are populations whose neurons get copies first, because relays would be too slow for them. Raises
+    CoreOverflowError or TightCycleError where another partition may help, and FitError where none will.
     """
     blocks = find_blocks(network, partition)
     router = _Router(network, arch, partition, blocks, urgent)
@@ -203,7 +207,7 @@ class _Router:
             weight, chance = net.weight[synapse], net.stochastic[synapse]
             encoding = encode(CoreSynapses(signal, place, weight, chance, len(signals), len(members)), self.arch)
         if encoding is None or encoding.n_axons > self.arch.core.axons:
-            raise CoreOverflow(core)
+            raise CoreOverflowError(core)
         return CoreAxons(members, signals[encoding.signal] // span, signals[encoding.signal] % span, encoding)
 
     def levels(self, count: Array) -> Array:
@@ -381,13 +385,13 @@ def _house(rows: list[Row], used: list[int], axons: list[int], arch: Architectur
 def _random_neurons(network: IntegerNetwork) -> Array:
     """Neurons [N] that draw random numbers: copies of them would draw others."""
     neuron = network.neuron
-    random = (neuron["leak_stochastic"] != 0) & (neuron["leak"] != 0) | (neuron["threshold_mask_bits"] != 0)
+    random: Array = (neuron["leak_stochastic"] != 0) & (neuron["leak"] != 0) | (neuron["threshold_mask_bits"] != 0)
     random[network.target[network.stochastic]] = True
     return random
 
 
 def _longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:
-    """Least values >= 0 with value[target] >= value[source] + need. Raises TightCycle if a cycle needs more than 0."""
+    """Least values >= 0 with value[target] >= value[source] + need. Raises TightCycleError if a cycle needs more than 0."""
     value = np.zeros(n, np.int64)
     via = np.full(n, -1, np.int64)
     for _ in range(n + 1):
@@ -402,7 +406,7 @@ def _longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:
     raise _cycle(source, target, need, via)
 
 
-def _cycle(source: Array, target: Array, need: Array, via: Array) -> TightCycle:
+def _cycle(source: Array, target: Array, need: Array, via: Array) -> TightCycleError:
     """The cycle that the predecessors ``via`` lead around."""
     node = int(target[next(edge for edge in via if edge >= 0)])
     seen: dict[int, int] = {}
@@ -416,7 +420,7 @@ def _cycle(source: Array, target: Array, need: Array, via: Array) -> TightCycle:
             node = int(source[via[node]])
         if node in seen:
             edges = path[seen[node] :]
-            return TightCycle([int(source[edge]) for edge in reversed(edges)], int(need[edges].sum()))
+            return TightCycleError([int(source[edge]) for edge in reversed(edges)], int(need[edges].sum()))
     raise AssertionError("values that never settle lie behind a cycle")
 
 

@@ -50,14 +50,14 @@ def _idles_to(
     random = parameters["threshold_mask_bits"] != 0
     modes = {name: parameters[name] for name in ("threshold", "floor", "reset", "reset_mode", "floor_mode")}
     for tick in range(int(late.max(initial=0))):
-        moved = neuron.leaked(membrane, parameters["leak"].astype(np.int32), parameters["leak_reversal"] != 0, arch.rules)
-        after, fired = neuron.fired_and_reset(
-            moved, **modes, random=np.zeros(len(moved), np.int32), architecture=arch
+        moved = neuron.leaked(
+            membrane, parameters["leak"].astype(np.int32), parameters["leak_reversal"] != 0, arch.rules
         )
+        after, fired = neuron.fired_and_reset(moved, **modes, random=np.zeros(len(moved), np.int32), architecture=arch)
         running = tick < late
         # A random part of threshold and floor only ever moves them outwards; what they do without it must be nothing.
         good &= ~(running & (fired | (random & (after != moved))))
         if not (running & (after != membrane)).any():
             break
         membrane = np.where(running, after, membrane).astype(np.int32)
-    return good & (membrane == goal)
+    return np.asarray(good & (membrane == goal))

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.network import Network
 from neurocore.compiler.prove import prove
 from neurocore.compiler.reference import Places, Reference
+
 from neurocore.config import ChipConfig
 from neurocore.errors import InputError, MismatchError
 from neurocore.spikes import Spikes
@@ -64,14 +64,18 @@ def reference_spikes(
     return Spikes.from_lines(np.concatenate(none + tick), np.concatenate(none + line))
 
 
-def verify(network: Network, chip: ChipConfig, spikes: Spikes, ticks: int, run: Runs, seed: int | None = None) -> Verdict:
+def verify(
+    network: Network, chip: ChipConfig, spikes: Spikes, ticks: int, run: Runs, seed: int | None = None
+) -> Verdict:
     """Compare a network with a chip for ``ticks`` ticks of the network; ``run`` runs the chip.
 
     A network with random parts needs a chip that the static check accepts, because the draws are made where the chip makes them.
     """
     flat = check(network, chip.architecture)
     if (flat.inputs, flat.outputs) != (chip.inputs, chip.outputs):
-        raise InputError(f"network {flat.name!r} and chip {chip.name!r} differ in inputs or outputs; were they made together?")
+        raise InputError(
+            f"network {flat.name!r} and chip {chip.name!r} differ in inputs or outputs; were they made together?"
+        )
     cause: tuple[str, ...] = ()
     places = None
     try:

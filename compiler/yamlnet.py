@@ -1,4 +1,4 @@
-"""Networks in YAML (the format is described in docs/network-yaml.md): read into a :class:`Network`, with arrays from files beside it."""
+"""Networks in YAML (format: docs/network-yaml.md), read into a :class:`Network` with arrays from the files beside it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from neurocore.compiler.network import Conv2d, Network
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neurocore.compiler.network import Conv2d, Network
 from neurocore.errors import InputError, NeurocoreError
 from neurocore.yamlfile import Document, Location, describe, read_yaml
 
@@ -122,7 +122,12 @@ def _without_branches(error: ValidationError, document: Document) -> list[str]:
             location = tuple(parts)
         if location in kept and kept[location]["msg"] != item["msg"]:
             found = kept[location].get("input")
-            kept[location] = {**item, "loc": location, "msg": "Value is of no kind that is allowed here", "input": found}
+            kept[location] = {
+                **item,
+                "loc": location,
+                "msg": "Value is of no kind that is allowed here",
+                "input": found,
+            }
         elif location not in kept:
             kept[location] = {**item, "loc": location}
     return list(dict.fromkeys(describe(kept.values(), document)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from neurocore.architecture import Architecture, chip_names, load_architecture
     from neurocore.chipfile import load_chip as load
     from neurocore.compiler.network import Network
-    from neurocore.compiler.pipeline import compile_network as compile  # noqa: A004
+    from neurocore.compiler.pipeline import compile_network as compile
     from neurocore.compiler.yamlnet import load_network
     from neurocore.config import ChipConfig
     from neurocore.emulator import Emulator
@@ -54,7 +54,7 @@ _PLACES = {
     "load_run": ("neurocore.runfile", "load_run"),
 }
 
-__all__ = [  # noqa: RUF022
+__all__ = [
     "Architecture",
     "ChipConfig",
     "Emulator",

@@ -239,10 +239,10 @@ def _inconsistencies(arch: Architecture) -> list[str]:
 
 def worst_membrane(arch: Architecture) -> int:
     """The largest magnitude that a clamped membrane can have at any moment within a tick."""
-    start = max(abs(arch.neuron.membrane.min), abs(arch.neuron.membrane.max))
+    start: int = max(abs(arch.neuron.membrane.min), abs(arch.neuron.membrane.max))
     weight = max(abs(arch.neuron.weight.min), abs(arch.neuron.weight.max))
     leak = max(abs(arch.neuron.leak.min), abs(arch.neuron.leak.max))
-    bounce = max(abs(arch.neuron.floor.min), abs(arch.neuron.floor.max)) + 2**arch.neuron.threshold_mask_bits
+    bounce = max(abs(arch.neuron.floor.min), abs(arch.neuron.floor.max)) + (1 << arch.neuron.threshold_mask_bits)
     return start + arch.core.axons * weight + leak + bounce
 
 
@@ -276,11 +276,13 @@ def parse_architecture(document: Document) -> Architecture:
     """Check a document against the schema; all faults are listed at once."""
     version = document.data.get("format")
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
-        raise InputError(document.complain(("format",), f"is {version}; this neurocore reads up to {FORMAT}: upgrade it"))
+        raise InputError(
+            document.complain(("format",), f"is {version}; this neurocore reads up to {FORMAT}: upgrade it")
+        )
     try:
         return Architecture.model_validate(document.data)
     except ValidationError as error:
-        raise InputError(describe(error.errors(), document)) from error  # type: ignore[arg-type]
+        raise InputError(describe(error.errors(), document)) from error
 
 
 IntArray = npt.NDArray[np.integer[Any]]

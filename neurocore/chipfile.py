@@ -109,7 +109,9 @@ def parse_embedded(data: Any) -> Architecture:
     try:
         return Architecture.model_validate(data)
     except ValidationError as error:
-        listed = [f"the embedded chip definition: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        listed = [
+            f"the embedded chip definition: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        ]
         raise InputError(listed) from error
 
 
@@ -142,12 +144,10 @@ def put_arrays(group: h5py.Group, arrays: dict[str, Array]) -> None:
         group.create_dataset(name, data=np.ascontiguousarray(stored), track_times=False)
 
 
-def get_array(
-    group: h5py.Group, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...] | None = None
-) -> Array:
+def get_array(group: h5py.Group, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...] | None = None) -> Array:
     """An array stored by :func:`put_arrays`; its type and, if given, its shape are checked before it is read."""
     kind, data = np.dtype(dtype), group[name]
-    stored = np.dtype(np.uint8) if kind == bool else kind
+    stored = np.dtype(np.uint8) if kind == np.bool_ else kind
     if data.dtype != stored:
         raise InputError(f"data set {data.name!r} holds {data.dtype}; {stored} was expected")
     if shape is not None and data.shape != shape:
@@ -157,7 +157,7 @@ def get_array(
     values = np.empty(data.shape, stored)
     if values.size:
         data.read_direct(values)
-    if kind == bool:
+    if kind == np.bool_:
         if values.size and values.max() > 1:
             raise InputError(f"data set {data.name!r} holds values other than 0 and 1")
         return values.view(bool)

@@ -276,8 +276,8 @@ class CompiledEngine:
         """Deliveries [slots, n] that were sent and are not yet due, by the slot in which they will be."""
         slots, now = self.arch.core.scheduler_slots, self.tick
         pending = np.zeros_like(self._carried)
-        for due in range(now, min(self._window_start + slots, now + slots)):
-            pending[due % slots] += self._carried[due % slots]
+        for tick in range(now, min(self._window_start + slots, now + slots)):
+            pending[tick % slots] += self._carried[tick % slots]
         for sent in range(max(self._window_start, now - slots), now):
             row, neuron = np.nonzero(self._who_fired(sent))
             due = sent + self.chip.cores.delay[row, neuron].astype(np.int64)

@@ -136,8 +136,13 @@ def array_layout(arch: Architecture) -> dict[str, tuple[tuple[str, ...], np.dtyp
 
 def array_shape(arch: Architecture, dimensions: tuple[str, ...], n: int) -> tuple[int, ...]:
     """Dimensions by name as numbers."""
-    size = {"n": n, "A": arch.core.axons, "N": arch.core.neurons, "G": arch.core.axon_types,
-            "W": -(-arch.core.neurons // 64)}
+    size = {
+        "n": n,
+        "A": arch.core.axons,
+        "N": arch.core.neurons,
+        "G": arch.core.axon_types,
+        "W": -(-arch.core.neurons // 64),
+    }
     return tuple(size[name] for name in dimensions)
 
 
@@ -249,8 +254,8 @@ class ChipConfig:
         state = hashlib.sha256(self.architecture.digest().encode())
         for holder in (self.cores, self.input_map):
             for item in fields(holder):
-                state.update(np.ascontiguousarray(getattr(holder, item.name)))
-        state.update(np.ascontiguousarray(self.timing))
+                state.update(np.ascontiguousarray(getattr(holder, item.name)).data)
+        state.update(np.ascontiguousarray(self.timing).data)
         described = (self.inputs, self.outputs, self.populations, self.seed, self.latency)
         state.update(repr(described).encode())
         return state.hexdigest()
@@ -413,12 +418,19 @@ def _check_unused(chip: ChipConfig, found: _Findings) -> None:
 def _check_targets(chip: ChipConfig, found: _Findings) -> None:
     arch, cores = chip.architecture, chip.cores
     target, routed = cores.target_core, cores.target_core >= 0
-    found.where("target_core", (target < OUTPUT) | (target >= arch.n_cores),
-                f"{arch.name!r} has cores 0..{arch.n_cores - 1}")
-    found.where("target_axon", routed & ((cores.target_axon < 0) | (cores.target_axon >= arch.core.axons)),
-                f"a core has axons 0..{arch.core.axons - 1}")
-    found.where("target_axon", (target == OUTPUT) & ((cores.target_axon < 0) | (cores.target_axon >= chip.n_outputs)),
-                f"the chip has {chip.n_outputs} output lines")
+    found.where(
+        "target_core", (target < OUTPUT) | (target >= arch.n_cores), f"{arch.name!r} has cores 0..{arch.n_cores - 1}"
+    )
+    found.where(
+        "target_axon",
+        routed & ((cores.target_axon < 0) | (cores.target_axon >= arch.core.axons)),
+        f"a core has axons 0..{arch.core.axons - 1}",
+    )
+    found.where(
+        "target_axon",
+        (target == OUTPUT) & ((cores.target_axon < 0) | (cores.target_axon >= chip.n_outputs)),
+        f"the chip has {chip.n_outputs} output lines",
+    )
     found.within("delay", arch.routing.delay, routed)
     dx = target % arch.columns - (cores.core % arch.columns)[:, None]
     dy = target // arch.columns - (cores.core // arch.columns)[:, None]
@@ -437,7 +449,9 @@ def _input_problems(chip: ChipConfig) -> list[str]:
         column = getattr(entry, name)
         wrong = (column < 0) | (column >= upper)
         if wrong.any():
-            problems.append(f"input map: {name} {int(column[wrong][0])} is outside 0..{upper - 1} ({int(wrong.sum())} such)")
+            problems.append(
+                f"input map: {name} {int(column[wrong][0])} is outside 0..{upper - 1} ({int(wrong.sum())} such)"
+            )
     if (entry.delay < 0).any():
         problems.append(f"input map: delay {int(entry.delay.min())} is negative")
     if not problems and not np.isin(entry.core, chip.cores.core).all():

@@ -1,6 +1,6 @@
-"""The container of neurocore's own files: an HDF5 payload behind a checked header, and atomic writing for files of any kind.
+"""The container of neurocore's own files, and atomic writing for files of any kind.
 
-A file is a user block of ``BLOCK_SIZE`` bytes, which HDF5 skips, and the HDF5 payload. The user block is ASCII text::
+A file is a user block of ``BLOCK_SIZE`` bytes, which HDF5 skips, and an HDF5 payload. The user block is text::
 
     neurocore container 1
     kind: chip
@@ -8,16 +8,17 @@ A file is a user block of ``BLOCK_SIZE`` bytes, which HDF5 skips, and the HDF5 p
     bytes: 104857600
     sha256: 64 hexadecimal digits
 
-padded with blanks and ended by a newline. ``kind`` and ``version`` say what the payload holds, ``bytes`` is its length, and the
-digest is that of the whole file with its own 64 digits set to ``0``. A file that is truncated, damaged in any bit, foreign
-or of another version is thus refused before libhdf5 sees a byte of it.
+padded with blanks and ended by a newline. ``kind`` and ``version`` say what the payload holds, ``bytes`` is its
+length, and the digest is that of the whole file with its own 64 digits set to ``0``. A file that is truncated,
+damaged in any bit, foreign or of another version is thus refused before libhdf5 sees a byte of it.
 
-SHA-256 was chosen by measuring 100 MB on an AMD EPYC: 0.08 s with the SHA instructions that current processors have and 0.42 s
-without; BLAKE2b takes 0.15 s with or without, MD5 0.18 s, SHA3-256 0.27 s.
+SHA-256 was chosen by measuring 100 MB on an AMD EPYC: 0.08 s with the SHA instructions that most processors
+have by now, 0.42 s without. BLAKE2b takes 0.15 s with or without, MD5 0.18 s, SHA3-256 0.27 s.
 """
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import io
@@ -28,7 +29,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from neurocore.errors import InputError, OutputError
 
@@ -53,12 +54,12 @@ _FIELDS = re.compile(
 )
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIGNATURES = (
+    (MAGIC, "a neurocore chip or run file"),
     (_HDF5_SIGNATURE, "a plain HDF5 file of another program"),
     (b"PK\x03\x04", "a zip archive such as .npz"),
     (b"PK\x05\x06", "an empty zip archive"),
     (b"\x93NUMPY", "a NumPy .npy file"),
     (b"\x1f\x8b", "a gzip file"),
-    (b"\x7fELF", "a program"),
 )
 _FROM_HDF5 = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 """What h5py raises for a payload that is not as expected."""
@@ -74,15 +75,15 @@ class _Header:
     digest: str = _NO_DIGEST
 
     def encode(self) -> bytes:
-        """The user block, ``BLOCK_SIZE`` bytes."""
+        """Return the user block, ``BLOCK_SIZE`` bytes."""
         text = (
             f"neurocore container {_LAYOUT}\nkind: {self.kind}\nversion: {self.version}\n"
             f"bytes: {self.length}\nsha256: {self.digest}\n"
         )
         return text.ljust(BLOCK_SIZE - 1).encode() + b"\n"
 
-    def sealed(self, payload: BinaryIO) -> _Header:
-        """The same header with the digest of itself and of ``payload``, read from its position to its end."""
+    def sealed(self, payload: io.BufferedReader | io.BufferedRandom) -> _Header:
+        """Return this header with the digest of itself and of ``payload``, read from where it stands."""
         start = hashlib.sha256(_Header(self.kind, self.version, self.length).encode())
         digest = hashlib.file_digest(payload, lambda: start).hexdigest()
         return _Header(self.kind, self.version, self.length, digest)
@@ -94,11 +95,13 @@ class _Header:
 def write(path: StrPath, kind: str, version: int, fill: Callable[[h5py.File], None]) -> None:
     """Write a file atomically; ``fill`` puts the contents into the empty HDF5 file that it is given.
 
-    ``kind`` is a word of small letters, ``version`` the version of what ``fill`` writes, 1 or more. Equal contents give equal
-    bytes as long as data sets are made with ``track_times=False``. Raises OutputError if the file cannot be written; then,
-    and after any error of ``fill`` or an interrupt, what stood at ``path`` before is untouched and nothing else is left.
+    ``kind`` is a word of small letters, ``version`` the version of what ``fill`` writes, 1 or more. Equal contents
+    give equal bytes; data sets must be made with ``track_times=False``, which is h5py's default. Raises OutputError
+    if the file cannot be written. Then, and after any error of ``fill`` or an interrupt, what stood at ``path``
+    before is untouched and nothing else is left.
     """
-    assert re.fullmatch("[a-z]{1,32}", kind) and 1 <= version < 10**9, (kind, version)
+    assert re.fullmatch("[a-z]{1,32}", kind), kind
+    assert 1 <= version < 10**9, version
     with atomic_path(path) as temporary:
         with _Sink(temporary, "r+b") as sink:
             _fill_payload(sink, fill)
@@ -113,7 +116,7 @@ def write(path: StrPath, kind: str, version: int, fill: Callable[[h5py.File], No
 class _Sink(io.FileIO):
     """A file that keeps its first failure for later and from then on pretends to write.
 
-    libhdf5 cannot close a file whose disk is full, and may crash when the process ends; so it never learns of the failure.
+    libhdf5 cannot close a file whose disk is full and may crash when the process ends; so it never learns of it.
     """
 
     failure: BaseException | None = None
@@ -145,7 +148,7 @@ def _fill_payload(sink: _Sink, fill: Callable[[h5py.File], None]) -> None:
     import h5py
 
     try:
-        # The oldest layout has neither time stamps of groups nor anything that depends on the version of libhdf5.
+        # Groups of the oldest layout have no time stamps, and it does not change from one libhdf5 to the next.
         with h5py.File(sink, "w", libver="earliest", userblock_size=BLOCK_SIZE) as file:
             fill(file)
     except Exception:
@@ -156,10 +159,11 @@ def _fill_payload(sink: _Sink, fill: Callable[[h5py.File], None]) -> None:
 
 @contextmanager
 def atomic_path(path: StrPath) -> Iterator[str]:
-    """The name of an empty temporary file beside ``path``, with the same ending, that takes its place at the end.
+    """Yield the name of an empty file beside ``path``, of the same ending, that takes its place in the end.
 
-    If the body raises anything, the temporary file is removed and ``path`` is as it was. A symbolic link stays one; the file
-    it leads to is replaced. An OSError, the body's included, becomes an OutputError that names ``path`` and the cause.
+    If the body raises anything, that file is removed and ``path`` is as it was. A symbolic link stays one; the file
+    it leads to is replaced, and its permissions are kept. An OSError, the body's included, becomes an OutputError
+    that names ``path`` and the cause.
     """
     target = _target(path)
     ending = os.path.splitext(target)[1]
@@ -180,7 +184,10 @@ def atomic_path(path: StrPath) -> Iterator[str]:
 
 
 def check_writable(path: StrPath) -> None:
-    """Raise OutputError if ``path`` could not be written now; for use before long work. Leaves nothing behind."""
+    """Raise OutputError if ``path`` could not be written now; for use before long work.
+
+    Leaves nothing behind.
+    """
     target = _target(path)
     probe = os.path.join(os.path.dirname(target), f".neurocore-{secrets.token_hex(8)}")
     try:
@@ -194,7 +201,9 @@ def check_writable(path: StrPath) -> None:
 
 
 def _target(path: StrPath) -> str:
-    """The full path of the file to replace, links followed. Raises OutputError if it cannot be a file."""
+    """Return the full path of the file to replace, links followed. Raises OutputError if it cannot be a file."""
+    if not os.path.basename(os.fspath(path)):
+        raise OutputError(f"{os.fspath(path)!r} cannot be written: it names no file; add a file name")
     try:
         target = os.path.realpath(path)
         mode = os.stat(target).st_mode if os.path.lexists(target) else None
@@ -207,8 +216,6 @@ def _target(path: StrPath) -> str:
         raise OutputError(f"{path!s} cannot be written: it is a device or a pipe; name a file")
     if mode is not None and not os.access(target, os.W_OK):
         raise OutputError(f"{path!s} cannot be written: it is write-protected; choose another path")
-    if not os.path.basename(os.fspath(path)):
-        raise OutputError(f"{os.fspath(path)!r} cannot be written: it names no file; add a file name")
     if not os.path.lexists(folder):
         raise OutputError(f"{path!s} cannot be written: its folder {folder} does not exist; create it first")
     if not os.path.isdir(folder):
@@ -230,12 +237,13 @@ def _to_disk(path: str) -> None:
 
 
 def _why_not(path: StrPath, target: str, error: OSError) -> str:
-    """One sentence for a failed attempt to write."""
+    """Say in one sentence why an attempt to write failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{path!s} cannot be written: {_reason(error)}; free some space or choose another disk"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
         folder = os.path.dirname(target)
-        return f"{path!s} cannot be written: no file can be made in {folder} ({_reason(error)}); choose another folder"
+        why = f"no file can be made in {folder} ({_reason(error)})"
+        return f"{path!s} cannot be written: {why}; choose another folder"
     return f"{path!s} cannot be written: {_reason(error)}; choose another path"
 
 
@@ -249,13 +257,13 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def open_checked(path: StrPath, kind: str, version: int, *, translate: bool = False) -> Iterator[h5py.File]:
-    """The HDF5 file in a container, open for reading, after everything about the container was checked.
+    """Yield the HDF5 file in a container, open for reading, after all of the container was checked.
 
-    ``kind`` and ``version`` are those that the caller can read. With ``translate``, what h5py raises in the body for contents
-    that are not as expected becomes an InputError as well. Raises InputError that says what is wrong with the file. The
-    bytes that are read are those that were checked, even if another file takes the name meanwhile.
+    ``kind`` and ``version`` are those that the caller can read. The bytes that are read are those that were checked,
+    even if another file takes the name meanwhile. Raises InputError that says what is wrong with the file; with
+    ``translate``, also in place of what h5py raises in the body for contents that are not as expected.
     """
-    with _open(path) as stream:
+    with open_input(path) as stream:
         _check(path, stream, kind, version)
         with _payload(path, stream) as file:
             try:
@@ -268,41 +276,37 @@ def open_checked(path: StrPath, kind: str, version: int, *, translate: bool = Fa
                 raise InputError(f"{path!s} is not laid out as a {kind} of version {version}: {error}") from error
 
 
-@contextmanager
-def _open(path: StrPath) -> Iterator[BinaryIO]:
+def open_input(path: StrPath) -> io.BufferedReader:
+    """Open a regular file for reading. Raises InputError that says why it cannot be read."""
     try:
         mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError(f"{path!s} is a folder; give the path of a file")
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path!s} is a device or a pipe; give the path of a file")
-        stream = open(path, "rb")  # noqa: SIM115
+        stream = open(path, "rb") if stat.S_ISREG(mode) else None  # noqa: SIM115
     except FileNotFoundError as error:
         raise InputError(f"{path!s} does not exist; check the path") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path!s} cannot be read: {_reason(error)}") from error
-    with stream:
-        yield stream
+        raise InputError(f"{path!s} cannot be read: {_reason(error)}; check the path") from error
+    if stream is None:
+        what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise InputError(f"{path!s} is {what}; give the path of a file")
+    return stream
 
 
 @contextmanager
-def _payload(path: StrPath, stream: BinaryIO) -> Iterator[h5py.File]:
+def _payload(path: StrPath, stream: io.BufferedReader) -> Iterator[h5py.File]:
     import h5py
 
     try:
         file = h5py.File(stream, "r")
     except _FROM_HDF5 as error:
-        raise InputError(f"{path!s} does not hold HDF5 data behind its header: {error}; write it again") from error
+        raise InputError(f"{path!s} holds no HDF5 data behind its header: {error}; make it again") from error
     with file:
         yield file
 
 
-def _check(path: StrPath, stream: BinaryIO, kind: str, version: int) -> None:
-    """Check header, length and digest, then kind and version, so that a damaged field is not taken at its word."""
+def _check(path: StrPath, stream: io.BufferedReader, kind: str, version: int) -> None:
+    """Check header, length and digest, and only then kind and version: a damaged one is not taken at its word."""
     try:
-        header = _read_header(path, stream)
+        header = _read_header(path, stream, kind)
         _check_length(path, header.length + BLOCK_SIZE, os.fstat(stream.fileno()).st_size)
         stream.seek(BLOCK_SIZE)
         intact = header.sealed(stream) == header
@@ -324,14 +328,17 @@ def _check(path: StrPath, stream: BinaryIO, kind: str, version: int) -> None:
         )
 
 
-def _read_header(path: StrPath, stream: BinaryIO) -> _Header:
+def _read_header(path: StrPath, stream: io.BufferedReader, kind: str) -> _Header:
     block = stream.read(BLOCK_SIZE)
     if not block:
         raise InputError(f"{path!s} is empty; make it again")
     if not block.startswith(MAGIC[: len(block)]):
-        raise InputError(f"{path!s} is not a neurocore file: it looks like {looks_like(block + stream.read(4096))}")
+        what = looks_like(block + stream.read(4096))
+        raise InputError(f"{path!s} is not a neurocore file: it looks like {what}; a {kind} file was expected")
     if len(block) < BLOCK_SIZE:
-        raise InputError(f"{path!s} is truncated: {len(block)} bytes of a header of {BLOCK_SIZE}; copy or make it again")
+        raise InputError(
+            f"{path!s} is truncated: {len(block)} bytes of a header of {BLOCK_SIZE}; copy or make it again"
+        )
     layout = re.match(rb"([1-9][0-9]*)\n", block[len(MAGIC) :])
     if layout and int(layout[1]) > _LAYOUT:
         raise InputError(
@@ -341,8 +348,8 @@ def _read_header(path: StrPath, stream: BinaryIO) -> _Header:
     fields = _FIELDS.fullmatch(block)
     if not fields:
         raise InputError(f"{path!s} is damaged: its header is not readable; copy or make it again")
-    kind, digest = fields["kind"].decode(), fields["digest"].decode()
-    return _Header(kind, int(fields["version"]), int(fields["length"]), digest)
+    found, digest = fields["kind"].decode(), fields["digest"].decode()
+    return _Header(found, int(fields["version"]), int(fields["length"]), digest)
 
 
 def _check_length(path: StrPath, expected: int, found: int) -> None:
@@ -353,17 +360,26 @@ def _check_length(path: StrPath, expected: int, found: int) -> None:
 
 
 def looks_like(start: bytes) -> str:
-    """What a file that starts with these bytes (some thousand are enough) seems to be, in words."""
+    """Say what a file that starts with these bytes (some thousand are enough) seems to be."""
     for signature, what in _SIGNATURES:
         if start.startswith(signature):
             return what
     if any(start[offset:].startswith(_HDF5_SIGNATURE) for offset in (512, 1024, 2048, 4096)):
         return "an HDF5 file with the user block of another program, or with a damaged one"
-    text = start.decode("utf-8", "ignore").strip()
-    if b"\0" in start or len(text.encode()) + 16 < len(start.strip()):
+    if not is_text(start):
         return "binary data of an unknown make"
-    if text[:1] in ("{", "["):
+    text = start.decode("utf-8", "ignore").strip()
+    if text.startswith(("{", "[")):
         return "JSON text"
     if re.match(r"\w+,\w+", text):
         return "a table in CSV text"
     return "YAML or other text" if re.search(r"^\s*[\w\"'-]+\s*:", text, re.MULTILINE) else "plain text"
+
+
+def is_text(start: bytes) -> bool:
+    """Say whether a file that starts with these bytes seems to be UTF-8 text."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # a character cut short at the end is no fault
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in start

@@ -27,8 +27,11 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Labels:
-    """What the demo knows of its test images: classes [n], ticks per image, ticks that the answer lags behind the input in
-    the network, and the class [output lines] that each output line votes for."""
+    """What the demo knows of its test images.
+
+    ``labels`` [n] are the classes; ``response_delay`` is the ticks by which the network's answer lags behind its input;
+    ``line_class`` [output lines] is the class that each output line votes for.
+    """
 
     labels: Array
     ticks_per_image: int
@@ -94,7 +97,7 @@ def classify(spikes: Spikes, labels: Labels, latency: int) -> Array:
     n_classes = int(labels.line_class.max()) + 1
     votes = np.zeros((len(labels.labels), n_classes), np.int64)
     np.add.at(votes, (image[inside], labels.line_class[spikes.line[inside]]), 1)
-    return np.argmax(votes, axis=1)
+    return np.asarray(np.argmax(votes, axis=1))
 
 
 def run_demo(

@@ -123,9 +123,9 @@ class Emulator:
             if progress is not None:
                 progress(self.tick - first, ticks)
 
-    def step(self, lines: Iterable[int] | npt.ArrayLike = ()) -> Array:
+    def step(self, lines: Iterable[int] = ()) -> Array:
         """Run one tick with the input lines that spike in it; returns the output lines that fired in it, ascending."""
-        line = np.unique(np.asarray(list(lines) if not isinstance(lines, np.ndarray) else lines, np.int64))
+        line = np.unique(np.fromiter(lines, np.int64))
         events = self._due(self._fan.events(np.full(len(line), self.tick, np.int64), line), 1)
         self._engine.advance(events, 1)
         return np.unique(self._engine.take().output_line)
@@ -273,7 +273,9 @@ def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
     if array.size == 0:
         return Spikes.empty()
     if array.ndim != 2 or array.shape[1] != 2:
-        raise InputError(f"input spikes have shape {array.shape}; rows of (tick, line) or booleans [ticks, lines] were expected")
+        raise InputError(
+            f"input spikes have shape {array.shape}; rows of (tick, line) or booleans [ticks, lines] were expected"
+        )
     return Spikes.from_lines(array[:, 0], array[:, 1])
 
 
@@ -300,7 +302,7 @@ class _Watched:
         self.inverse: Array = np.zeros(0, np.int64)
 
     def pick(self, record: Record) -> ProbeRecord:
-        """This probe's part of what the engine recorded."""
+        """The part of what the engine recorded that the probe asked for."""
         number = self.number[record.spike_row, record.spike_neuron]
         mine = number >= 0
         spikes = Spikes.from_lines(record.spike_tick[mine], number[mine])

@@ -78,7 +78,9 @@ class Counters:
 class Engine(Protocol):
     """An engine holds a chip and its state: tick, membranes, scheduler, counters."""
 
-    tick: int
+    @property
+    def tick(self) -> int:
+        """The tick that comes next."""
 
     def advance(self, events: Events, n_ticks: int) -> None:
         """Run n_ticks ticks with the given external spikes, whose ticks lie in that window."""

@@ -19,13 +19,14 @@ Flags = npt.NDArray[np.bool_]
 
 def chance(magnitude: npt.NDArray[Any], draw: npt.NDArray[Any]) -> I32:
     """F(s, rho) sgn(s): a step of one in the direction of ``s`` if ``|s| >= rho``; nothing if s = 0."""
-    return np.where(np.abs(magnitude) >= draw, np.sign(magnitude), 0).astype(np.int32)
+    step: I32 = np.where(np.abs(magnitude) >= draw, np.sign(magnitude), 0).astype(np.int32)
+    return step
 
 
 def leaked(membrane: I32, leak: npt.NDArray[Any], reversal: Flags, rules: Rules) -> I32:
     """Step 2: add Omega times the leak; ``leak`` is already the random step where the leak is stochastic."""
     sign = np.sign(membrane)
-    result = (membrane + np.where(reversal, sign, 1) * leak).astype(np.int32)
+    result: I32 = (membrane + np.where(reversal, sign, 1) * leak).astype(np.int32)
     if rules.leak_stops_at_zero:
         result = np.where(reversal & (np.sign(result) != sign), 0, result).astype(np.int32)
     return result

@@ -110,7 +110,7 @@ class Oracle:
                 weight = cores.weight[row, kind].astype(np.int32)
                 stochastic = cores.weight_stochastic[row, kind]
                 if stochastic.any():
-                    step = neuron.chance(weight, self._synapse_draws(row, axon))
+                    step = neuron.chance(weight, self._synapse_draws(int(row), int(axon)))
                     weight = np.where(stochastic, step, weight)
                 membrane[row] += np.where(self.crossbars[row][axon], weight, 0).astype(np.int32)
         return membrane
@@ -187,5 +187,3 @@ class Oracle:
         self.membrane = state["membrane"].astype(np.int32)
         self.scheduler = state["scheduler"].astype(bool)
         self.pending = state["pending"].astype(np.int64)
-
-

@@ -29,7 +29,9 @@ def recurrent_chip(
     if not 1 <= n_cores <= arch.n_cores:
         raise UsageError(f"{n_cores} cores were asked for; {arch.name!r} has {arch.n_cores}")
     if synapses > arch.core.neurons:
-        raise UsageError(f"{synapses} synapses per axon were asked for; a core of {arch.name!r} has {arch.core.neurons} neurons")
+        raise UsageError(
+            f"{synapses} synapses per axon were asked for; a core of {arch.name!r} has {arch.core.neurons} neurons"
+        )
     rng = np.random.default_rng(seed)
     arrays = blank_arrays(arch, n_cores)
     shape = arrays["leak"].shape
@@ -52,9 +54,7 @@ def _random_rows(rng: np.random.Generator, n_cores: int, arch: Architecture, syn
     from neurocore.config import pack_crossbar
 
     rows = [
-        pack_crossbar(
-            np.argsort(rng.random((arch.core.axons, arch.core.neurons), dtype=np.float32), axis=1) < synapses
-        )
+        pack_crossbar(np.argsort(rng.random((arch.core.axons, arch.core.neurons), dtype=np.float32), axis=1) < synapses)
         for _ in range(n_cores)
     ]
     return np.stack(rows)

@@ -127,7 +127,7 @@ class RunResult:
         }
 
     def output(self, name: str) -> Array:
-        """Spikes of a named output as booleans [ticks, \\*shape], row 0 being ``first_tick``."""
+        """Spikes of a named output as booleans [ticks, *shape], row 0 being ``first_tick``."""
         for group in self.chip.outputs:
             if group.name == name:
                 dense = np.zeros((self.ticks, group.size), bool)

@@ -44,7 +44,9 @@ def save_run(run: RunResult, path: str) -> None:
         facts = ("core", "target_core", "target_axon", "population")
         put_arrays(file.create_group("chip"), {name: getattr(run.chip, name) for name in facts})
         _put_spikes(file.create_group("spikes"), run.spikes)
-        put_arrays(file.create_group("cores"), {item.name: getattr(run.cores, item.name) for item in fields(CoreCounters)})
+        put_arrays(
+            file.create_group("cores"), {item.name: getattr(run.cores, item.name) for item in fields(CoreCounters)}
+        )
         names = ("neuron_spikes", "population_events", "membranes")
         put_arrays(file, {name: getattr(run, name) for name in names})
         probes = file.create_group("probes")

@@ -68,9 +68,7 @@ def link_loads(
     return LinkLoads(_frozen(east), _frozen(west), _frozen(north.T), _frozen(south.T))
 
 
-def _line_loads(
-    line: Ints, start: Ints, end: Ints, count: Ints, n_lines: int, length: int
-) -> tuple[Ints, Ints]:
+def _line_loads(line: Ints, start: Ints, end: Ints, count: Ints, n_lines: int, length: int) -> tuple[Ints, Ints]:
     """Return the loads [n_lines, length] of the upward and the downward links of parallel lines.
 
     Links are numbered by the place that they leave. Each way adds its count to a run of neighbouring

@@ -93,9 +93,7 @@ class Point:
 
     def report(self, model: EnergyModel) -> PowerReport:
         """Return what a model says at this point."""
-        return estimate_power(
-            model, self.activity(), voltage=self.voltage, tick_hz=self.tick_hz, powered="chip"
-        )
+        return estimate_power(model, self.activity(), voltage=self.voltage, tick_hz=self.tick_hz, powered="chip")
 
     def modelled(self, model: EnergyModel) -> float:
         """Return the modelled value of the published figure."""

@@ -47,6 +47,7 @@ import numpy.typing as npt
 import yaml
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold, train_test_split
+from threadpoolctl import threadpool_limits
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -130,7 +131,7 @@ def pixel_thresholds(ticks_per_image: int) -> Floats:
     quarter = np.array([[0, 2], [3, 1]])[row % 2, column % 2]
     start = quarter * (ticks_per_image // 4)
     ticks = np.arange(ticks_per_image)[:, np.newaxis]
-    return levels[(ticks + start) % ticks_per_image].astype(np.float32)
+    return np.asarray(levels[(ticks + start) % ticks_per_image], np.float32)
 
 
 def encode(images: Floats, ticks_per_image: int) -> npt.NDArray[np.bool_]:
@@ -156,7 +157,7 @@ def distort(images: Floats, settings: Settings, rng: np.random.Generator) -> Flo
     image = np.arange(n)[:, np.newaxis]
     top = padded[image, r, c] * (1 - right) + padded[image, r, c + 1] * right
     bottom = padded[image, r + 1, c] * (1 - right) + padded[image, r + 1, c + 1] * right
-    return (top * (1 - down) + bottom * down).reshape(images.shape).astype(np.float32)
+    return np.asarray(top * (1 - down) + bottom * down, np.float32).reshape(images.shape)
 
 
 # --- training ---------------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ def forward(spikes: Floats, parameters: Parameters) -> Activity:
 
 def surrogate(margin: Floats, width: float) -> Floats:
     """Return the stand-in for the derivative of firing: a triangle around the firing point."""
-    return np.maximum(0, 1 - np.abs(margin + 0.5) / width) / np.float32(width)
+    return np.asarray(np.maximum(0, 1 - np.abs(margin + 0.5) / width) / width, np.float32)
 
 
 def vote_gradient(votes: Floats, labels: Ints, settings: Settings) -> Floats:
@@ -274,11 +275,12 @@ def train(data: Digits, settings: Settings) -> Parameters:
     rng = np.random.default_rng(settings.seed)
     parameters = initial_parameters(settings, rng)
     optimiser = Adam(parameters)
-    for rate, index in batches(len(data.labels), settings, rng):
-        images = distort(data.images[index], settings, rng)
-        spikes = encode(images, settings.ticks_per_image).reshape(-1, N_PIXELS).astype(np.float32)
-        gradient = gradients(spikes, data.labels[index], parameters, settings)
-        optimiser.step(parameters, gradient, rate)
+    with threadpool_limits(limits=1):  # the matrices are small, and one thread always sums in the same order
+        for rate, index in batches(len(data.labels), settings, rng):
+            images = distort(data.images[index], settings, rng)
+            spikes = encode(images, settings.ticks_per_image).reshape(-1, N_PIXELS).astype(np.float32)
+            gradient = gradients(spikes, data.labels[index], parameters, settings)
+            optimiser.step(parameters, gradient, rate)
     return parameters
 
 
@@ -297,9 +299,7 @@ def network_text(settings: Settings, spike_rate: float) -> str:
             lines += [f"  {name}{g}:", f"    shape: {shape}"]
             lines += [f"    neuron: {{{NEURON}, leak: leak_{name}{g}.npy}}"]
     lines += ["projections:"]
-    lines += [
-        f"  - {{source: pixels, target: hidden{g}, weights: w_hidden{g}.npy, delay: 1}}" for g in groups
-    ]
+    lines += [f"  - {{source: pixels, target: hidden{g}, weights: w_hidden{g}.npy, delay: 1}}" for g in groups]
     lines += [f"  - {{source: hidden{g}, target: vote{g}, weights: w_vote{g}.npy, delay: 1}}" for g in groups]
     lines += ["outputs:"]
     lines += [f"  class{g}: {{source: vote{g}}}" for g in groups]
@@ -370,7 +370,7 @@ class Population:
         fired = self.membrane >= self.threshold
         below = ~fired & (self.membrane < -self.floor)
         self.membrane = np.where(fired, self.reset, np.where(below, -self.floor, self.membrane))
-        return fired.astype(np.int64)
+        return np.asarray(fired, np.int64)
 
 
 @dataclass(frozen=True)
@@ -388,9 +388,7 @@ def read_projections(directory: Path, network: dict[str, Any]) -> list[tuple[str
         weights = np.load(directory / entry["weights"]).astype(np.int64)
         fan_in = int((weights != 0).any(axis=1).sum())
         if entry["delay"] != 1 or np.abs(weights).max() > 1 or fan_in > 128:
-            raise ValueError(
-                f"projection {entry}: delay, weights or its fan-in of {fan_in} do not suit a core"
-            )
+            raise ValueError(f"projection {entry}: delay, weights or its fan-in of {fan_in} do not suit a core")
         projections.append((entry["source"], entry["target"], weights))
     return projections
 
@@ -425,7 +423,7 @@ def classify(outputs: npt.NDArray[np.bool_], line_class: Ints, ticks: int, delay
     window = outputs[delay : delay + n_images * ticks]
     per_line = window.reshape(n_images, ticks, -1).sum(axis=1)
     counts = np.stack([per_line[:, line_class == c].sum(axis=1) for c in range(N_CLASSES)], axis=1)
-    return counts.argmax(axis=1)
+    return np.asarray(counts.argmax(axis=1), np.int64)
 
 
 def check(directory: Path) -> tuple[float, dict[str, float]]:
@@ -472,9 +470,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--validate", action="store_true", help="cross-validation only; no test set")
     parser.add_argument("--check", action="store_true", help="only simulate the files that are there")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=HERE, help="folder for the files (default: this one)"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder for the files (default: this one)")
     arguments = parser.parse_args()
     if not arguments.check:
         settings, started = Settings(), time.perf_counter()

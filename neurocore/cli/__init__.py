@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:  # the last resort: one sentence instead of a traceback
         if debug:
             raise
-        text = f"internal error: {type(error).__name__}: {error}; run with --debug for the traceback and please report it"
+        text = (
+            f"internal error: {type(error).__name__}: {error}; run with --debug for the traceback and please report it"
+        )
         _report([text])
         _fail(given, 1, [text])
 

@@ -16,15 +16,24 @@ def bench() -> None:
 @click.option("--rate", type=click.FloatRange(min=0, max=200), default=20.0, show_default=True, help="Mean rate in Hz.")
 @click.option("--synapses", type=click.IntRange(min=0), default=128, show_default=True, help="Synapses per axon.")
 @click.option("--cores", type=click.IntRange(min=1), default=4096, show_default=True)
-@click.option("--ticks", type=click.IntRange(min=1), default=200, show_default=True, help="Ticks of each of seven windows.")
+@click.option(
+    "--ticks", type=click.IntRange(min=1), default=200, show_default=True, help="Ticks of each of seven windows."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; default: all processors.")
 @click.option("--deterministic", is_flag=True, help="A fixed leak instead of a stochastic one.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--save-chip", type=click.Path(), help="Write the chip file too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def recurrent(
-    rate: float, synapses: int, cores: int, ticks: int, threads: int | None, deterministic: bool, seed: int,
-    save_chip: str | None, as_json: bool,
+    rate: float,
+    synapses: int,
+    cores: int,
+    ticks: int,
+    threads: int | None,
+    deterministic: bool,
+    seed: int,
+    save_chip: str | None,
+    as_json: bool,
 ) -> None:
     """Emulate the recurrent network of the chip's own publications (Merolla et al., Science 2014, S7)."""
     from neurocore import container
@@ -37,9 +46,15 @@ def recurrent(
         chip.save(save_chip)
     result = measure(chip, ticks, threads)
     rows = [
-        ("network", f"{cores:,} cores, {result['rate_hz']:.2f} Hz measured, {result['synapses_per_axon']:.1f} synapses per axon"),
-        ("speed", f"{result['ticks_per_second']:,.1f} ticks/s on {result['threads']} threads (median of"
-                  f" {result['windows']} windows), {result['real_time_factor']:.3f} times real time"),
+        (
+            "network",
+            f"{cores:,} cores, {result['rate_hz']:.2f} Hz measured, {result['synapses_per_axon']:.1f} synapses per axon",
+        ),
+        (
+            "speed",
+            f"{result['ticks_per_second']:,.1f} ticks/s on {result['threads']} threads (median of"
+            f" {result['windows']} windows), {result['real_time_factor']:.3f} times real time",
+        ),
         ("synapses", f"{result['sops_per_second'] / 1e9:.3f} G synaptic events/s"),
     ]
     emit(result, as_json, table(rows))

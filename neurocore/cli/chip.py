@@ -24,8 +24,11 @@ def chips(name: str | None, as_json: bool) -> None:
     if name is None:
         known = [load_architecture(item) for item in chip_names()]
         rows = [
-            (arch.name, f"{arch.title}: {arch.columns} x {arch.rows} cores of {arch.core.axons} axons x"
-                        f" {arch.core.neurons} neurons")
+            (
+                arch.name,
+                f"{arch.title}: {arch.columns} x {arch.rows} cores of {arch.core.axons} axons x"
+                f" {arch.core.neurons} neurons",
+            )
             for arch in known
         ]
         emit({"chips": [{"name": arch.name, "title": arch.title} for arch in known]}, as_json, table(rows))
@@ -144,10 +147,10 @@ def verify(
     from neurocore.errors import MismatchError
     from neurocore.spikes import Spikes, read
 
-    def run(configured: ChipConfig, given: Spikes, n_ticks: int) -> Spikes:
-        emulator = Emulator(configured, threads=threads, seed=seed)
-        with progress_bar(n_ticks, "emulating") as progress:
-            return emulator.run(given, n_ticks, progress=progress).spikes
+    def run(chip: ChipConfig, spikes: Spikes, ticks: int) -> Spikes:
+        emulator = Emulator(chip, threads=threads, seed=seed)
+        with progress_bar(ticks, "emulating") as progress:
+            return emulator.run(spikes, ticks, progress=progress).spikes
 
     abstract, configured = load_network(network), load_chip(chip)
     verdict = compare(abstract, configured, read(spikes) if spikes else Spikes.empty(), ticks, run, seed)

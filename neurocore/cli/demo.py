@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Folder for the chip and run files; made if missing.")
+@click.option(
+    "-o", "--output", type=click.Path(), metavar="DIR", help="Folder for the chip and run files; made if missing."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the emulation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(output: str | None, threads: int | None, as_json: bool) -> None:
@@ -51,14 +53,26 @@ def _text(result: DemoResult, folder: Path | None) -> str:
     fields, chip, run = result.as_dict(), result.chip, result.run
     wrong = result.n_images - round(result.accuracy * result.n_images)
     rows = [
-        ("network", f"{len(chip.cores)} cores of {chip.architecture.title}, {chip.n_neurons:,} neurons,"
-                    f" {chip.n_synapses:,} synapses"),
-        ("accuracy", f"{100 * result.accuracy:.2f} % of {result.n_images} handwritten digits it never saw ({wrong} wrong)"),
+        (
+            "network",
+            f"{len(chip.cores)} cores of {chip.architecture.title}, {chip.n_neurons:,} neurons,"
+            f" {chip.n_synapses:,} synapses",
+        ),
+        (
+            "accuracy",
+            f"{100 * result.accuracy:.2f} % of {result.n_images} handwritten digits it never saw ({wrong} wrong)",
+        ),
         ("spikes", f"{run.n_spikes:,} in {run.ticks:,} ticks of 1 ms; {fields['mean_hops']:.2f} hops each on the mesh"),
-        ("power", f"{fields['power_mw']:.3f} mW for the {fields['powered_cores']} cores in use, at"
-                  f" {result.power.as_dict()['voltage']} V; {result.power.accuracy_statement}"),
+        (
+            "power",
+            f"{fields['power_mw']:.3f} mW for the {fields['powered_cores']} cores in use, at"
+            f" {result.power.as_dict()['voltage']} V; {result.power.accuracy_statement}",
+        ),
         ("energy", f"{fields['energy_per_inference_uj']:.3f} uJ per classification"),
-        ("speed", f"{fields['ticks_per_second']:,.0f} ticks/s, {fields['ticks_per_second'] / 1000:.1f} times real time"),
+        (
+            "speed",
+            f"{fields['ticks_per_second']:,.0f} ticks/s, {fields['ticks_per_second'] / 1000:.1f} times real time",
+        ),
     ]
     if folder is not None:
         rows.append(("written", f"{folder / 'digits.h5'}, {folder / 'digits_run.h5'}"))

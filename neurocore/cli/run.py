@@ -14,12 +14,23 @@ from neurocore.cli.output import emit, progress_bar, table
 @click.option("-o", "--output", type=click.Path(), required=True, help="Run file to write.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
-@click.option("--probe", "probes", multiple=True, metavar="POPULATION[:membrane]",
-              help="Record a population's spikes, and its membranes if asked; may be repeated.")
+@click.option(
+    "--probe",
+    "probes",
+    multiple=True,
+    metavar="POPULATION[:membrane]",
+    help="Record a population's spikes, and its membranes if asked; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
-    chip: str, spikes: str | None, ticks: int, output: str, threads: int | None, seed: int | None,
-    probes: tuple[str, ...], as_json: bool,
+    chip: str,
+    spikes: str | None,
+    ticks: int,
+    output: str,
+    threads: int | None,
+    seed: int | None,
+    probes: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Emulate a chip file and write what it did."""
     from neurocore import container
@@ -35,8 +46,11 @@ def run(
     result.save(output)
     fields = {**result.summary(), "input_spikes_merged": given.n_merged}
     rows = [
-        ("ticks", f"{result.ticks:,} in {result.seconds:.3f} s: {result.ticks_per_second:,.0f} ticks/s,"
-                  f" {result.ticks_per_second / 1000:.3g} times real time at 1 kHz"),
+        (
+            "ticks",
+            f"{result.ticks:,} in {result.seconds:.3f} s: {result.ticks_per_second:,.0f} ticks/s,"
+            f" {result.ticks_per_second / 1000:.3g} times real time at 1 kHz",
+        ),
         ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines"),
         ("synaptic events", f"{fields['synaptic_events']:,}"),
         ("merges", f"{fields['merges']:,}"),
@@ -66,8 +80,13 @@ def diff(first: str, second: str, as_json: bool) -> None:
 @click.argument("run_file", metavar="RUN", type=click.Path())
 @click.option("--voltage", type=float, help="Supply in V; default: the chip definition's.")
 @click.option("--tick-hz", type=float, help="Ticks per second of chip time; default: the chip definition's.")
-@click.option("--powered", type=click.Choice(["used", "chip"]), default="used", show_default=True,
-              help="Cores that are powered: those in use, or the whole chip.")
+@click.option(
+    "--powered",
+    type=click.Choice(["used", "chip"]),
+    default="used",
+    show_default=True,
+    help="Cores that are powered: those in use, or the whole chip.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def power(run_file: str, voltage: float | None, tick_hz: float | None, powered: str, as_json: bool) -> None:
     """Power in milliwatts and energy per event of a run."""

@@ -54,9 +54,7 @@ def test_constants_are_within_their_bounds(tool: ModuleType, model: EnergyModel)
 
 
 def test_fit_does_not_depend_on_its_start(tool: ModuleType, model: EnergyModel) -> None:
-    start = replace(
-        tool.START, leakage_mw=0.006, leakage_exponent=3, neuron_update_pj=28.0, synaptic_event_pj=2.0
-    )
+    start = replace(tool.START, leakage_mw=0.006, leakage_exponent=3, neuron_update_pj=28.0, synaptic_event_pj=2.0)
     other = tool.fit(start=start)
     for name in tool.BOUNDS:
         assert getattr(other, name) == pytest.approx(getattr(model, name), rel=1e-3)
@@ -86,14 +84,9 @@ def test_main_prints_the_table_and_succeeds(tool: ModuleType, capsys: pytest.Cap
     assert printed.endswith("\nlargest error 7.29 %, allowed 8 %\n")
     lines = printed.splitlines()
     assert sum("mW" in line and "%" in line and line.startswith("sweep") for line in lines) == 3
-    assert (
-        "five times            0.75     5000    20.00  128         81     75.09 GSOPS/W    -7.29% *"
-        in printed
-    )
+    assert "five times            0.75     5000    20.00  128         81     75.09 GSOPS/W    -7.29% *" in printed
 
 
-def test_main_fails_beyond_the_limit(
-    tool: ModuleType, model: EnergyModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_main_fails_beyond_the_limit(tool: ModuleType, model: EnergyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "fit", lambda: replace(model, leakage_mw=1.05 * model.leakage_mw))
     assert tool.main() == 1

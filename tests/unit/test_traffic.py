@@ -138,8 +138,7 @@ def test_hottest_links_are_the_most_loaded_in_a_stable_order(case: Case) -> None
 
     expected = sorted(case.walked(case.flows + case.io_flows()).items(), key=rank)
     assert report.hottest_links == [
-        {"from": [x, y], "to": [u, v], "packets_per_tick": packets / 8}
-        for (x, y, u, v), packets in expected[:10]
+        {"from": [x, y], "to": [u, v], "packets_per_tick": packets / 8} for (x, y, u, v), packets in expected[:10]
     ]
     assert report.max_link_packets_per_tick == (expected[0][1] / 8 if expected else 0)
 
@@ -185,9 +184,7 @@ def test_large_counts_stay_exact() -> None:
 
 
 def test_fractional_packets_are_refused() -> None:
-    with pytest.raises(
-        TypeError, match=r"Cannot cast array data from dtype\('float64'\) to dtype\('int64'\)"
-    ):
+    with pytest.raises(TypeError, match=r"Cannot cast array data from dtype\('float64'\) to dtype\('int64'\)"):
         link_loads([0], [1], [0.5], columns=3, rows=1)
 
 

@@ -1,0 +1,135 @@
+"""The compiled engine equals the oracle in every spike, membrane, counter and state, on generated chips."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from random_chips import ALL_FEATURES, random_chip, random_events
+
+from neurocore.architecture import Architecture, Rules, load_architecture
+from neurocore.compiled import CompiledEngine
+from neurocore.config import ChipConfig
+from neurocore.engine import Counters, Events, Probes, Record
+from neurocore.oracle import Oracle
+
+SEEDS = st.integers(0, 2**32 - 1)
+FEATURES = st.frozensets(st.sampled_from(sorted(ALL_FEATURES)))
+
+
+def assert_equal(one: object, other: object, kind: type) -> None:
+    for item in fields(kind):
+        np.testing.assert_array_equal(getattr(one, item.name), getattr(other, item.name), err_msg=item.name)
+
+
+def some_probes(chip: ChipConfig, seed: int) -> Probes:
+    rng = np.random.default_rng(seed)
+    n, neurons = chip.cores.configured.shape
+    row = np.sort(rng.integers(0, n, 4))
+    return Probes(rng.random((n, neurons)) < 0.3, row, rng.integers(0, neurons, 4))
+
+
+def compare(chip: ChipConfig, seed: int, ticks: int, threads: int, rate: float) -> None:
+    """Run both engines over two windows, so that counters begin with spikes under way."""
+    events = Events(*random_events(chip, seed, ticks, rate))
+    probes = some_probes(chip, seed)
+    engines = Oracle(chip, probes=probes), CompiledEngine(chip, threads=threads, probes=probes)
+    cut = ticks // 3
+    for engine in engines:
+        engine.advance(events.window(0, cut), cut)
+        engine.clear_counters()
+        engine.advance(events.window(cut, ticks), ticks - cut)
+    oracle, compiled = engines
+    assert_equal(oracle.counters(), compiled.counters(), Counters)
+    np.testing.assert_array_equal(oracle.membranes(), compiled.membranes())
+    states = oracle.save_state(), compiled.save_state()
+    for name in states[0]:
+        np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
+    assert_equal(oracle.take(), compiled.take(), Record)
+
+
+@given(
+    seed=SEEDS,
+    features=FEATURES,
+    n_cores=st.integers(1, 6),
+    threads=st.sampled_from([1, 2]),
+    rate=st.sampled_from([0.0, 0.3, 5.0]),
+)
+def test_tiny(seed: int, features: frozenset[str], n_cores: int, threads: int, rate: float) -> None:
+    compare(random_chip(load_architecture("tiny"), seed, n_cores, features), seed, 40, threads, rate)
+
+
+@given(seed=SEEDS, features=FEATURES, threads=st.sampled_from([1, 2]), rate=st.sampled_from([0.0, 5.0, 80.0]))
+def test_truenorth(seed: int, features: frozenset[str], threads: int, rate: float) -> None:
+    compare(random_chip(load_architecture("truenorth"), seed, 2, features), seed, 24, threads, rate)
+
+
+VARIANTS = [
+    Rules(leak_stops_at_zero=False),
+    Rules(clamp=False),
+    Rules(clamp_fires=False),
+    Rules(floor_inclusive=True),
+    Rules(leak_stops_at_zero=False, clamp=False, floor_inclusive=True),
+]
+
+
+def variant(arch: Architecture, rules: Rules, **neuron: object) -> Architecture:
+    return arch.model_copy(update={"rules": rules, "neuron": arch.neuron.model_copy(update=neuron)})
+
+
+@pytest.mark.parametrize("rules", VARIANTS, ids=str)
+@given(seed=SEEDS, threads=st.sampled_from([1, 2]))
+def test_rules(rules: Rules, seed: int, threads: int) -> None:
+    arch = variant(load_architecture("tiny"), rules)
+    compare(random_chip(arch, seed, 3), seed, 40, threads, 2.0)
+
+
+@given(seed=SEEDS)
+def test_signed_floor(seed: int) -> None:
+    """A floor may be given as a positive membrane (beta < 0), as in RANC."""
+    limits = load_architecture("tiny").neuron
+    arch = variant(
+        load_architecture("tiny"),
+        Rules(clamp=False, floor_inclusive=bool(seed % 2)),
+        floor=limits.floor.model_copy(update={"min": -200}),
+    )
+    compare(random_chip(arch, seed, 3), seed, 40, 1, 2.0)
+
+
+@given(seed=SEEDS, cuts=st.lists(st.integers(1, 30), max_size=5))
+def test_cuts_and_checkpoints_change_nothing(seed: int, cuts: list[int]) -> None:
+    """However a run is cut, saved and restored, in whichever engine, it stays the same run."""
+    chip = random_chip(load_architecture("tiny"), seed, 3)
+    ticks = 60
+    events = Events(*random_events(chip, seed, ticks, 2.0))
+    whole = CompiledEngine(chip)
+    whole.advance(events, ticks)
+
+    engine: Oracle | CompiledEngine = CompiledEngine(chip, threads=2)
+    due = np.zeros(len(chip.cores), np.int64)
+    outputs = []
+    bounds = sorted({0, ticks, *(cut for cut in np.cumsum(cuts).tolist() if cut < ticks)})
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        engine.advance(events.window(start, stop), stop - start)
+        due += engine.counters().due
+        outputs.append(engine.take().output_line)
+        state = engine.save_state()
+        engine = Oracle(chip) if number % 2 else CompiledEngine(chip, threads=2)
+        engine.load_state(state)
+    np.testing.assert_array_equal(engine.membranes(), whole.membranes())
+    np.testing.assert_array_equal(due, whole.counters().due)
+    np.testing.assert_array_equal(np.concatenate(outputs), whole.take().output_line)
+
+
+def test_probes_change_nothing() -> None:
+    chip = random_chip(load_architecture("tiny"), 5, 4)
+    events = Events(*random_events(chip, 5, 50, 2.0))
+    plain, probed = CompiledEngine(chip), CompiledEngine(chip, probes=some_probes(chip, 1))
+    for engine in (plain, probed):
+        engine.advance(events, 50)
+    assert_equal(plain.counters(), probed.counters(), Counters)
+    np.testing.assert_array_equal(plain.membranes(), probed.membranes())

@@ -1,0 +1,67 @@
+"""Generated networks for the compiler's property tests: small, and rich in what makes mapping hard."""
+
+from __future__ import annotations
+
+import numpy as np
+from neurocore.compiler.network import Network
+
+from neurocore.architecture import Architecture
+from neurocore.spikes import Spikes
+
+
+def random_network(arch: Architecture, seed: int, *, random_parts: bool = False) -> Network:
+    """A network with recurrence, signed and multi-valued weights, all reset modes, delays beyond the chip's, tonic neurons."""
+    rng = np.random.default_rng(seed)
+    small = arch.core.neurons < 32
+    net = Network(f"random{seed}")
+    places = [net.input("in", int(rng.integers(1, 10)))]
+    for number in range(rng.integers(1, 4)):
+        size = int(rng.integers(1, 12 if small else 60))
+        places.append(net.population(f"p{number}", size, **_neuron(rng, size, arch, random_parts)))
+    for _ in range(rng.integers(1, 6)):
+        source, target = places[rng.integers(0, len(places))], places[rng.integers(1, len(places))]
+        shape = (source.size, target.size)
+        low, high = -int(rng.integers(1, 5)), int(rng.integers(2, 6))
+        weights = rng.integers(low, high, shape) * (rng.random(shape) < rng.choice([0.1, 0.4, 1.0]))
+        stochastic = random_parts and rng.random() < 0.3 and not _connected(net, source.name, places)
+        net.connect(
+            source, target, weights, delay=int(rng.choice([1, 1, 2, 3, 5, 20, 50])), stochastic=bool(stochastic)
+        )
+    for place in places[1:]:
+        if rng.random() < 0.6:
+            net.output(f"out_{place.name}", place)
+    return net
+
+
+def _connected(net: Network, source: str, places: list) -> bool:
+    """Whether anything of the network comes from ``source`` already (random weights do not add up)."""
+    return any(projection.source == source for projection in net.projections)
+
+
+def _neuron(rng: np.random.Generator, size: int, arch: Architecture, random_parts: bool) -> dict[str, object]:
+    values: dict[str, object] = {
+        "threshold": rng.integers(0, 6, size) if rng.random() < 0.3 else int(rng.integers(1, 6)),
+        "leak": int(rng.integers(-2, 2)),
+        "leak_reversal": bool(rng.random() < 0.2),
+        "reset_mode": str(rng.choice(["value", "linear", "none"])),
+        "reset": int(rng.integers(-2, 1)),
+        "floor": int(rng.integers(0, 10)),
+        "floor_mode": str(rng.choice(["saturate", "reset"])),
+        "initial": rng.integers(-2, 3, size) if rng.random() < 0.3 else int(rng.integers(-2, 3)),
+    }
+    if rng.random() < 0.4:
+        values.update(leak=0, initial=0)
+    if random_parts:
+        if rng.random() < 0.5:
+            values["threshold_mask_bits"] = int(rng.integers(0, 4))
+        if rng.random() < 0.5:
+            values.update(leak=int(rng.integers(-9, 10)), leak_stochastic=True)
+    return values
+
+
+def random_spikes(net: Network, seed: int, ticks: int) -> Spikes:
+    """Input spikes on all lines of a network, now dense, now sparse."""
+    rng = np.random.default_rng(seed)
+    lines = sum(item.size for item in net.inputs.values())
+    n = int(rng.integers(0, 4 * ticks))
+    return Spikes.from_lines(rng.integers(0, ticks, n), rng.integers(0, lines, n))

@@ -1,0 +1,131 @@
+"""The emulator: runs, steps and batches agree; input is checked; probes and output are what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from neurocore.compiler.network import Network
+from neurocore.compiler.pipeline import compile_network
+
+from neurocore.config import ChipConfig
+from neurocore.emulator import Emulator
+from neurocore.errors import InputError, UsageError
+from neurocore.spikes import Spikes
+
+
+@pytest.fixture(scope="module")
+def chip() -> ChipConfig:
+    """A two-layer network with a delay of 20 ticks at its input and a random leak in its second layer."""
+    rng = np.random.default_rng(1)
+    net = Network("layers")
+    pixels = net.input("pixels", (2, 4))
+    hidden = net.population("hidden", 12, threshold=2, reset_mode="linear")
+    out = net.population("out", (2, 3), threshold=2, leak=9, leak_stochastic=True)
+    net.connect(pixels, hidden, rng.integers(-1, 3, (8, 12)), delay=20)
+    net.connect(hidden, out, rng.integers(-1, 2, (12, 6)), delay=3)
+    net.output("class", out)
+    net.output("copy", hidden)
+    return compile_network(net, "truenorth")
+
+
+@pytest.fixture(scope="module")
+def spikes() -> Spikes:
+    rng = np.random.default_rng(2)
+    return Spikes.from_lines(rng.integers(0, 100, 200), rng.integers(0, 8, 200))
+
+
+def test_steps_equal_a_run(chip: ChipConfig, spikes: Spikes) -> None:
+    whole = Emulator(chip).run(spikes, 150)
+    stepped = Emulator(chip)
+    seen = []
+    for tick in range(150):
+        lines = stepped.step(spikes.line[spikes.tick == tick])
+        seen += [(tick, int(line)) for line in lines]
+    assert seen == list(zip(whole.spikes.tick.tolist(), whole.spikes.line.tolist(), strict=True))
+    assert stepped.tick == 150
+
+
+def test_runs_in_parts_equal_one_run(chip: ChipConfig, spikes: Spikes) -> None:
+    """Input that is still under way at the end of a part arrives in the next."""
+    whole = Emulator(chip).run(spikes, 150)
+    emulator = Emulator(chip, threads=1)
+    parts = [emulator.run(spikes.window(start, start + 30), 30) for start in range(0, 150, 30)]
+    assert sum(part.n_spikes for part in parts) == whole.n_spikes
+    assert np.concatenate([part.spikes.tick for part in parts]).tolist() == whole.spikes.tick.tolist()
+    np.testing.assert_array_equal(parts[-1].membranes, whole.membranes)
+
+
+def test_saved_state_continues_the_run(chip: ChipConfig, spikes: Spikes) -> None:
+    whole = Emulator(chip).run(spikes, 150)
+    emulator = Emulator(chip)
+    emulator.run(spikes, 90)
+    other = Emulator(chip, engine="oracle")
+    other.load_state(emulator.save_state())
+    rest = other.run(None, 60)
+    assert rest.spikes == whole.spikes.window(90, 150)
+
+
+def test_batch_equals_single_runs(chip: ChipConfig, spikes: Spikes) -> None:
+    samples = [spikes.window(0, stop) for stop in (0, 10, 40, 100)]
+    emulator = Emulator(chip, threads=2)
+    batch = emulator.run_batch(samples, 80)
+    for sample, run in zip(samples, batch, strict=True):
+        alone = Emulator(chip).run(sample, 80)
+        assert run.spikes == alone.spikes
+        np.testing.assert_array_equal(run.membranes, alone.membranes)
+    assert emulator.tick == 0
+
+
+def test_dense_and_row_input(chip: ChipConfig, spikes: Spikes) -> None:
+    dense = np.zeros((100, 8), bool)
+    dense[spikes.tick, spikes.line] = True
+    rows = np.stack([spikes.tick, spikes.line], axis=1)
+    expected = Emulator(chip).run(spikes, 150).spikes
+    assert Emulator(chip).run(dense, 150).spikes == expected
+    assert Emulator(chip).run(rows, 150).spikes == expected
+
+
+def test_named_output_and_probe_agree(chip: ChipConfig, spikes: Spikes) -> None:
+    """Output "copy" shows the population that the probe watches, T - tau ticks later."""
+    run = Emulator(chip, probes=["hidden:membrane", "out"]).run(spikes, 150)
+    shown = run.output("copy")
+    assert shown.shape == (150, 12)
+    assert run.output("class").shape == (150, 2, 3)
+    probe = run.probes["hidden:membrane"]
+    assert probe.membranes.shape == (150, 12)
+    late = chip.latency - int(chip.timing[0])
+    tick, neuron = np.nonzero(shown)
+    assert (tick - late).tolist() == probe.spikes.window(0, 150 - late).tick.tolist()
+    assert neuron.tolist() == probe.spikes.window(0, 150 - late).line.tolist()
+    np.testing.assert_array_equal(
+        probe.membranes[-1],
+        Emulator(chip, probes=["hidden:membrane"], engine="oracle")
+        .run(spikes, 150)
+        .probes["hidden:membrane"]
+        .membranes[-1],
+    )
+
+
+def test_seeds_differ_and_repeat(chip: ChipConfig, spikes: Spikes) -> None:
+    first, again, other = (Emulator(chip, seed=seed).run(spikes, 150) for seed in (1, 1, 2))
+    assert first.spikes == again.spikes
+    assert first.spikes != other.spikes
+
+
+def test_refusals(chip: ChipConfig) -> None:
+    emulator = Emulator(chip)
+    with pytest.raises(InputError, match="8"):
+        emulator.run([(0, 8)], 10)
+    with pytest.raises(InputError, match=r"input line 9 does not exist; the chip has 8 input lines"):
+        emulator.step([9])
+    emulator.run(None, 5)
+    with pytest.raises(InputError, match=r"an input spike at tick 3 is in the past; the emulator stands at tick 5"):
+        emulator.run([(3, 0)], 10)
+    with pytest.raises(UsageError, match=r"probe 'nobody' is not known"):
+        Emulator(chip, probes=["nobody"])
+    with pytest.raises(UsageError, match=r"threads is 0; at least 1 is needed"):
+        Emulator(chip, threads=0)
+    with pytest.raises(UsageError, match=r"ticks is -1"):
+        emulator.run(None, -1)
+    with pytest.raises(InputError, match=r"the chip has no output 'x'; its outputs: class, copy"):
+        emulator.run(None, 1).output("x")

@@ -1,0 +1,99 @@
+"""Weight codes: what the axons add up to is what was asked for, with as few axons as promised."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from neurocore.compiler.encode import CoreSynapses, encode, find_digit_code
+
+from neurocore.architecture import Architecture, load_architecture
+
+
+def synapses(weights: np.ndarray, stochastic: np.ndarray | None = None) -> CoreSynapses:
+    signal, neuron = np.nonzero(weights)
+    used, local = np.unique(signal, return_inverse=True)
+    chance = np.zeros(len(signal), bool) if stochastic is None else stochastic[signal, neuron]
+    return CoreSynapses(local, neuron, weights[signal, neuron], chance, len(used), weights.shape[1])
+
+
+def decoded(weights: np.ndarray, arch: Architecture, stochastic: np.ndarray | None = None):
+    """Weights and axon count of the encoding."""
+    encoding = encode(synapses(weights, stochastic), arch)
+    assert encoding is not None
+    total = np.zeros((int(weights.any(axis=1).sum()), weights.shape[1]), np.int64)
+    for axon in range(encoding.n_axons):
+        total[encoding.signal[axon]] += encoding.crossbar[axon] * encoding.weight[encoding.kind[axon]]
+    assert np.abs(encoding.weight).max(initial=0) <= arch.neuron.weight.max
+    return total, encoding
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1), chip=st.sampled_from(["tiny", "truenorth"]), spread=st.sampled_from([1, 3, 9, 200])
+)
+def test_codes_are_exact(seed: int, chip: str, spread: int) -> None:
+    arch = load_architecture(chip)
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 13)), int(rng.integers(1, arch.core.neurons + 1)))
+    weights = rng.integers(-spread, spread + 1, shape) * (rng.random(shape) < 0.7)
+    if encode(synapses(weights), arch) is None:
+        assert spread == 200
+        return
+    total, _ = decoded(weights, arch)
+    np.testing.assert_array_equal(total, weights[weights.any(axis=1)])
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_random_weights_keep_an_axon_of_their_own(seed: int) -> None:
+    arch = load_architecture("truenorth")
+    rng = np.random.default_rng(seed)
+    weights = rng.choice([0, 3, -7], (9, 20))
+    chance = rng.random(weights.shape) < 0.3
+    _, encoding = decoded(weights, arch, chance)
+    reached = np.zeros((int(weights.any(axis=1).sum()), 20), np.int64)
+    for axon in range(encoding.n_axons):
+        kind = encoding.kind[axon]
+        reached[encoding.signal[axon]] += encoding.crossbar[axon]
+        assert (
+            encoding.stochastic[kind][encoding.crossbar[axon]]
+            == chance[weights.any(axis=1)][encoding.signal[axon]][encoding.crossbar[axon]]
+        ).all()
+    assert reached.max() <= 1
+
+
+def test_one_axon_where_sources_can_be_coloured(truenorth: Architecture) -> None:
+    """Excitatory and inhibitory sources, every neuron with weights of its own: one axon each."""
+    rng = np.random.default_rng(0)
+    sign = np.where(np.arange(40) < 30, 1, -1)
+    weights = sign[:, None] * np.where(sign[:, None] > 0, rng.integers(1, 9, 50), rng.integers(1, 9, 50))
+    _, encoding = decoded(weights * (rng.random((40, 50)) < 0.5), truenorth)
+    assert encoding.n_axons == 40
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "axons"),
+    [
+        (-1, 1, 2),
+        (-4, 3, 3),
+        (-8, 7, 4),
+        (-16, 15, 6),
+        (-32, 31, 8),
+        (-64, 63, 10),
+        (-128, 127, 14),
+        (0, 15, 4),
+        (0, 1, 1),
+    ],
+)
+def test_digit_codes_cost_what_the_literature_says(low: int, high: int, axons: int) -> None:
+    code = find_digit_code(low, high, 4, 255)
+    assert code is not None
+    assert code.n_axons == axons
+    weights = np.arange(low, high + 1)
+    assert (np.array(code.values) @ code.digits(weights) == weights).all()
+
+
+def test_weights_beyond_the_chip_are_split(truenorth: Architecture) -> None:
+    total, encoding = decoded(np.array([[700], [-900]]), truenorth)
+    assert total.ravel().tolist() == [700, -900]
+    assert encoding.n_axons <= 9
