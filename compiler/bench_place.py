@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from neurocore.compiler.place import CoreTraffic, link_loads, place
+from neurocore.compiler.place import CoreTraffic, chip_crossings, max_link, place
 from neurocore.compiler.yamlnet import read_arrays
 
 from neurocore.errors import InputError
@@ -32,10 +32,9 @@ def place_graph(path: str | Path, seed: int = 0) -> dict[str, Any]:
         content["spikes_per_tick"].astype(np.float64),
     )
     placement = place(traffic, mesh=(columns, rows), chip=(chip[0], chip[1]), seed=seed)
-    loads = link_loads(traffic, placement, (columns, rows))
     return {
         "mean_hops": placement.mean_hops,
-        "max_link": float(loads),
-        "chip_crossings": 0.0,
+        "max_link": max_link(traffic, placement, (columns, rows)),
+        "chip_crossings": chip_crossings(traffic, placement, (chip[0], chip[1])),
         "seconds": placement.seconds,
     }

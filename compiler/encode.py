@@ -59,9 +59,12 @@ class Encoding:
         return len(self.signal)
 
 
-def encode(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
-    """The cheaper exact code for a core's synapses; None if there is none (too many stochastic weights of one neuron)."""
-    values = _value_code(synapses, arch)
+def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) -> Encoding | None:
+    """The cheaper exact code for a core's synapses; None if there is none (too many stochastic weights of one neuron).
+
+    Without ``thrifty`` any code that fits the core will do, which is quicker to say.
+    """
+    values = _value_code(synapses, arch, thrifty)
     if values is not None and values.n_axons <= synapses.n_signals:
         return values
     digits = _digit_code(synapses, arch)
@@ -83,33 +86,29 @@ def distinct_weights(synapses: CoreSynapses) -> Array:
     return np.bincount(neuron[new], minlength=synapses.n_neurons)
 
 
-def _value_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Encoding | None:
     n_types, limits = arch.core.axon_types, arch.neuron.weight
     if len(synapses.weight) and (synapses.weight.max() > limits.max or synapses.weight.min() < limits.min):
         return None
     if len(synapses.weight) == 0:
         return _from_types(synapses, np.zeros(0, np.int64), np.zeros(0, np.int64), arch)
     by_value = _types_by_value(synapses, n_types)
-    if by_value is not None and _is_one_each(synapses, by_value):
-        return _from_types(synapses, by_value, np.arange(len(by_value)), arch)
+    plain = None
+    if by_value is not None:
+        n_axons = len(np.unique(synapses.signal * n_types + by_value))
+        if n_axons == synapses.n_signals or (n_axons <= arch.core.axons and not thrifty):
+            return _from_types(synapses, by_value, np.arange(len(by_value)), arch)
+        plain = _from_types(synapses, by_value, np.arange(len(by_value)), arch)
     if distinct_weights(synapses).max() > n_types:
         return None
     greedy = _from_types(synapses, *_types_greedily(synapses, n_types), arch)
-    if by_value is not None:
-        plain = _from_types(synapses, by_value, np.arange(len(by_value)), arch)
-        return plain if plain.n_axons <= greedy.n_axons else greedy
-    return greedy
+    return plain if plain is not None and plain.n_axons <= greedy.n_axons else greedy
 
 
 def _types_by_value(synapses: CoreSynapses, n_types: int) -> Array | None:
     """Type of every synapse if the core as a whole has few enough different weights: the rank of its weight."""
     distinct, rank = np.unique(synapses.weight * 2 + synapses.stochastic, return_inverse=True)
     return rank if len(distinct) <= n_types else None
-
-
-def _is_one_each(synapses: CoreSynapses, kind: Array) -> bool:
-    """Whether every signal uses a single type."""
-    return len(np.unique(synapses.signal * 256 + kind)) == synapses.n_signals
 
 
 def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]:

@@ -102,7 +102,7 @@ class Cutter:
             return len(used), "too many signals"
         net = self.network
         core = CoreSynapses(signal, place, net.weight[synapse], net.stochastic[synapse], len(used), len(neurons))
-        encoding = encode(core, self.arch)
+        encoding = encode(core, self.arch, thrifty=False)
         if encoding is None:
             return self.arch.core.axons + 1, "no exact weight code"
         return encoding.n_axons, encoding.code
@@ -334,7 +334,11 @@ def _find_room(
     possible = [place for place in range(len(cores)) if room[place] >= demand]
     possible.sort(key=lambda place: (-len(signals[place] & mine), place))
     for place in possible[:MAX_TRIES]:
-        if len(signals[place] | mine) > arch.core.axons:
+        shared = len(signals[place] & mine)
+        if len(signals[place]) + len(mine) - shared > arch.core.axons:
+            continue
+        # Without a signal in common, the axons simply add up.
+        if not shared and cores[place].n_axons + run.n_axons > arch.core.axons:
             continue
         if cutter.need(np.concatenate([cores[place].members, run.members]))[0] <= arch.core.axons:
             return place

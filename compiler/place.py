@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,14 @@ Progress = Callable[[int, int], None]
 CROSSING_WEIGHT = 360.0
 """Hops that cost as much as leaving a chip: 832 pJ against 2.3 pJ by the published energies."""
 
+FAINT = 1e-9
+"""Rates below this part of the largest are left out of the optimisation, where they could only do numerical harm."""
 OVERLAP_FLOOR = 0.01
 """Weight left to an edge whose ends share no neighbour, when the embedding looks for local edges."""
-OVERLAP_WORK = 50_000_000
-"""Pairs of edges up to which common neighbours are counted; hubs beyond that would fill the memory."""
+OVERLAP_WORK = 200_000_000
+"""Pairs of edges up to which common neighbours are counted; a graph of hubs is embedded as it is."""
+OVERLAP_STEP = 5_000_000
+"""Pairs of edges that are held in memory at a time."""
 DENSE_SIZE = 200
 """Components up to this size are diagonalised whole."""
 KRYLOV_SIZE = 80
@@ -68,7 +73,7 @@ def _read_only(values: Any, dtype: npt.DTypeLike) -> Array:
     return array
 
 
-def _same(one: object, other: object) -> bool:
+def _same(one: Any, other: Any) -> bool:
     """Whether two fields, arrays or not, are equal."""
     return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else one == other
 
@@ -147,7 +152,7 @@ class Placement:
 
     def core_ids(self, columns: int) -> Array:
         """Physical core numbers [n_cores], x + y * columns."""
-        return self.x + self.y * columns
+        return np.asarray(self.x + self.y * columns)
 
     def dump(self) -> str:
         """One line per core, after a line of totals; equal placements print equally."""
@@ -184,12 +189,12 @@ class _Mesh:
     @cached_property
     def along_x(self) -> Array:
         x = np.arange(self.free.shape[1])
-        return x + self.crossing_weight * (x // self.chip[0])
+        return np.asarray(x + self.crossing_weight * (x // self.chip[0]))
 
     @cached_property
     def along_y(self) -> Array:
         y = np.arange(self.free.shape[0])
-        return y + self.crossing_weight * (y // self.chip[1])
+        return np.asarray(y + self.crossing_weight * (y // self.chip[1]))
 
     @cached_property
     def _counts(self) -> list[list[int]]:
@@ -328,17 +333,28 @@ def _by_overlap(links: Any) -> Any:
     A few long random edges would otherwise pull the slow modes together.
     """
     degree = np.diff(links.indptr)
-    if float(degree.astype(float) @ degree) > OVERLAP_WORK:
+    work = np.cumsum(np.bincount(_rows(links), degree[links.indices], len(degree)))
+    if not work.size or work[-1] > OVERLAP_WORK:
         return links
-    pattern = links.astype(bool).astype(np.float64)
-    # The sum keeps every edge of the graph, in its order, when the product has none there.
-    shared = (pattern @ pattern).multiply(pattern).tocsr() + pattern
-    shared.sort_indices()
-    rows = np.repeat(np.arange(len(degree)), degree)
-    common = (shared.data - 1.0) / np.maximum(np.minimum(degree[rows], degree[links.indices]) - 1, 1)
+    pattern = sparse.csr_array((np.ones(links.nnz), links.indices, links.indptr), links.shape)
+    bounds = np.searchsorted(work, np.arange(OVERLAP_STEP, work[-1] + OVERLAP_STEP, OVERLAP_STEP), side="right")
+    parts = []
+    for low, high in pairwise(np.unique([0, *bounds.tolist(), len(degree)]).tolist()):
+        some = pattern[low:high]
+        # Adding the pattern itself keeps the edges whose ends share nothing.
+        shared = ((some @ pattern).multiply(some) + some).tocsr()
+        shared.sort_indices()
+        parts.append(shared.data - 1.0)
+    smaller = np.minimum(degree[_rows(links)], degree[links.indices])
+    common = np.concatenate(parts) / np.maximum(smaller - 1, 1)
     if not common.any():
         return links
     return sparse.csr_array((links.data * (OVERLAP_FLOOR + common), links.indices, links.indptr), links.shape)
+
+
+def _rows(links: Any) -> Array:
+    """Row of every stored element of compressed rows."""
+    return np.repeat(np.arange(links.shape[0]), np.diff(links.indptr))
 
 
 def _slow_modes(links: Any, random: np.random.Generator) -> Array:
@@ -360,7 +376,7 @@ def _slow_modes(links: Any, random: np.random.Generator) -> Array:
             vectors = eigsh(sparse.eye_array(n, format="csc") - walk.tocsc(), sigma=-1e-6, **options)[1][:, ::-1]
     found = vectors[:, -2:-4:-1]
     modes[:, : found.shape[1]] = found
-    return modes * scale[:, None]
+    return np.asarray(modes * scale[:, None])
 
 
 def _components(links: Any) -> tuple[Array, Array]:
@@ -452,7 +468,7 @@ def _straighten(graph: _Graph, legalise: _Legaliser, start: Point, advance: Call
     sites = start
     solved = [np.asarray(values, np.float64) for values in start]
     pulls = (graph.edge_pull, np.zeros(graph.n_cores))
-    rows = np.repeat(np.arange(graph.n_cores), np.diff(graph.links.indptr))
+    rows = _rows(graph.links)
     for anchor in np.geomspace(*ANCHORS, ROUNDS):
         for axis in range(2):
             solved[axis] = _solve(graph.links, rows, pulls[axis], solved[axis], sites[axis], anchor)
@@ -468,8 +484,8 @@ def _solve(links: Any, rows: Array, pull: Array, before: Array, site: Array, anc
     """New coordinates [n] along one axis: springs between cores, to coordinate 0 and to the present sites."""
     springs = links.data / np.maximum(1.0, np.abs(before[rows] - before[links.indices]))
     own = np.bincount(rows, springs, len(before)) + pull / np.maximum(1.0, np.abs(before))
-    # Cores without edges still need an anchor, or the system is singular.
-    held = anchor * (own + 1e-3 * own.mean() + 1e-300)
+    # Cores that nothing pulls still need an anchor, or the system is singular.
+    held = anchor * (own + (1e-3 * own.mean() or 1.0))
     diagonal = own + held
     system = sparse.diags_array(diagonal, format="csr") - sparse.csr_array(
         (springs, links.indices, links.indptr), links.shape
@@ -495,7 +511,7 @@ class _Annealer:
     def run(self, start: Point, heat: float, share: float, advance: Callable[[], None]) -> Point:
         """Anneal from a start temperature of heat mean core moves; the better of before and after."""
         mesh, graph = self._graph.mesh, self._graph
-        place = np.stack(start, axis=1).astype(np.int32)
+        site = np.stack(start, axis=1).astype(np.int32)
         position = np.stack([mesh.along_x[start[0]], mesh.along_y[start[1]]], axis=1)
         occupant = np.where(mesh.free, -1, -2).astype(np.int32)
         occupant[start[1], start[0]] = np.arange(graph.n_cores)
@@ -507,10 +523,10 @@ class _Annealer:
         for temperature, window in zip(temperatures.tolist(), windows.tolist(), strict=True):
             anneal(
                 self._first, self._neighbour, graph.links.data, graph.edge_pull, mesh.along_x, mesh.along_y,
-                place, position, occupant, self._random, n_moves, temperature, window,
+                site, position, occupant, self._random, n_moves, temperature, window,
             )  # fmt: skip
             advance()
-        end = (place[:, 0].astype(np.int64), place[:, 1].astype(np.int64))
+        end = (site[:, 0].astype(np.int64), site[:, 1].astype(np.int64))
         return min(start, end, key=graph.cost)
 
 
@@ -570,9 +586,10 @@ def _optimise(traffic: CoreTraffic, mesh: _Mesh, seed: int, progress: Progress) 
     n = traffic.n_cores
     box = mesh.box_for(n)
     legalise = _Legaliser(mesh, box, n)
-    links = _symmetric(traffic)
-    graph = _Graph(links, traffic.edge_pull, mesh)
-    if n == 0 or not (links.nnz or traffic.edge_pull.any()):
+    unit = max(traffic.spikes_per_tick.max(initial=0.0), traffic.edge_pull.max(initial=0.0)) or 1.0
+    links = _symmetric(traffic, unit)
+    graph = _Graph(links, traffic.edge_pull / unit, mesh)
+    if n == 0 or not (links.nnz or graph.edge_pull.any()):
         progress(1, 1)
         return legalise((np.arange(n), np.arange(n)))
     overlap = _by_overlap(links)
@@ -594,11 +611,12 @@ def _optimise(traffic: CoreTraffic, mesh: _Mesh, seed: int, progress: Progress) 
     return best
 
 
-def _symmetric(traffic: CoreTraffic) -> Any:
-    """Traffic of both directions together [n, n] in sorted compressed rows, without self loops and silent pairs."""
-    kept = (traffic.source != traffic.target) & (traffic.spikes_per_tick > 0)
+def _symmetric(traffic: CoreTraffic, unit: float) -> Any:
+    """Traffic of both directions [n, n] in units of ``unit``: sorted compressed rows without self loops and faint pairs."""
+    spikes = traffic.spikes_per_tick / unit
+    kept = (traffic.source != traffic.target) & (spikes > FAINT)
     ends = (traffic.source[kept], traffic.target[kept])
-    one_way = sparse.csr_array((traffic.spikes_per_tick[kept], ends), (traffic.n_cores,) * 2)
+    one_way = sparse.csr_array((spikes[kept], ends), (traffic.n_cores,) * 2)
     links = (one_way + one_way.T).tocsr()
     links.sum_duplicates()
     return links

@@ -8,7 +8,7 @@ def anneal(
     edge_pull: npt.NDArray[np.float64],
     along_x: npt.NDArray[np.float64],
     along_y: npt.NDArray[np.float64],
-    place: npt.NDArray[np.int32],
+    site: npt.NDArray[np.int32],
     position: npt.NDArray[np.float64],
     occupant: npt.NDArray[np.int32],
     random_state: npt.NDArray[np.uint64],

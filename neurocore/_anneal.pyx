@@ -1,6 +1,6 @@
 """The placer's annealing kernel: swaps cores, or moves them to empty sites, with the GIL released.
 
-It changes ``place``, ``position`` and ``occupant`` together and checks nothing: :mod:`neurocore.compiler.place` owns the
+It changes ``site``, ``position`` and ``occupant`` together and checks nothing: :mod:`neurocore.compiler.place` owns the
 arrays, the schedule and the meaning of the cost.
 """
 
@@ -57,11 +57,11 @@ cdef inline double shift_cost(
 
 cdef inline void settle(
     int32_t core, int32_t x, int32_t y, Lattice lattice,
-    int32_t[:, ::1] place, double[:, ::1] position, int32_t[:, ::1] occupant,
+    int32_t[:, ::1] site, double[:, ::1] position, int32_t[:, ::1] occupant,
 ) noexcept nogil:
     """Put a core on a site."""
-    place[core, 0] = x
-    place[core, 1] = y
+    site[core, 0] = x
+    site[core, 1] = y
     position[core, 0] = lattice.along_x[x]
     position[core, 1] = lattice.along_y[y]
     occupant[y, x] = core
@@ -70,14 +70,14 @@ cdef inline void settle(
 def anneal(
     const int64_t[::1] first, const int32_t[::1] neighbour, const double[::1] weight, const double[::1] edge_pull,
     const double[::1] along_x, const double[::1] along_y,
-    int32_t[:, ::1] place, double[:, ::1] position, int32_t[:, ::1] occupant,
+    int32_t[:, ::1] site, double[:, ::1] position, int32_t[:, ::1] occupant,
     uint64_t[::1] random_state, int64_t n_moves, double temperature, int32_t window,
 ):
     """Try n_moves swaps at one temperature and return the change of the cost.
 
     The graph is symmetric, in compressed rows: ``first`` [n + 1], ``neighbour`` and ``weight`` [edges]. Site (x, y) lies at
     (``along_x[x]``, ``along_y[y]``); a pair of cores costs its weight times their distance, and a core its ``edge_pull``
-    times x. ``place`` [n, 2] holds sites, ``position`` [n, 2] where they lie, ``occupant`` [rows, columns] the core of a
+    times x. ``site`` [n, 2] holds sites, ``position`` [n, 2] where they lie, ``occupant`` [rows, columns] the core of a
     site, -1 if it is empty, -2 if it must stay so. One half of the moves goes next to a neighbour, the other anywhere
     within ``window`` sites.
     """
@@ -97,14 +97,15 @@ def anneal(
         for move in range(n_moves):
             word = next_word(&state)
             core = below(word, n_cores)
-            x = place[core, 0]
-            y = place[core, 1]
+            x = site[core, 0]
+            y = site[core, 1]
+            # Bits 0-31 chose the core, bit 63 chooses the kind of move, the bits between a neighbour.
             if (word >> 63) and first[core + 1] > first[core]:
-                edge = first[core] + below(word >> 32, <int32_t>(first[core + 1] - first[core]))
+                edge = first[core] + below(word >> 31, <int32_t>(first[core + 1] - first[core]))
                 partner = neighbour[edge]
                 word = next_word(&state)
-                new_x = near(word, place[partner, 0], 1, lattice.columns)
-                new_y = near(word >> 32, place[partner, 1], 1, lattice.rows)
+                new_x = near(word, site[partner, 0], 1, lattice.columns)
+                new_y = near(word >> 32, site[partner, 1], 1, lattice.rows)
             else:
                 word = next_word(&state)
                 new_x = near(word, x, window, lattice.columns)
@@ -126,9 +127,9 @@ def anneal(
             if change > limit:
                 continue
             occupant[y, x] = -1
-            settle(core, new_x, new_y, lattice, place, position, occupant)
+            settle(core, new_x, new_y, lattice, site, position, occupant)
             if partner >= 0:
-                settle(partner, x, y, lattice, place, position, occupant)
+                settle(partner, x, y, lattice, site, position, occupant)
             total += change
     random_state[0] = state
     return total

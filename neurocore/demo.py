@@ -75,7 +75,7 @@ class DemoResult:
 
 def data_folder() -> AbstractContextManager[Path]:
     """The folder with the demo's network, spikes and labels, as a real path while the context is open."""
-    return resources.as_file(resources.files("neurocore.data") / "digits")
+    return resources.as_file(resources.files("neurocore.digits"))
 
 
 def read_labels(path: Path) -> Labels:

@@ -43,10 +43,12 @@ def chip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_hdf5(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("libhdf5 was given an unchecked file")
+    def only_write(file: Any, mode: str, **options: Any) -> Any:
+        assert mode == "w", "libhdf5 was given an unchecked file"
+        return opened(file, mode, **options)
 
-    monkeypatch.setattr(h5py, "File", never)
+    opened = h5py.File
+    monkeypatch.setattr(h5py, "File", only_write)
 
 
 def refusal(path: Path, kind: str = "chip", version: int = 1) -> str:
@@ -57,16 +59,10 @@ def refusal(path: Path, kind: str = "chip", version: int = 1) -> str:
     return problem.replace(f"{path.parent}{os.sep}", "")
 
 
-def rewrite(path: Path, old: bytes, new: bytes) -> None:
-    """Change header fields and seal the file again, as another version of neurocore would have done."""
-    data = path.read_bytes()
-    block = data[:BLOCK_SIZE].replace(old, new).rstrip(b" \n").ljust(BLOCK_SIZE - 1) + b"\n"
-    path.write_bytes(block + data[BLOCK_SIZE:])
-    fields = container._FIELDS.fullmatch(block)
-    if fields:
-        header = container._Header(fields["kind"].decode(), int(fields["version"]), int(fields["length"]))
-        sealed = header.sealed(io.BytesIO(data[BLOCK_SIZE:]))  # type: ignore[arg-type]
-        path.write_bytes(sealed.encode() + data[BLOCK_SIZE:])
+def seal(path: Path, payload: bytes, kind: str = "chip", version: int = 1) -> None:
+    """Write a payload behind a sound header, as another version of neurocore would have done."""
+    header = container._Header(kind, version, len(payload)).sealed(io.BytesIO(payload))  # type: ignore[arg-type]
+    path.write_bytes(header.encode() + payload)
 
 
 # Round trips
@@ -122,9 +118,9 @@ def test_a_file_replaced_while_it_is_read_does_not_matter(chip: Path) -> None:
 def test_errors_of_the_body_pass_unless_they_are_to_be_translated(chip: Path) -> None:
     with pytest.raises(KeyError), open_checked(chip, "chip", 1) as file:
         file["missing"]
-    with pytest.raises(InputError, match=r"a\.h5 is not laid out as a chip of version 1: .*missing"):
-        with open_checked(chip, "chip", 1, translate=True) as file:
-            file["missing"]
+    expected = r"a\.h5 is not laid out as a chip of version 1: .*missing"
+    with pytest.raises(InputError, match=expected), open_checked(chip, "chip", 1, translate=True) as file:
+        file["missing"]
     with pytest.raises(InputError, match="^mine$"), open_checked(chip, "chip", 1, translate=True):
         raise InputError("mine")
     with pytest.raises(ZeroDivisionError), open_checked(chip, "chip", 1, translate=True):
@@ -174,9 +170,7 @@ def test_damage_is_named(chip: Path) -> None:
 
 
 def test_a_sound_header_before_anything_but_hdf5_is_refused(chip: Path) -> None:
-    payload = b"no HDF5 at all" * 100
-    header = container._Header("chip", 1, len(payload)).sealed(io.BytesIO(payload))  # type: ignore[arg-type]
-    chip.write_bytes(header.encode() + payload)
+    seal(chip, b"no HDF5 at all" * 100)
     assert refusal(chip).startswith("a.h5 holds no HDF5 data behind its header: ")
 
 
@@ -233,14 +227,14 @@ class TestOtherFiles:
         assert "looks like a zip archive such as .npz;" in refusal(tmp_path / "a.npz")
 
     def test_newer_layout(self, chip: Path) -> None:
-        rewrite(chip, b"container 1\n", b"container 12\n")
+        chip.write_bytes(chip.read_bytes().replace(b"container 1\n", b"container 12\n"))
         assert refusal(chip) == (
             "a.h5 is a neurocore container of version 12, this neurocore reads version 1;"
             " upgrade neurocore (or the file is damaged)"
         )
 
     def test_newer_version(self, chip: Path) -> None:
-        rewrite(chip, b"version: 1\n", b"version: 3\n")
+        seal(chip, chip.read_bytes()[BLOCK_SIZE:], version=3)
         assert refusal(chip) == (
             "a.h5 is a chip of format version 3, this neurocore reads version 1; upgrade neurocore"
         )
@@ -251,9 +245,7 @@ class TestOtherFiles:
         )
 
     def test_other_kind(self, chip: Path) -> None:
-        assert refusal(chip, kind="run") == (
-            "a.h5 holds a chip, a run was expected; give the path of a run file"
-        )
+        assert refusal(chip, kind="run") == ("a.h5 holds a chip, a run was expected; give the path of a run file")
 
 
 def test_plain_hdf5(tmp_path: Path) -> None:
@@ -305,7 +297,7 @@ class TestUnwritable:
 
     @pytest.mark.parametrize("path", ["", "folder/"])
     def test_no_name(self, path: str, attempt: Any) -> None:
-        with pytest.raises(OutputError, match=f"^'{path}' cannot be written: it names no file; add a file name$"):
+        with pytest.raises(OutputError, match=rf"^'{path}' cannot be written: it names no file; add a file name$"):
             attempt(path)
 
     def test_impossible_names(self, tmp_path: Path, attempt: Any) -> None:

@@ -2,9 +2,9 @@
 
 Usage, from the repository's root (needs ``pip install '.[train]'``, that is scikit-learn)::
 
-    python examples/digits/train.py                  train, write the network, check it: the whole thing
-    python examples/digits/train.py --validate       cross-validation only: writes nothing, no test set
-    python examples/digits/train.py --check          only simulate the files that are already there
+    python examples/train_digits.py                  train, write the network, check it: the whole thing
+    python examples/train_digits.py --validate       cross-validation only: writes nothing, no test set
+    python examples/train_digits.py --check          only simulate the files that are already there
 
 **Data.** ``sklearn.datasets.load_digits``: 1797 images of 8 x 8 pixels with values 0..16, a copy of the
 file ``optdigits.tes`` of "Optical Recognition of Handwritten Digits", E. Alpaydin and C. Kaynak, UCI
@@ -12,7 +12,7 @@ Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49, licence CC B
 scikit-learn; nothing is downloaded.
 
 **Split.** Before anything else a stratified third (600 images) is set aside by a fixed seed, the test set.
-Every choice (sizes, learning rate, encoding, epochs) was made by four-fold cross-validation on the other
+Every choice (sizes, learning rate, encoding, epochs) was made by validation, mostly four-fold, on the other
 1197 images. The shipped network is then trained on all 1197 with those choices, and the test set is looked
 at once, at the end.
 
@@ -53,7 +53,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Parameters = dict[str, Floats]
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent / "digits"
 SPLIT_SEED = 2024
 N_CLASSES = 10
 N_PIXELS = 64
@@ -292,7 +292,7 @@ NEURON = "threshold: 0, floor: 0, floor_mode: saturate, reset: 0, reset_mode: va
 def network_text(settings: Settings, spike_rate: float) -> str:
     """Return the network's YAML; ``spike_rate`` is the mean of the input, in spikes per tick and line."""
     groups = range(settings.n_groups)
-    lines = ["# Written by examples/digits/train.py, see there and README.md.", "network: digits"]
+    lines = ["# Written by examples/train_digits.py, see there and README.md.", "network: digits"]
     lines += ["inputs:", "  pixels: {shape: [8, 8]}", "populations:"]
     for name, shape in (("hidden", f"[{settings.n_hidden}]"), ("vote", f"[{N_CLASSES}, {settings.n_votes}]")):
         for g in groups:
@@ -470,7 +470,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--validate", action="store_true", help="cross-validation only; no test set")
     parser.add_argument("--check", action="store_true", help="only simulate the files that are there")
-    parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder for the files (default: this one)")
+    parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder for the files (default: examples/digits)")
     arguments = parser.parse_args()
     if not arguments.check:
         settings, started = Settings(), time.perf_counter()

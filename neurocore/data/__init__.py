@@ -1,1 +1,0 @@
-"""Data that neurocore ships: the demo's trained network and its held-out test images."""
