@@ -503,13 +503,21 @@ def _merge(network: Network, parts: list[_Edges], faults: _Faults) -> tuple[Arra
     if mixed.any():
         place = int(start[np.argmax(mixed)])
         faults.bad.append(
-            f"network {network.name!r}: neuron {int(target[place])} gets a stochastic weight and another one from the same"
+            f"{_neuron_label(network, int(target[place]))} gets a stochastic weight and another one from the same"
             f" source at delay {int(delay[place])}; such weights do not add up to one"
         )
     total = np.add.reduceat(weight, start)
     keep = total != 0
     start = start[keep]
     return source[start], target[start], total[keep], delay[start], chance[start]
+
+
+def _neuron_label(network: Network, neuron: int) -> str:
+    for item in network.populations.values():
+        if neuron < item.size:
+            return f"{item.name}[{neuron}]"
+        neuron -= item.size
+    raise AssertionError("the neuron belongs to a population")
 
 
 def _check_stochastic(network: Network, arch: Architecture, weight: Array, faults: _Faults) -> None:

@@ -50,7 +50,8 @@ KRYLOV_SIZE = 80
 EIGEN_TOLERANCE = 1e-7
 """Looser tolerances blur the two modes: 1e-4 costs a factor of 2.4 on a plain grid."""
 EIGEN_RESTARTS = 100
-N_ANGLES = 32
+N_ANGLES = 64
+ANGLE_SCANS = 3
 ROUNDS = 14
 ANCHORS = (0.003, 0.1)
 """Strength of the first and the last anchors, relative to a core's own springs."""
@@ -430,17 +431,31 @@ def _embed(graph: _Graph, links: Any, legalise: _Legaliser, box: Box, random: np
     for members in np.split(order, np.cumsum(sizes)[:-1]):
         if links.indptr[members[0]] < links.indptr[members[0] + 1]:
             modes[members] = _slow_modes(links[members][:, members], random)
+    angle = _best_angles(graph, lambda angle: legalise(_turned(modes, angle[label], label, sizes, frames)), label)
+    return legalise(_turned(modes, angle[label], label, sizes, frames))
+
+
+def _best_angles(graph: _Graph, sites_at: Callable[[Array], Point], label: Array) -> Array:
+    """The angle [components] at which each component costs least: a coarse scan, then finer ones around the best."""
     one, _, weight = graph.pairs
-    span = 2 * np.pi if graph.edge_pull.any() else np.pi
-    best_cost = np.full(len(sizes), np.inf)
-    best_angle = np.zeros(len(sizes))
-    for angle in np.arange(N_ANGLES) * (span / N_ANGLES):
-        at = legalise(_turned(modes, np.full(len(label), angle), label, sizes, frames))
-        costs = np.bincount(label[one], weight * graph.lengths(at), len(sizes))
-        costs += np.bincount(label, graph.edge_pull * at[0], len(sizes))
-        best_angle[costs < best_cost] = angle
-        best_cost = np.minimum(costs, best_cost)
-    return legalise(_turned(modes, best_angle[label], label, sizes, frames))
+    n = int(label.max()) + 1
+    best = np.zeros(n)
+    best_cost = np.full(n, np.inf)
+    # Only the pull to the west tells a placement from the same one upside down.
+    step = (2 if graph.edge_pull.any() else 1) * np.pi / N_ANGLES
+    offsets = np.arange(N_ANGLES) * step
+    for _ in range(ANGLE_SCANS):
+        centre = best.copy()
+        for offset in offsets:
+            at = sites_at(centre + offset)
+            costs = np.bincount(label[one], weight * graph.lengths(at), n) + np.bincount(
+                label, graph.edge_pull * at[0], n
+            )
+            best = np.where(costs < best_cost, centre + offset, best)
+            best_cost = np.minimum(costs, best_cost)
+        offsets = np.linspace(-step, step, 10)[1:-1]
+        step /= 4
+    return best
 
 
 def _turned(modes: Array, angle: Array, label: Array, sizes: Array, frames: Array) -> Point:
@@ -582,7 +597,7 @@ def _checked_mesh(mesh: tuple[int, int], chip: tuple[int, int], crossing_weight:
 
 
 def _optimise(traffic: CoreTraffic, mesh: _Mesh, seed: int, progress: Progress) -> Point:
-    """The best sites found: two embeddings straightened, the better one annealed."""
+    """The best sites found: the better of two embeddings, straightened, then annealed."""
     n = traffic.n_cores
     box = mesh.box_for(n)
     legalise = _Legaliser(mesh, box, n)
@@ -594,7 +609,7 @@ def _optimise(traffic: CoreTraffic, mesh: _Mesh, seed: int, progress: Progress) 
         return legalise((np.arange(n), np.arange(n)))
     overlap = _by_overlap(links)
     views = [links] if overlap is links else [overlap, links]
-    total = len(views) * ROUNDS + len(HEATS) * BLOCKS
+    total = ROUNDS + len(HEATS) * BLOCKS
     done = 0
 
     def advance() -> None:
@@ -603,8 +618,8 @@ def _optimise(traffic: CoreTraffic, mesh: _Mesh, seed: int, progress: Progress) 
         progress(done, total)
 
     random = np.random.default_rng(seed)
-    starts = [_embed(graph, view, legalise, box, random) for view in views]
-    best = min((_straighten(graph, legalise, start, advance) for start in starts), key=graph.cost)
+    start = min((_embed(graph, view, legalise, box, random) for view in views), key=graph.cost)
+    best = _straighten(graph, legalise, start, advance)
     annealer = _Annealer(graph, seed)
     for heat, share in HEATS:
         best = annealer.run(best, heat, share, advance)

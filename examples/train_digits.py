@@ -470,7 +470,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--validate", action="store_true", help="cross-validation only; no test set")
     parser.add_argument("--check", action="store_true", help="only simulate the files that are there")
-    parser.add_argument("-o", "--output", type=Path, default=HERE, help="folder for the files (default: examples/digits)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=HERE, help="folder for the files (default: examples/digits)"
+    )
     arguments = parser.parse_args()
     if not arguments.check:
         settings, started = Settings(), time.perf_counter()

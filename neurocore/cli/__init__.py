@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
-        cli.main([item for item in given if item != "--debug"], prog_name="neurocore", standalone_mode=False)
+        code = cli.main([item for item in given if item != "--debug"], prog_name="neurocore", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)

@@ -103,10 +103,12 @@ def mutated(chip: ChipConfig, rng: np.random.Generator) -> tuple[str, ChipConfig
         if name in ("leak_reversal", "leak_stochastic", "weight_stochastic"):
             array[place] = not array[place]
         else:
-            array[place] = max(int(array[place]) + int(rng.choice([-1, 1, 2])), -2)
-    changed = ChipConfig(**{**chip.__dict__, "cores": Cores(**arrays)})
+            bounds = np.iinfo(array.dtype)
+            changed = int(array[place]) + int(rng.choice([-1, 1, 2]))
+            array[place] = min(max(changed, bounds.min, -2), bounds.max)
+    mutant = ChipConfig(**{**chip.__dict__, "cores": Cores(**arrays)})
     try:
-        return name, changed.validate()
+        return name, mutant.validate()
     except InputError:
         return None
 

@@ -23,7 +23,10 @@ def random_network(arch: Architecture, seed: int, *, random_parts: bool = False)
         shape = (source.size, target.size)
         low, high = -int(rng.integers(1, 5)), int(rng.integers(2, 6))
         weights = rng.integers(low, high, shape) * (rng.random(shape) < rng.choice([0.1, 0.4, 1.0]))
-        stochastic = random_parts and rng.random() < 0.3 and not _connected(net, source.name, places)
+        known = [item for item in net.projections if (item.source, item.target) == (source.name, target.name)]
+        stochastic = random_parts and rng.random() < 0.3
+        if known and (stochastic or any(item.stochastic for item in known)):
+            continue
         net.connect(
             source, target, weights, delay=int(rng.choice([1, 1, 2, 3, 5, 20, 50])), stochastic=bool(stochastic)
         )
@@ -31,11 +34,6 @@ def random_network(arch: Architecture, seed: int, *, random_parts: bool = False)
         if rng.random() < 0.6:
             net.output(f"out_{place.name}", place)
     return net
-
-
-def _connected(net: Network, source: str, places: list) -> bool:
-    """Whether anything of the network comes from ``source`` already (random weights do not add up)."""
-    return any(projection.source == source for projection in net.projections)
 
 
 def _neuron(rng: np.random.Generator, size: int, arch: Architecture, random_parts: bool) -> dict[str, object]:

@@ -121,7 +121,7 @@ def test_errors_of_the_body_pass_unless_they_are_to_be_translated(chip: Path) ->
     expected = r"a\.h5 is not laid out as a chip of version 1: .*missing"
     with pytest.raises(InputError, match=expected), open_checked(chip, "chip", 1, translate=True) as file:
         file["missing"]
-    with pytest.raises(InputError, match="^mine$"), open_checked(chip, "chip", 1, translate=True):
+    with pytest.raises(InputError, match=r"^mine$"), open_checked(chip, "chip", 1, translate=True):
         raise InputError("mine")
     with pytest.raises(ZeroDivisionError), open_checked(chip, "chip", 1, translate=True):
         raise ZeroDivisionError

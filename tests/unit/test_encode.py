@@ -96,4 +96,4 @@ def test_digit_codes_cost_what_the_literature_says(low: int, high: int, axons: i
 def test_weights_beyond_the_chip_are_split(truenorth: Architecture) -> None:
     total, encoding = decoded(np.array([[700], [-900]]), truenorth)
     assert total.ravel().tolist() == [700, -900]
-    assert encoding.n_axons <= 9
+    assert encoding.n_axons <= 10
