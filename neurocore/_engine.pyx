@@ -16,8 +16,10 @@ cdef extern from "kernel.h" nogil:
         int32_t draw_mask, clamp_min, clamp_max, clamp_fires, stops_at_zero, floor_inclusive
         const uint64_t *crossbar
         const uint8_t *axon_type
+        const uint32_t *weight_row
         const int32_t *weight
         const int32_t *weight_chance
+        const uint32_t *profile
         const int32_t *leak
         const int32_t *leak_chance
         const int32_t *reversal
@@ -109,8 +111,10 @@ cdef class Program:
         self.c.floor_inclusive = sizes["floor_inclusive"]
         self.c.crossbar = <const uint64_t *>_address(tables, "crossbar", np.uint64)
         self.c.axon_type = <const uint8_t *>_address(tables, "axon_type", np.uint8)
+        self.c.weight_row = <const uint32_t *>_address(tables, "weight_row", np.uint32)
         self.c.weight = <const int32_t *>_address(tables, "weight", np.int32)
         self.c.weight_chance = <const int32_t *>_address(tables, "weight_chance", np.int32)
+        self.c.profile = <const uint32_t *>_address(tables, "profile", np.uint32)
         self.c.leak = <const int32_t *>_address(tables, "leak", np.int32)
         self.c.leak_chance = <const int32_t *>_address(tables, "leak_chance", np.int32)
         self.c.reversal = <const int32_t *>_address(tables, "reversal", np.int32)

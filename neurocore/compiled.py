@@ -1,7 +1,7 @@
 """The compiled engine: prepares a chip's tables for ``kernel.h`` and presents them as an :class:`neurocore.engine.Engine`.
 
 Layout (one row per configured core): crossbar rows and scheduler rows are packed bits; parameters are one array each,
-padded to 64 lanes; counters are one increment per spike, and all else that is counted follows from them afterwards.
+padded to 64 lanes, in which cores with equal parameters share a row; counters are one increment per spike, and all else that is counted follows from them afterwards.
 """
 
 from __future__ import annotations
@@ -75,9 +75,8 @@ class _Tables:
             "features": self.features(),
             "target": self.targets(),
             "key": _copied(draws.core_keys(seed, self.cores.stream), np.uint64),
-            **self.weights(),
-            **self.leaks(),
-            **self.thresholds(),
+            **_shared({"weight_row": self.weights()}),
+            **_shared({"profile": {**self.leaks(), **self.thresholds()}}),
         }
         return Program(tables, sizes)
 
@@ -98,7 +97,11 @@ class _Tables:
         cores = self.cores
         certain = np.where(cores.weight_stochastic, 0, cores.weight)
         random = np.where(cores.weight_stochastic, cores.weight, 0)
-        return {"weight": self.padded(certain), "weight_chance": self.padded(random) if random.any() else None}
+        rows = (self.n * self.arch.core.axon_types, self.lanes)
+        return {
+            "weight": self.padded(certain).reshape(rows),
+            "weight_chance": self.padded(random).reshape(rows) if random.any() else None,
+        }
 
     def leaks(self) -> dict[str, Array | None]:
         cores = self.cores
@@ -155,6 +158,22 @@ class _Tables:
         to_output = axon | np.uint64(TO_OUTPUT << 48)
         packed = np.where(routed, packed, np.where(cores.target_core == OUTPUT, to_output, np.uint64(0)))
         return self.padded(packed, dtype=np.uint64)
+
+
+def _shared(groups: dict[str, dict[str, Array | None]]) -> dict[str, Array | None]:
+    """Tables [rows, lanes] with equal rows stored once; each group's name becomes the table [rows] of where a row went."""
+    result: dict[str, Array | None] = {}
+    for name, tables in groups.items():
+        present = {key: table for key, table in tables.items() if table is not None}
+        bytes_of = [np.ascontiguousarray(table).view(np.uint8) for table in present.values()]
+        places: dict[bytes, int] = {}
+        rows = range(len(bytes_of[0]))
+        index = [places.setdefault(b"".join(part[row].data for part in bytes_of), len(places)) for row in rows]
+        result[name] = _copied(np.array(index), np.uint32)
+        first = np.unique(index, return_index=True)[1]
+        result.update({key: None for key in tables})
+        result.update({key: _copied(table[first], table.dtype) for key, table in present.items()})
+    return result
 
 
 def _copied(values: Array, dtype: npt.DTypeLike) -> Array:

@@ -1,7 +1,8 @@
 /* The tick loop of the compiled engine. Model: chip.md; readable twin: oracle.py, which this must equal bit for bit.
 
    A *program* is what does not change while a chip runs; a *state* is what does. Neurons are padded to a multiple of 64
-   lanes; padding and unused neurons can never fire. One pass over a core's lanes adds the leak and finds the few neurons
+   lanes; padding and unused neurons can never fire. Cores with equal neuron parameters share one *profile*, and equal rows
+   of weights are stored once: what is shared stays in the cache. One pass over a core's lanes adds the leak and finds the few neurons
    that need attention (they fire, pass their floor or meet the clamp); only those go through the full rule in finish().
 
    No function here checks its input: ChipConfig.validate() has. Plain C11 with the vector extensions of GCC and Clang; on
@@ -55,15 +56,17 @@ typedef struct {
     int32_t clamp_fires, stops_at_zero, floor_inclusive;
     const uint64_t *crossbar;            /* [core][axon][lane word] */
     const uint8_t *axon_type;            /* [core][axon] */
-    const int32_t *weight;               /* [core][type][lane], 0 where the weight is stochastic */
-    const int32_t *weight_chance;        /* [core][type][lane], 0 where it is not; NULL if no core has any */
-    const int32_t *leak;                 /* [core][lane], 0 where stochastic */
-    const int32_t *leak_chance;          /* [core][lane] or NULL */
-    const int32_t *reversal;             /* [core][lane] 0 or -1, or NULL */
-    const int32_t *threshold, *floor, *reset;   /* [core][lane] */
-    const int32_t *threshold_mask;       /* [core][lane] or NULL */
-    const int32_t *high, *low, *saturate;       /* [core][lane]: attention at V >= high or V < low; else max(V, saturate) */
-    const uint8_t *reset_mode, *floor_mode;     /* [core][lane] */
+    const uint32_t *weight_row;          /* [core][type]: row of the two tables that follow */
+    const int32_t *weight;               /* [row][lane], 0 where the weight is stochastic */
+    const int32_t *weight_chance;        /* [row][lane], 0 where it is not; NULL if no core has any */
+    const uint32_t *profile;             /* [core]: row of the tables that follow */
+    const int32_t *leak;                 /* [row][lane], 0 where stochastic */
+    const int32_t *leak_chance;          /* [row][lane] or NULL */
+    const int32_t *reversal;             /* [row][lane] 0 or -1, or NULL */
+    const int32_t *threshold, *floor, *reset;   /* [row][lane] */
+    const int32_t *threshold_mask;       /* [row][lane] or NULL */
+    const int32_t *high, *low, *saturate;       /* [row][lane]: attention at V >= high or V < low; else max(V, saturate) */
+    const uint8_t *reset_mode, *floor_mode;     /* [row][lane] */
     const uint8_t *features;             /* [core] */
     const uint64_t *target;              /* [core][lane] */
     const uint64_t *key;                 /* [core] */
@@ -141,14 +144,14 @@ NC_INLINE void nc_integrate(const nc_program *p, nc_state *s, int64_t core, cons
     int32_t *v = s->membrane + core * p->lanes;
     const uint64_t *rows = p->crossbar + core * (int64_t)p->n_axons * p->lane_words;
     const uint8_t *type = p->axon_type + core * p->n_axons;
-    const int32_t *weight = p->weight + core * (int64_t)p->n_types * p->lanes;
+    const uint32_t *row_of = p->weight_row + core * p->n_types;
     for (int32_t word = 0; word < p->lane_words; word++) {
         nc_v8 *block = (nc_v8 *)(v + 64 * word);
         nc_v8 a0 = block[0], a1 = block[1], a2 = block[2], a3 = block[3];
         nc_v8 a4 = block[4], a5 = block[5], a6 = block[6], a7 = block[7];
         for (int i = 0; i < n; i++) {
             const uint8_t *bits = (const uint8_t *)(rows + (int64_t)axons[i] * p->lane_words + word);
-            const nc_v8 *w = (const nc_v8 *)(weight + (int64_t)type[axons[i]] * p->lanes + 64 * word);
+            const nc_v8 *w = (const nc_v8 *)(p->weight + (int64_t)row_of[type[axons[i]]] * p->lanes + 64 * word);
             a0 += w[0] & nc_mask[bits[0]];
             a1 += w[1] & nc_mask[bits[1]];
             a2 += w[2] & nc_mask[bits[2]];
@@ -168,9 +171,9 @@ NC_INLINE void nc_integrate_random(const nc_program *p, nc_state *s, int64_t cor
                                    uint32_t *draw_words) {
     int32_t *v = s->membrane + core * p->lanes;
     const uint64_t *rows = p->crossbar + core * (int64_t)p->n_axons * p->lane_words;
-    const int32_t *chance = p->weight_chance + core * (int64_t)p->n_types * p->lanes;
+    const uint32_t *row_of = p->weight_row + core * p->n_types;
     for (int i = 0; i < n; i++) {
-        const int32_t *c = chance + (int64_t)p->axon_type[core * p->n_axons + axons[i]] * p->lanes;
+        const int32_t *c = p->weight_chance + (int64_t)row_of[p->axon_type[core * p->n_axons + axons[i]]] * p->lanes;
         const uint8_t *draws = (const uint8_t *)draw_words;
         nc_words(nc_tick_key(p->key[core], s->tick, NC_DRAW_SYNAPSE + (uint64_t)axons[i]), p->lanes / 4, draw_words);
         for (int32_t word = 0; word < p->lane_words; word++) {
@@ -183,7 +186,7 @@ NC_INLINE void nc_integrate_random(const nc_program *p, nc_state *s, int64_t cor
     }
 }
 
-/* Steps 3 and 4 of the tick for one neuron; `random` is eta. Returns whether it fires. Unsigned sums wrap where a chip
+/* Steps 3 and 4 of the tick for the neuron at lane `at` of the profiles; `random` is eta. Returns whether it fires. Unsigned sums wrap where a chip
    has no clamp. */
 NC_INLINE int nc_finish(const nc_program *p, int64_t at, int32_t *membrane, int32_t random) {
     int32_t v = *membrane, mode = p->reset_mode[at], saturates = p->floor_mode[at] == 1;
@@ -209,9 +212,14 @@ NC_INLINE int nc_finish(const nc_program *p, int64_t at, int32_t *membrane, int3
     return fires;
 }
 
-/* Per-thread working space; draws hold one word per lane. */
+enum { NC_QUEUE = 64, NC_LAG = 40, NC_AHEAD = 3 };
+
+/* Per-thread working space; draws hold one word per lane. The queues are rings between running counts. */
 typedef struct {
     nc_events outputs, spikes;
+    int64_t source[NC_QUEUE];
+    uint64_t *word[NC_QUEUE], bit[NC_QUEUE];
+    unsigned fired, resolved, routed, delivered;
     int32_t *active;
     uint32_t *draws, *random;
     int32_t *leak;
@@ -232,25 +240,48 @@ static int nc_push(nc_events *events, int64_t tick, int32_t a, int32_t b) {
     return 0;
 }
 
-NC_INLINE void nc_send(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t at, int shared) {
+/* Spikes on their way out of a thread. Each stage asks for the memory that the next one touches, and waits NC_LAG spikes. */
+NC_INLINE void nc_deliver(nc_scratch *scratch, int shared) {
+    unsigned i = scratch->delivered++ % NC_QUEUE;
+    if (shared) __atomic_fetch_or(scratch->word[i], scratch->bit[i], __ATOMIC_RELAXED);
+    else *scratch->word[i] |= scratch->bit[i];
+}
+
+NC_INLINE void nc_resolve(const nc_program *p, nc_state *s, nc_scratch *scratch, int shared) {
+    int64_t at = scratch->source[scratch->resolved++ % NC_QUEUE];
     uint64_t target = p->target[at];
     s->neuron_count[at]++;
     if (NC_TARGET_KIND(target) == NC_TO_AXON) {
-        int64_t slot = (s->tick + NC_TARGET_DELAY(target)) % p->n_slots;
+        int64_t slot = s->tick % p->n_slots + NC_TARGET_DELAY(target);
+        if (slot >= p->n_slots) slot -= p->n_slots;
         uint64_t *word = s->scheduler + slot * p->n_cores * p->axon_words + NC_TARGET_WORD(target);
-        uint64_t bit = 1ull << NC_TARGET_BIT(target);
-        if (shared) __atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
-        else *word |= bit;
+        unsigned i = scratch->routed++ % NC_QUEUE;
+        __builtin_prefetch(word, 1);
+        scratch->word[i] = word;
+        scratch->bit[i] = 1ull << NC_TARGET_BIT(target);
+        if (scratch->routed - scratch->delivered > NC_LAG) nc_deliver(scratch, shared);
     } else if (NC_TARGET_KIND(target) == NC_TO_OUTPUT) {
         if (nc_push(&scratch->outputs, s->tick, (int32_t)NC_TARGET_WORD(target), 0)) scratch->failed = 1;
     }
 }
 
+NC_INLINE void nc_send(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t at, int shared) {
+    __builtin_prefetch(p->target + at);
+    __builtin_prefetch(s->neuron_count + at, 1);
+    scratch->source[scratch->fired++ % NC_QUEUE] = at;
+    if (scratch->fired - scratch->resolved > NC_LAG) nc_resolve(p, s, scratch, shared);
+}
+
+NC_INLINE void nc_flush(const nc_program *p, nc_state *s, nc_scratch *scratch, int shared) {
+    while (scratch->resolved != scratch->fired) nc_resolve(p, s, scratch, shared);
+    while (scratch->delivered != scratch->routed) nc_deliver(scratch, shared);
+}
+
 /* The leak of every lane in this tick, random steps included. */
 NC_INLINE const int32_t *nc_leak(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t core, int features) {
-    const int32_t *leak = p->leak + core * p->lanes;
+    const int32_t *leak = p->leak + (int64_t)p->profile[core] * p->lanes;
     if (!(features & NC_RANDOM_LEAK)) return leak;
-    const int32_t *chance = p->leak_chance + core * p->lanes;
+    const int32_t *chance = p->leak_chance + (int64_t)p->profile[core] * p->lanes;
     const uint8_t *draws = (const uint8_t *)scratch->draws;
     int32_t *out = scratch->leak, mask = p->draw_mask;
     nc_words(nc_tick_key(p->key[core], s->tick, NC_DRAW_LEAK), p->lanes / 4, scratch->draws);
@@ -261,7 +292,7 @@ NC_INLINE const int32_t *nc_leak(const nc_program *p, nc_state *s, nc_scratch *s
 
 /* Leak, threshold, reset, floor and clamp of one core, and its spikes. Returns whether any membrane moved or fired. */
 NC_INLINE int nc_update(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t core, int features, int shared) {
-    int64_t first = core * p->lanes;
+    int64_t first = core * p->lanes, rule = (int64_t)p->profile[core] * p->lanes;
     int32_t *membrane = s->membrane + first;
     const int32_t *leak = nc_leak(p, s, scratch, core, features);
     const int32_t *random = (const int32_t *)scratch->random;
@@ -277,7 +308,7 @@ NC_INLINE int nc_update(const nc_program *p, nc_state *s, nc_scratch *scratch, i
             int32_t lane = 64 * word + 8 * k;
             nc_v8 before = *(nc_v8 *)(membrane + lane), step = *(const nc_v8 *)(leak + lane), v;
             if (features & NC_REVERSAL) {
-                nc_v8 reversed = *(const nc_v8 *)(p->reversal + first + lane);
+                nc_v8 reversed = *(const nc_v8 *)(p->reversal + rule + lane);
                 nc_v8 sign = (before < zero) - (before > zero);
                 v = before + (reversed & (sign * step)) + (~reversed & step);
                 nc_v8 after = (v < zero) - (v > zero);
@@ -285,15 +316,15 @@ NC_INLINE int nc_update(const nc_program *p, nc_state *s, nc_scratch *scratch, i
             } else {
                 v = before + step;
             }
-            nc_v8 high = *(const nc_v8 *)(p->high + first + lane);
+            nc_v8 high = *(const nc_v8 *)(p->high + rule + lane);
             if (features & NC_RANDOM_THRESHOLD) {
-                nc_v8 mask = *(const nc_v8 *)(p->threshold_mask + first + lane);
-                nc_v8 alpha = *(const nc_v8 *)(p->threshold + first + lane) + (*(const nc_v8 *)(random + lane) & mask);
+                nc_v8 mask = *(const nc_v8 *)(p->threshold_mask + rule + lane);
+                nc_v8 alpha = *(const nc_v8 *)(p->threshold + rule + lane) + (*(const nc_v8 *)(random + lane) & mask);
                 nc_v8 above = alpha > ceiling;
                 high = (above & (ceiling + 1)) | (~above & alpha);
             }
-            nc_v8 special = (v >= high) | (v < *(const nc_v8 *)(p->low + first + lane));
-            nc_v8 least = *(const nc_v8 *)(p->saturate + first + lane);
+            nc_v8 special = (v >= high) | (v < *(const nc_v8 *)(p->low + rule + lane));
+            nc_v8 least = *(const nc_v8 *)(p->saturate + rule + lane);
             nc_v8 raised = (v < least) & ~special;
             v = (raised & least) | (~raised & v);
             moved |= v ^ before;
@@ -307,8 +338,8 @@ NC_INLINE int nc_update(const nc_program *p, nc_state *s, nc_scratch *scratch, i
             for (; marks; marks &= marks - 1) {
                 int32_t lane = 64 * word + 8 * __builtin_ctz(marks) + l;
                 int32_t eta = 0;
-                if (features & NC_RANDOM_THRESHOLD) eta = random[lane] & p->threshold_mask[first + lane];
-                if (nc_finish(p, first + lane, membrane + lane, eta)) {
+                if (features & NC_RANDOM_THRESHOLD) eta = random[lane] & p->threshold_mask[rule + lane];
+                if (nc_finish(p, rule + lane, membrane + lane, eta)) {
                     spikes |= 1ull << (lane & 63);
                     nc_send(p, s, scratch, first + lane, shared);
                 }
@@ -343,10 +374,24 @@ NC_INLINE int nc_collect(const nc_program *p, nc_state *s, int64_t core, int32_t
     return n;
 }
 
+/* Asks for the crossbar rows and counters that a core will need in this tick. */
+NC_INLINE void nc_prefetch(const nc_program *p, const nc_state *s, int64_t core) {
+    const uint64_t *row = s->scheduler + ((s->tick % p->n_slots) * p->n_cores + core) * p->axon_words;
+    for (int32_t word = 0; word < p->axon_words; word++) {
+        for (uint64_t bits = row[word]; bits; bits &= bits - 1) {
+            int64_t axon = core * p->n_axons + 64 * word + __builtin_ctzll(bits);
+            const char *start = (const char *)(p->crossbar + axon * p->lane_words);
+            for (int32_t at = 0; at < p->lane_words * 8; at += 64) __builtin_prefetch(start + at);
+            __builtin_prefetch(s->axon_count + axon, 1);
+        }
+    }
+}
+
 NC_CLONES
 static void nc_tick(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t begin, int64_t end, int shared) {
     for (int64_t core = begin; core < end; core++) {
         int features = p->features[core], moved;
+        if (core + NC_AHEAD < end) nc_prefetch(p, s, core + NC_AHEAD);
         int n = nc_collect(p, s, core, scratch->active);
         if (!n && s->settled[core]) {
             memset(s->fired + ((s->tick % p->n_slots) * p->n_cores + core) * p->lane_words, 0,
@@ -363,6 +408,7 @@ static void nc_tick(const nc_program *p, nc_state *s, nc_scratch *scratch, int64
         /* Nothing came in, nothing moved, nothing is drawn: the next tick without input is this tick again. */
         s->settled[core] = !n && !moved && !(features & (NC_RANDOM_LEAK | NC_RANDOM_THRESHOLD));
     }
+    nc_flush(p, s, scratch, shared);
 }
 
 /* ---------------------------------------------------------------- threads */
