@@ -38,14 +38,14 @@ CROSSING_WEIGHT = 360.0
 
 FAINT = 1e-9
 """Rates below this part of the largest are left out of the optimisation, where they could only do numerical harm."""
-OVERLAP_FLOOR = 0.01
+OVERLAP_FLOOR = 0.02
 """Weight left to an edge whose ends share no neighbour, when the embedding looks for local edges."""
 OVERLAP_WORK = 200_000_000
 """Pairs of edges up to which common neighbours are counted; a graph of hubs is embedded as it is."""
 OVERLAP_STEP = 5_000_000
 """Pairs of edges that are held in memory at a time."""
-DENSE_SIZE = 200
-"""Components up to this size are diagonalised whole."""
+DENSE_SIZE = 24
+"""Components up to this size are diagonalised whole; beyond it, threads of the dense solver cost more than they save."""
 KRYLOV_SIZE = 80
 EIGEN_TOLERANCE = 1e-7
 """Looser tolerances blur the two modes: 1e-4 costs a factor of 2.4 on a plain grid."""
@@ -55,11 +55,11 @@ JITTER = 0.05
 N_ANGLES = 64
 ANGLE_SCANS = 3
 ROUNDS = 14
-ANCHORS = (0.003, 0.1)
+ANCHORS = (0.001, 0.1)
 """Strength of the first and the last anchors, relative to a core's own springs."""
 SOLVE_TOLERANCE = 1e-3
 
-HEATS = ((0.04, 0.2), (0.5, 0.8))
+HEATS = ((0.04, 0.2), (0.6, 0.8))
 """Annealing runs: start temperature in mean costs of moving a core by one hop, and share of the moves. The cool one mends
 a placement that the hot one would melt."""
 COOLING = 1 / 20
@@ -375,7 +375,7 @@ def _slow_modes(links: Any, random: np.random.Generator) -> Array:
     if n <= DENSE_SIZE:
         vectors = np.linalg.eigh(walk.toarray())[1]
     else:
-        options = {"k": 3, "v0": random.normal(size=n), "tol": EIGEN_TOLERANCE, "ncv": KRYLOV_SIZE}
+        options = {"k": 3, "v0": random.normal(size=n), "tol": EIGEN_TOLERANCE, "ncv": min(KRYLOV_SIZE, n - 1)}
         try:
             vectors = eigsh(walk, which="LA", maxiter=EIGEN_RESTARTS, **options)[1]
         except ArpackNoConvergence:
@@ -383,18 +383,7 @@ def _slow_modes(links: Any, random: np.random.Generator) -> Array:
             vectors = eigsh(sparse.eye_array(n, format="csc") - walk.tocsc(), sigma=-1e-6, **options)[1][:, ::-1]
     found = vectors[:, -2:-4:-1]
     modes[:, : found.shape[1]] = found
-    return _squared_up(modes * scale[:, None])
-
-
-def _squared_up(modes: Array) -> Array:
-    """Modes [n, 2] turned so that a square of points stands on its side, by its fourth moment.
-
-    The modes of a square are a degenerate pair, of which the solver returns any rotation. A scan of angles alone would
-    have to be finer than the gap between the outermost columns, 1e-3 for a full chip.
-    """
-    points = modes[:, 0] + 1j * modes[:, 1]
-    points = points * np.exp(-0.25j * np.angle(np.sum(points**4)))
-    return np.stack([points.real, points.imag], axis=1)
+    return np.asarray(modes * scale[:, None])
 
 
 def _components(links: Any) -> tuple[Array, Array]:
@@ -405,7 +394,7 @@ def _components(links: Any) -> tuple[Array, Array]:
     return label, sizes
 
 
-def _pack(sizes: Array, mesh: _Mesh, box: Box) -> Array:
+def _pack(sizes: Array, box: Box) -> Array:
     """A treemap: one rectangle (x0, x1, y0, y1) [components, 4] per component, its area in proportion to its size."""
     frames = np.zeros((len(sizes), 4))
     stack = [(np.argsort(-sizes, kind="stable").tolist(), tuple(float(side) for side in box))]
@@ -442,7 +431,7 @@ def _embed(graph: _Graph, links: Any, legalise: _Legaliser, box: Box, random: np
     Modes of a square come in degenerate pairs, of which the solver returns any rotation.
     """
     label, sizes = _components(links)
-    frames = _pack(sizes, graph.mesh, box)[label]
+    frames = _pack(sizes, box)[label]
     order = np.argsort(label, kind="stable")
     modes = np.zeros((graph.n_cores, 2))
     for members in np.split(order, np.cumsum(sizes)[:-1]):

@@ -21,7 +21,8 @@ cdef extern from "kernel.h" nogil:
         const int32_t *weight_chance
         const uint32_t *profile
         const int32_t *leak
-        const int32_t *leak_chance
+        const int32_t *leak_sign
+        const uint8_t *leak_magnitude
         const int32_t *reversal
         const int32_t *threshold
         const int32_t *floor
@@ -116,7 +117,8 @@ cdef class Program:
         self.c.weight_chance = <const int32_t *>_address(tables, "weight_chance", np.int32)
         self.c.profile = <const uint32_t *>_address(tables, "profile", np.uint32)
         self.c.leak = <const int32_t *>_address(tables, "leak", np.int32)
-        self.c.leak_chance = <const int32_t *>_address(tables, "leak_chance", np.int32)
+        self.c.leak_sign = <const int32_t *>_address(tables, "leak_sign", np.int32)
+        self.c.leak_magnitude = <const uint8_t *>_address(tables, "leak_magnitude", np.uint8)
         self.c.reversal = <const int32_t *>_address(tables, "reversal", np.int32)
         self.c.threshold = <const int32_t *>_address(tables, "threshold", np.int32)
         self.c.floor = <const int32_t *>_address(tables, "floor", np.int32)

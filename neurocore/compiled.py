@@ -105,11 +105,13 @@ class _Tables:
 
     def leaks(self) -> dict[str, Array | None]:
         cores = self.cores
+        # No draw exceeds 255, so larger magnitudes always act, as 255 does.
         random = np.where(cores.leak_stochastic, cores.leak, 0)
         reversal = -cores.leak_reversal.astype(np.int32)
         return {
             "leak": self.padded(np.where(cores.leak_stochastic, 0, cores.leak)),
-            "leak_chance": self.padded(random) if random.any() else None,
+            "leak_sign": self.padded(np.sign(random)) if random.any() else None,
+            "leak_magnitude": self.padded(np.minimum(np.abs(random.astype(np.int32)), 255), dtype=np.uint8) if random.any() else None,
             "reversal": self.padded(reversal) if reversal.any() else None,
         }
 

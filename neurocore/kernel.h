@@ -33,7 +33,7 @@
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 typedef int32_t nc_v8 __attribute__((vector_size(32)));
-typedef uint8_t nc_b8 __attribute__((vector_size(8)));
+typedef uint8_t nc_b32 __attribute__((vector_size(32)));
 
 /* What a core's neurons use; cores that use none of it take the shortest path. */
 enum { NC_RANDOM_WEIGHT = 1, NC_RANDOM_LEAK = 2, NC_RANDOM_THRESHOLD = 4, NC_REVERSAL = 8 };
@@ -61,7 +61,8 @@ typedef struct {
     const int32_t *weight_chance;        /* [row][lane], 0 where it is not; NULL if no core has any */
     const uint32_t *profile;             /* [core]: row of the tables that follow */
     const int32_t *leak;                 /* [row][lane], 0 where stochastic */
-    const int32_t *leak_chance;          /* [row][lane] or NULL */
+    const int32_t *leak_sign;            /* [row][lane] direction of a stochastic leak, 0 elsewhere; or NULL */
+    const uint8_t *leak_magnitude;       /* [row][lane] its magnitude */
     const int32_t *reversal;             /* [row][lane] 0 or -1, or NULL */
     const int32_t *threshold, *floor, *reset;   /* [row][lane] */
     const int32_t *threshold_mask;       /* [row][lane] or NULL */
@@ -121,13 +122,6 @@ NC_INLINE int32_t nc_chance(int32_t weight, int32_t draw) {
     int32_t magnitude = weight < 0 ? -weight : weight;
     int32_t sign = (weight > 0) - (weight < 0);
     return magnitude >= draw ? sign : 0;
-}
-
-/* The same for eight lanes, whose draws are the eight bytes at `draws`. */
-NC_INLINE nc_v8 nc_chances(nc_v8 weight, const uint8_t *draws, int32_t mask) {
-    nc_v8 zero = {0}, draw = __builtin_convertvector(*(const nc_b8 *)draws, nc_v8) & mask;
-    nc_v8 negative = weight < zero, sign = negative - (weight > zero), magnitude = (weight ^ negative) - negative;
-    return sign & (magnitude >= draw);
 }
 
 /* ---------------------------------------------------------------- one core, one tick */
@@ -281,12 +275,22 @@ NC_INLINE void nc_flush(const nc_program *p, nc_state *s, nc_scratch *scratch, i
 NC_INLINE const int32_t *nc_leak(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t core, int features) {
     const int32_t *leak = p->leak + (int64_t)p->profile[core] * p->lanes;
     if (!(features & NC_RANDOM_LEAK)) return leak;
-    const int32_t *chance = p->leak_chance + (int64_t)p->profile[core] * p->lanes;
+    const int32_t *sign = p->leak_sign + (int64_t)p->profile[core] * p->lanes;
+    const uint8_t *magnitude = p->leak_magnitude + (int64_t)p->profile[core] * p->lanes;
     const uint8_t *draws = (const uint8_t *)scratch->draws;
-    int32_t *out = scratch->leak, mask = p->draw_mask;
+    int32_t *out = scratch->leak;
+    nc_b32 none = {0}, mask = none + (uint8_t)p->draw_mask;
     nc_words(nc_tick_key(p->key[core], s->tick, NC_DRAW_LEAK), p->lanes / 4, scratch->draws);
-    for (int32_t j = 0; j < p->lanes; j += 8)
-        *(nc_v8 *)(out + j) = *(const nc_v8 *)(leak + j) + nc_chances(*(const nc_v8 *)(chance + j), draws + j, mask);
+    for (int32_t j = 0; j < p->lanes; j += 32) {
+        union { nc_b32 bytes; uint64_t parts[4]; } steps;
+        steps.bytes = (nc_b32)((*(const nc_b32 *)(draws + j) & mask) <= *(const nc_b32 *)(magnitude + j));
+        for (int32_t k = 0; k < 4; k++) {
+            /* One bit of each of eight bytes, gathered into one byte. */
+            uint64_t bits = ((steps.parts[k] & 0x0101010101010101ull) * 0x0102040810204080ull) >> 56;
+            int32_t lane = j + 8 * k;
+            *(nc_v8 *)(out + lane) = *(const nc_v8 *)(leak + lane) + (*(const nc_v8 *)(sign + lane) & nc_mask[bits]);
+        }
+    }
     return out;
 }
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from neurocore.compiler.place import CoreTraffic, link_loads, place
 
 ROOT = Path(__file__).parents[2]

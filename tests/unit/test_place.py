@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from neurocore.compiler.place import CoreTraffic, Placement, chip_crossings, link_loads, max_link, place
 
 from neurocore._anneal import anneal
-from neurocore.compiler.place import CoreTraffic, Placement, chip_crossings, link_loads, max_link, place
 from neurocore.errors import FitError, InputError
 
 LINKS = {"east": 0, "west": 1, "north": 2, "south": 3}
