@@ -111,7 +111,9 @@ class _Tables:
         return {
             "leak": self.padded(np.where(cores.leak_stochastic, 0, cores.leak)),
             "leak_sign": self.padded(np.sign(random)) if random.any() else None,
-            "leak_magnitude": self.padded(np.minimum(np.abs(random.astype(np.int32)), 255), dtype=np.uint8) if random.any() else None,
+            "leak_magnitude": self.padded(np.minimum(np.abs(random.astype(np.int32)), 255), dtype=np.uint8)
+            if random.any()
+            else None,
             "reversal": self.padded(reversal) if reversal.any() else None,
         }
 

@@ -21,6 +21,8 @@ MAX_NODES = 2_000_000
 
 Location = tuple[str | int, ...]
 
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads ``1e-3`` as a number, as YAML 1.2 does."""
@@ -44,11 +46,15 @@ class Document:
     data: Any
     positions: Mapping[Location, tuple[int, int]]
 
-    def where(self, location: Location) -> str:
-        """``file:line:column`` of the innermost part of ``location`` that the file has."""
+    def place(self, location: Location) -> tuple[int, int]:
+        """Line and column of the innermost part of ``location`` that the file has."""
         while location and location not in self.positions:
             location = location[:-1]
-        line, column = self.positions.get(location, (1, 1))
+        return self.positions.get(location, (1, 1))
+
+    def where(self, location: Location) -> str:
+        """``file:line:column`` of the innermost part of ``location`` that the file has."""
+        line, column = self.place(location)
         return f"{self.path}:{line}:{column}"
 
     def complain(self, location: Location, reason: str) -> str:
@@ -106,6 +112,9 @@ class _Builder:
         if self.count > MAX_NODES:
             raise InputError(f"{self.name}: holds more than {MAX_NODES:,} values once its aliases are expanded")
         self.positions.setdefault(location, self._mark(node))
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+            line, column = self._mark(node)
+            raise InputError(f"{self.name}:{line}:{column}: the tag {node.tag!r} is not known here")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, location)
         if isinstance(node, yaml.SequenceNode):
@@ -139,7 +148,7 @@ def describe(errors: Iterable[Mapping[str, Any]], document: Document) -> list[st
     lines = []
     for error in errors:
         location = tuple(part for part in error["loc"] if isinstance(part, str | int))
-        lines.append((document.positions.get(location, (1 << 30, 0)), document.complain(location, _reason(error))))
+        lines.append((document.place(location), document.complain(location, _reason(error))))
     return [line for _, line in sorted(lines, key=lambda item: item[0])]
 
 

@@ -65,8 +65,8 @@ def _text(result: DemoResult, folder: Path | None) -> str:
         ("spikes", f"{run.n_spikes:,} in {run.ticks:,} ticks of 1 ms; {fields['mean_hops']:.2f} hops each on the mesh"),
         (
             "power",
-            f"{fields['power_mw']:.3f} mW for the {fields['powered_cores']} cores in use, at"
-            f" {result.power.as_dict()['voltage']} V; {result.power.accuracy_statement}",
+            f"{fields['power_mw']:.3f} mW for the {fields['powered_cores']} cores in use at {result.power.voltage} V"
+            f" (model within {100 * result.power.accuracy:g} % of the published whole-chip measurements)",
         ),
         ("energy", f"{fields['energy_per_inference_uj']:.3f} uJ per classification"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import permutations
 
 import numpy as np
@@ -30,6 +31,11 @@ def problems(draw: st.DrawFn) -> tuple[CoreTraffic, tuple[int, int], tuple[int, 
     pull = rng.random(n) * draw(st.sampled_from([0.0, 1.0, 20.0]))
     source, target = rng.integers(0, max(n, 1), (2, n_edges))
     return CoreTraffic(n, source, target, rates, pull), (columns, rows), chip, blocked
+
+
+def listed(n_cores: int, *columns: list[int] | list[float]) -> CoreTraffic:
+    """Traffic from plain lists."""
+    return CoreTraffic(n_cores, *(np.array(column) for column in columns))
 
 
 def brute_hops(traffic: CoreTraffic, x: np.ndarray, y: np.ndarray) -> float:
@@ -129,6 +135,13 @@ def test_grids_that_fill_their_mesh_are_recovered(columns: int, rows: int) -> No
     assert place(grid(columns, rows), (columns, rows)).mean_hops == 1.0
 
 
+def test_annealing_that_melts_a_placement_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = sys.modules[place.__module__]
+    monkeypatch.setattr(stage, "HEATS", ((1e3, 0.1),))
+    monkeypatch.setattr(stage, "COOLING", 1.0)
+    assert place(grid(16, 16), (16, 16)).mean_hops == 1.0
+
+
 def test_small_net_on_a_big_mesh_lies_compactly_at_the_west_edge() -> None:
     net = grid(6, 6)
     pulled = CoreTraffic(36, net.source, net.target, net.spikes_per_tick, np.full(36, 0.1))
@@ -224,10 +237,10 @@ def test_annealing_kernel_keeps_its_books() -> None:
 
 def test_no_cores_one_core_no_edges() -> None:
     for n in (0, 1, 7):
-        placement = place(CoreTraffic(n, [], [], []), (5, 3))
+        placement = place(listed(n, [], [], []), (5, 3))
         assert len(np.unique(placement.core_ids(5))) == n
         assert (placement.mean_hops, placement.weighted_hops) == (0.0, 0.0)
-    alone = place(CoreTraffic(1, [0], [0], [2.5]), (64, 64))
+    alone = place(listed(1, [0], [0], [2.5]), (64, 64))
     assert (alone.mean_hops, alone.x[0]) == (0.0, 0)
 
 
@@ -241,7 +254,7 @@ def test_too_many_cores() -> None:
     blocked = np.zeros((3, 5), bool)
     blocked[1, 2] = True
     with pytest.raises(FitError) as raised:
-        place(CoreTraffic(16, [], [], []), (5, 3), blocked=blocked)
+        place(listed(16, [], [], []), (5, 3), blocked=blocked)
     assert str(raised.value) == (
         "E-CAP needs 16 cores; the mesh of 5 x 3 has 14 free (2 over). Use more chips, or a smaller network."
     )
@@ -249,7 +262,7 @@ def test_too_many_cores() -> None:
 
 def test_impossible_arguments_are_listed_together() -> None:
     with pytest.raises(InputError) as raised:
-        place(CoreTraffic(1, [], [], []), (5, 0), (0, 3), -1.0, np.zeros((3, 5), bool))
+        place(listed(1, [], [], []), (5, 0), (0, 3), -1.0, np.zeros((3, 5), bool))
     assert raised.value.problems == (
         "place: mesh is 5 x 0; both sides must be at least 1",
         "place: chip is 0 x 3; both sides must be at least 1",
@@ -260,7 +273,7 @@ def test_impossible_arguments_are_listed_together() -> None:
 
 def test_wrong_traffic_is_listed_together() -> None:
     with pytest.raises(InputError) as raised:
-        CoreTraffic(2, [0, 2], [1, -1], [1.0, np.nan], [1.0])
+        listed(2, [0, 2], [1, -1], [1.0, np.nan], [1.0])
     assert raised.value.problems == (
         "core traffic: edge_pull has shape (1,); it must be (2,)",
         "core traffic: source holds core 2; cores are 0 to 1",
@@ -268,15 +281,15 @@ def test_wrong_traffic_is_listed_together() -> None:
         "core traffic: spikes_per_tick holds nan; rates must be finite and not negative",
     )
     with pytest.raises(InputError, match=r"shapes \(1,\), \(2,\) and \(1,\); they must be one length"):
-        CoreTraffic(2, [0], [1, 0], [1.0])
+        listed(2, [0], [1, 0], [1.0])
     with pytest.raises(InputError, match="n_cores is -1; it must not be negative"):
-        CoreTraffic(-1, [], [], [])
+        listed(-1, [], [], [])
 
 
 def test_values_are_frozen_and_print() -> None:
-    traffic = CoreTraffic(2, [0], [1], [2.0])
+    traffic = listed(2, [0], [1], [2.0])
     assert traffic == CoreTraffic(2, np.array([0]), np.array([1]), np.array([2.0]), np.zeros(2))
-    assert traffic != CoreTraffic(2, [0], [1], [3.0])
+    assert traffic != listed(2, [0], [1], [3.0])
     placement = Placement(np.array([0, 1]), np.array([2, 2]), 1.0, 2.0, seconds=4.0)
     assert placement == Placement(np.array([0, 1]), np.array([2, 2]), 1.0, 2.0)
     assert placement != Placement(np.array([1, 0]), np.array([2, 2]), 1.0, 2.0)

@@ -1,0 +1,79 @@
+"""What the documents say is what happens: README commands, its Python example, the YAML format."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurocore.cli import main
+from neurocore.compiler.pipeline import compile_network
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """Indented lines of the README that call neurocore."""
+    return re.findall(r"^    (neurocore .+)$", README, re.MULTILINE)
+
+
+def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) >= 6
+    for command in commands():
+        with pytest.raises(SystemExit) as stop:
+            main(shlex.split(command)[1:])
+        assert stop.value.code == 0, f"{command}: {capsys.readouterr().err}"
+
+
+def test_readme_python(capsys: pytest.CaptureFixture[str]) -> None:
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert code is not None
+    exec(compile(code.group(1), "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert out.startswith("[ 2 12]\n")
+    assert "Power at 0.775 V" in out
+
+
+def test_readme_shows_the_demo_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every line of the demo's output stands in the README, speed apart."""
+    with pytest.raises(SystemExit):
+        main(["demo"])
+    for line in capsys.readouterr().out.splitlines():
+        if not line.startswith("speed"):
+            assert f"    {line}\n" in README
+
+
+def test_yaml_document(tmp_path: Path) -> None:
+    text = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "network-yaml.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert text is not None
+    (tmp_path / "net.yaml").write_text(text.group(1))
+    np.save(tmp_path / "w1.npy", np.ones((64, 100), np.int8))
+    np.savez(tmp_path / "recurrent.npz", source=[0, 1], target=[1, 2], weight=[3, -1])
+    assert compile_network(tmp_path / "net.yaml").n_outputs == 10
+
+
+def test_installed_names() -> None:
+    """compiler/ and chipdefs/ are installed inside the package, and nowhere else."""
+    import neurocore.chipdefs
+    import neurocore.compiler
+
+    assert neurocore.compiler.__name__ == "neurocore.compiler"
+    assert "compiler" not in sys.modules
+    assert "chipdefs" not in sys.modules
+
+
+def test_lazy_names_exist() -> None:
+    import neurocore
+
+    for name in neurocore.__all__:
+        assert getattr(neurocore, name) is not None
+    assert set(neurocore.__all__) <= set(dir(neurocore))
+    with pytest.raises(AttributeError, match="has no attribute 'nosuch'"):
+        _ = neurocore.nosuch
