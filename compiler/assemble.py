@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.place import CoreTraffic, Placement
 from neurocore.compiler.route import Delivery, Routing, Row
-
-from neurocore.architecture import Architecture
 from neurocore.config import OUTPUT, ChipConfig, Cores, InputMap, blank_arrays, pack_crossbar
 
 Array = npt.NDArray[Any]

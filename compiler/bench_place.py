@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from neurocore.compiler.place import CoreTraffic, chip_crossings, max_link, place
 from neurocore.compiler.yamlnet import read_arrays
-
 from neurocore.errors import InputError
 
 

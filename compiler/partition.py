@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from neurocore.compiler.check import IntegerNetwork
-from neurocore.compiler.encode import CoreSynapses, encode
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.encode import CoreSynapses, encode
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]

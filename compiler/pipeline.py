@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.assemble import assemble, build
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.network import Network
@@ -18,8 +20,6 @@ from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.place import place
 from neurocore.compiler.prove import prove
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
-
-from neurocore.architecture import Architecture, load_architecture
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
 
 from neurocore import neuron as arithmetic
+from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from neurocore.compiler.check import IntegerNetwork
-from neurocore.compiler.prove import Decoded
 from scipy import sparse
 
 from neurocore import draws, neuron
 from neurocore.architecture import Architecture
+from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.prove import Decoded
 from neurocore.config import ChipConfig
 
 Array = npt.NDArray[Any]

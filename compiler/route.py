@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.encode import CoreSynapses, Encoding, encode
 from neurocore.compiler.partition import Cutter, Partition
 from neurocore.compiler.start import shifted_start
-
-from neurocore.architecture import Architecture
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]

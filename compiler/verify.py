@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.network import Network
 from neurocore.compiler.prove import prove
 from neurocore.compiler.reference import Places, Reference
-
 from neurocore.config import ChipConfig
 from neurocore.errors import InputError, MismatchError
 from neurocore.spikes import Spikes

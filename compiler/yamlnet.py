@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from neurocore.compiler.network import Conv2d, Network
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from neurocore.compiler.network import Conv2d, Network
 from neurocore.errors import InputError, NeurocoreError
 from neurocore.yamlfile import Document, Location, describe, read_yaml
 

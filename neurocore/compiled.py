@@ -1,7 +1,8 @@
 """The compiled engine: prepares a chip's tables for ``kernel.h`` and presents them as an :class:`neurocore.engine.Engine`.
 
-Layout (one row per configured core): crossbar rows and scheduler rows are packed bits; parameters are one array each,
-padded to 64 lanes, in which cores with equal parameters share a row; counters are one increment per spike, and all else that is counted follows from them afterwards.
+Layout (one row per configured core): crossbar rows and scheduler rows are packed bits; parameters are one array each, padded to
+64 lanes, in which cores with equal parameters share a row; counters are one increment per spike, and all else that is counted
+follows from them afterwards.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def _shared(groups: dict[str, dict[str, Array | None]]) -> dict[str, Array | Non
         index = [places.setdefault(b"".join(part[row].data for part in bytes_of), len(places)) for row in rows]
         result[name] = _copied(np.array(index), np.uint32)
         first = np.unique(index, return_index=True)[1]
-        result.update({key: None for key in tables})
+        result.update(dict.fromkeys(tables))
         result.update({key: _copied(table[first], table.dtype) for key, table in present.items()})
     return result
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from neurocore.compiler.place import CoreTraffic, link_loads, place
 
 ROOT = Path(__file__).parents[2]

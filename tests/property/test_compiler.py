@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from neurocore.architecture import load_architecture
 from neurocore.compiler.check import check
 from neurocore.compiler.pipeline import compile_network
 from neurocore.compiler.prove import prove
 from neurocore.compiler.verify import verify
-from random_networks import random_network, random_spikes
-
-from neurocore.architecture import load_architecture
 from neurocore.config import ChipConfig, Cores
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, InputError, MismatchError
 from neurocore.spikes import Spikes
+from random_networks import random_network, random_spikes
 
 SEEDS = st.integers(0, 2**32 - 1)
 REFUSALS = ("E-FANIN", "E-START", "E-CYCLE", "E-CAP", "E-LEVELS")

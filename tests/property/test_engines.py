@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_chips import ALL_FEATURES, random_chip, random_events
 
 from neurocore.architecture import Architecture, Rules, load_architecture
 from neurocore.compiled import CompiledEngine
 from neurocore.config import ChipConfig
 from neurocore.engine import Counters, Events, Probes, Record
 from neurocore.oracle import Oracle
+from random_chips import ALL_FEATURES, random_chip, random_events
 
 SEEDS = st.integers(0, 2**32 - 1)
 FEATURES = st.frozensets(st.sampled_from(sorted(ALL_FEATURES)))

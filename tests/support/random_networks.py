@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from neurocore.compiler.network import Network
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.network import Network
 from neurocore.spikes import Spikes
 
 

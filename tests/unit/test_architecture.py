@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ def test_limits_of_tiny_are_odd_and_differ(tiny: Architecture) -> None:
     ]
     assert all(limit % 2 for limit in limits)
     assert len(set(limits)) == len(limits)
+
+
+def aliases(name: str, next_name: str) -> str:
+    """A line that repeats an alias ten times."""
+    return f"{next_name}: &{next_name} [" + ",".join([f"*{name}"] * 10) + "]\n"
 
 
 def written(tmp_path: Path, text: str) -> str:
@@ -98,15 +104,13 @@ def test_faults(tmp_path: Path, change: tuple[str, str], reason: str) -> None:
         ("a: &x [1]\nb: !!python/object:os.system {}\n", "is not known here"),
         ("[" * 5000, "nested too deeply"),
         (
-            "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-            "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"
-            "g: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n",
+            "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(aliases(a, b) for a, b in pairwise("abcdefg")),
             "more than 2,000,000 values once its aliases are expanded",
         ),
     ],
 )
 def test_broken_yaml(tmp_path: Path, text: str, reason: str) -> None:
-    with pytest.raises(InputError, match=".") as error:
+    with pytest.raises(InputError) as error:
         load_architecture(written(tmp_path, text))
     assert reason in str(error.value)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from random_chips import random_chip
 
 from neurocore.architecture import Architecture
 from neurocore.chipfile import load_chip
 from neurocore.config import OUTPUT, ChipConfig, Cores, Group, InputMap
 from neurocore.errors import InputError, OutputError
+from random_chips import random_chip
 
 
 def changed(chip: ChipConfig, name: str, place: Any, value: int) -> ChipConfig:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
-
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, UsageError

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neurocore.compiler.encode import CoreSynapses, encode, find_digit_code
 
 from neurocore.architecture import Architecture, load_architecture
+from neurocore.compiler.encode import CoreSynapses, encode, find_digit_code
 
 
 def synapses(weights: np.ndarray, stochastic: np.ndarray | None = None) -> CoreSynapses:

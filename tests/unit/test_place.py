@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neurocore.compiler.place import CoreTraffic, Placement, chip_crossings, link_loads, max_link, place
 
 from neurocore._anneal import anneal
+from neurocore.compiler.place import CoreTraffic, Placement, chip_crossings, link_loads, max_link, place
 from neurocore.errors import FitError, InputError
 
 LINKS = {"east": 0, "west": 1, "north": 2, "south": 3}
@@ -40,7 +40,7 @@ def listed(n_cores: int, *columns: list[int] | list[float]) -> CoreTraffic:
 
 def brute_hops(traffic: CoreTraffic, x: np.ndarray, y: np.ndarray) -> float:
     return sum(
-        rate * (abs(int(x[a]) - int(x[b])) + abs(int(y[a]) - int(y[b])))
+        float(rate) * (abs(int(x[a]) - int(x[b])) + abs(int(y[a]) - int(y[b])))
         for a, b, rate in zip(traffic.source, traffic.target, traffic.spikes_per_tick, strict=True)
     )
 

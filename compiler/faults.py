@@ -1,0 +1,61 @@
+"""Collecting what is wrong with a network, and reading the numbers that users give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.errors import FitError, InputError
+
+Array = npt.NDArray[Any]
+
+
+class Faults:
+    """Collects what is wrong; faults of the input and faults of fitting lead to different exit codes."""
+
+    def __init__(self) -> None:
+        self.bad: list[str] = []
+        self.misfit: list[str] = []
+
+    def raise_if_any(self) -> None:
+        """Raise what was found: InputError if anything is wrong in itself, otherwise FitError."""
+        if self.bad:
+            raise InputError(self.bad + self.misfit)
+        if self.misfit:
+            raise FitError(self.misfit)
+
+
+def whole_numbers(given: Any) -> Array:
+    """Numbers or booleans as int64 of the same shape. Raises ValueError that completes 'NAME ...' for anything else."""
+    try:
+        values = np.asarray(given)
+    except ValueError as error:
+        raise ValueError("is ragged; rows must be equally long") from error
+    if values.dtype == bool or values.dtype.kind == "i":
+        return values.astype(np.int64)
+    if values.dtype.kind == "u":
+        if values.size and values.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"holds {values.max()}, which is too large")
+        return values.astype(np.int64)
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise ValueError("holds values that are not finite (NaN or infinity)")
+        if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
+            first = values.reshape(-1)[np.argmax(values.reshape(-1) != np.round(values.reshape(-1)))]
+            raise ValueError(f"holds {first:g}, which is not a whole number; round or scale it to integers first")
+        return values.astype(np.int64)
+    if values.size == 0:
+        return values.astype(np.int64)
+    raise ValueError(
+        f"is {given!r}; numbers were expected" if values.ndim == 0 else "holds something other than numbers"
+    )
+
+
+def whole_numbers_named(name: str, given: Any) -> Array:
+    """:func:`whole_numbers` with the name in front of the complaint."""
+    try:
+        return whole_numbers(given)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
