@@ -13,24 +13,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import ArpackNoConvergence, cg, eigsh
+from scipy.sparse.linalg import cg
 
 from neurocore._anneal import anneal
+from neurocore.compiler.embed import by_overlap, embed
+from neurocore.compiler.sites import Graph, Legaliser, Mesh, Point, rows_of
 from neurocore.errors import FitError, InputError
 
 Array = npt.NDArray[Any]
-Point = tuple[Array, Array]
-"""One coordinate pair per core: x [n], y [n]."""
-Box = tuple[int, int, int, int]
-"""Sites x0 <= x < x1, y0 <= y < y1."""
 Progress = Callable[[int, int], None]
 
 CROSSING_WEIGHT = 360.0
@@ -38,22 +33,7 @@ CROSSING_WEIGHT = 360.0
 
 FAINT = 1e-9
 """Rates below this part of the largest are left out of the optimisation, where they could only do numerical harm."""
-OVERLAP_FLOOR = 0.02
-"""Weight left to an edge whose ends share no neighbour, when the embedding looks for local edges."""
-OVERLAP_WORK = 200_000_000
-"""Pairs of edges up to which common neighbours are counted; a graph of hubs is embedded as it is."""
-OVERLAP_STEP = 5_000_000
-"""Pairs of edges that are held in memory at a time."""
-DENSE_SIZE = 24
-"""Components up to this size are diagonalised whole; beyond it, threads of the dense solver cost more than they save."""
-KRYLOV_SIZE = 80
-EIGEN_TOLERANCE = 1e-7
-"""Looser tolerances blur the two modes: 1e-4 costs a factor of 2.4 on a plain grid."""
-EIGEN_RESTARTS = 100
-JITTER = 0.05
-"""Relative noise on the weights that the modes are found with."""
-N_ANGLES = 64
-ANGLE_SCANS = 3
+
 ROUNDS = 14
 ANCHORS = (0.001, 0.1)
 """Strength of the first and the last anchors, relative to a core's own springs."""
@@ -177,319 +157,13 @@ class Placement:
     __hash__ = None  # type: ignore[assignment]
 
 
-@dataclass(frozen=True)
-class _Mesh:
-    """The sites: ``free`` [rows, columns], and chips of ``chip`` = (columns, rows) sites.
-
-    ``along_x`` and ``along_y`` stretch the mesh by the crossing weight at every chip edge. Distances between stretched
-    coordinates are then hops plus weighted crossings, so that nothing else needs to know of chips.
-    """
-
-    free: Array
-    chip: tuple[int, int]
-    crossing_weight: float
-
-    @cached_property
-    def along_x(self) -> Array:
-        x = np.arange(self.free.shape[1])
-        return np.asarray(x + self.crossing_weight * (x // self.chip[0]))
-
-    @cached_property
-    def along_y(self) -> Array:
-        y = np.arange(self.free.shape[0])
-        return np.asarray(y + self.crossing_weight * (y // self.chip[1]))
-
-    @cached_property
-    def _counts(self) -> list[list[int]]:
-        """Free sites south-west of every corner, [rows + 1][columns + 1]: plain lists, for many single look-ups."""
-        padded = np.pad(self.free.astype(np.int64), ((1, 0), (1, 0)))
-        counts: list[list[int]] = padded.cumsum(0).cumsum(1).tolist()
-        return counts
-
-    def n_free(self, box: Box) -> int:
-        """Free sites in a box."""
-        x0, x1, y0, y1 = box
-        counts = self._counts
-        return counts[y1][x1] - counts[y0][x1] - counts[y1][x0] + counts[y0][x0]
-
-    def split(self, box: Box) -> tuple[Box, Box]:
-        """A box in two: at the chip edge nearest its middle if there is one, else across its longer side."""
-        x0, x1, y0, y1 = box
-        cut_x, edge_x = _middle(x0, x1, self.chip[0])
-        cut_y, edge_y = _middle(y0, y1, self.chip[1])
-        across_x = x1 - x0 >= y1 - y0 if edge_x == edge_y else edge_x
-        if across_x:
-            return (x0, cut_x, y0, y1), (cut_x, x1, y0, y1)
-        return (x0, x1, y0, cut_y), (x0, x1, cut_y, y1)
-
-    def box_for(self, n_cores: int) -> Box:
-        """A near-square box with n_cores free sites at the west edge, on as few chips as can hold it."""
-        rows, columns = self.free.shape
-        regions = [
-            (min(across * self.chip[0], columns), min(up * self.chip[1], rows))
-            for across in range(1, -(-columns // self.chip[0]) + 1)
-            for up in range(1, -(-rows // self.chip[1]) + 1)
-        ]
-        regions.sort(key=lambda region: (region[0] * region[1], abs(region[0] - region[1])))
-        width, height = next(size for size in regions if self.n_free((0, size[0], 0, size[1])) >= n_cores)
-        for side in range(1, width + height):
-            wide, high = min(side, width), min(side, height)
-            south = (height - high) // 2
-            for box in ((0, min(max(wide - 1, 1), width), south, south + high), (0, wide, south, south + high)):
-                if self.n_free(box) >= n_cores:
-                    return box
-        return (0, width, 0, height)
-
-
-def _middle(low: int, high: int, chip: int) -> tuple[int, bool]:
-    """Where to cut low..high, and whether that is a chip edge."""
-    middle = (low + high) // 2
-    edges = range((low // chip + 1) * chip, high, chip)
-    return (min(edges, key=lambda edge: abs(edge - middle)), True) if edges else (middle, False)
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """The traffic as an undirected graph without self loops, ``links`` [n, n] symmetric in compressed rows."""
-
-    links: Any
-    edge_pull: Array
-    mesh: _Mesh
-
-    @property
-    def n_cores(self) -> int:
-        """Cores."""
-        return len(self.edge_pull)
-
-    @cached_property
-    def pairs(self) -> tuple[Array, Array, Array]:
-        """Every edge once: its two cores and its weight."""
-        upper = sparse.triu(self.links, 1).tocoo()
-        return upper.coords[0], upper.coords[1], upper.data
-
-    def lengths(self, at: Point) -> Array:
-        """Hops plus weighted chip crossings of every pair."""
-        one, other, _ = self.pairs
-        x, y = self.mesh.along_x[at[0]], self.mesh.along_y[at[1]]
-        return np.asarray(np.abs(x[one] - x[other]) + np.abs(y[one] - y[other]))
-
-    def cost(self, at: Point) -> float:
-        """What is minimised, in spikes x hops per tick."""
-        return float(self.pairs[2] @ self.lengths(at) + self.edge_pull @ at[0])
-
-
-class _Legaliser:
-    """Turns any coordinates into sites of a box, one core each, by k-d splits that are fixed beforehand."""
-
-    def __init__(self, mesh: _Mesh, box: Box, n_cores: int) -> None:
-        self._levels: list[tuple[Array, Array]] = []
-        cells = [(box, n_cores)] if n_cores else []
-        while any(_area(cell) > 1 for cell, _ in cells):
-            counts = [count for _, count in cells]
-            # Cores stay sorted by cell, so that the number of a core's cell follows from its position alone.
-            cell_start = np.repeat(np.arange(len(cells)) * n_cores, counts)
-            by_x = np.repeat([mesh.split(cell)[0][1] < cell[1] for cell, _ in cells], counts)
-            self._levels.append((cell_start, by_x))
-            cells = [part for cell, count in cells for part in _divide(mesh, cell, count)]
-        self._x = np.array([cell[0] for cell, _ in cells], np.int64)
-        self._y = np.array([cell[2] for cell, _ in cells], np.int64)
-
-    def __call__(self, at: Point) -> Point:
-        rank_x, rank_y = _ranks(at[0]), _ranks(at[1])
-        order = np.arange(len(self._x))
-        for cell_start, by_x in self._levels:
-            order = order[np.argsort(cell_start + np.where(by_x, rank_x[order], rank_y[order]))]
-        back = np.argsort(order)
-        return self._x[back], self._y[back]
-
-
-def _area(box: Box) -> int:
-    """Sites of a box."""
-    return (box[1] - box[0]) * (box[3] - box[2])
-
-
-def _divide(mesh: _Mesh, box: Box, n_cores: int) -> Iterator[tuple[Box, int]]:
-    """The parts of a cell that get cores, each its share by free sites."""
-    if _area(box) == 1:
-        yield box, n_cores
-        return
-    low, high = mesh.split(box)
-    free_low, free_high = mesh.n_free(low), mesh.n_free(high)
-    n_low = round(n_cores * free_low / (free_low + free_high))
-    n_low = min(max(n_low, n_cores - free_high), free_low)
-    if n_low:
-        yield low, n_low
-    if n_low < n_cores:
-        yield high, n_cores - n_low
-
-
-def _ranks(values: Array) -> Array:
-    """Position of every value in sorted order, ties by index."""
-    ranks = np.empty(len(values), np.int64)
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks
-
-
-def _by_overlap(links: Any) -> Any:
-    """The graph with edges weighted by the neighbours that their ends share; the same graph if none do.
-
-    A few long random edges would otherwise pull the slow modes together.
-    """
-    degree = np.diff(links.indptr)
-    work = np.cumsum(np.bincount(_rows(links), degree[links.indices], len(degree)))
-    if not work.size or work[-1] > OVERLAP_WORK:
-        return links
-    pattern = sparse.csr_array((np.ones(links.nnz), links.indices, links.indptr), links.shape)
-    bounds = np.searchsorted(work, np.arange(OVERLAP_STEP, work[-1] + OVERLAP_STEP, OVERLAP_STEP), side="right")
-    parts = []
-    for low, high in pairwise(np.unique([0, *bounds.tolist(), len(degree)]).tolist()):
-        some = pattern[low:high]
-        # Adding the pattern itself keeps the edges whose ends share nothing.
-        shared = ((some @ pattern).multiply(some) + some).tocsr()
-        shared.sort_indices()
-        parts.append(shared.data - 1.0)
-    smaller = np.minimum(degree[_rows(links)], degree[links.indices])
-    common = np.concatenate(parts) / np.maximum(smaller - 1, 1)
-    if not common.any():
-        return links
-    return sparse.csr_array((links.data * (OVERLAP_FLOOR + common), links.indices, links.indptr), links.shape)
-
-
-def _rows(links: Any) -> Array:
-    """Row of every stored element of compressed rows."""
-    return np.repeat(np.arange(links.shape[0]), np.diff(links.indptr))
-
-
-def _slow_modes(links: Any, random: np.random.Generator) -> Array:
-    """The second and third mode [n, 2] of a connected graph's random walk; zeros where there are too few cores."""
-    n = links.shape[0]
-    modes = np.zeros((n, 2))
-    if n < 2:
-        return modes
-    # A Krylov space sees one vector of a degenerate pair, so regular graphs are made a little irregular.
-    upper = sparse.triu(links, format="csr")
-    upper.data *= random.uniform(1.0 - JITTER, 1.0 + JITTER, upper.nnz)
-    links = upper + upper.T
-    scale = 1.0 / np.sqrt(links.sum(axis=1))
-    walk = (sparse.diags_array(scale) @ links @ sparse.diags_array(scale)).tocsr()
-    if n <= DENSE_SIZE:
-        vectors = np.linalg.eigh(walk.toarray())[1]
-    else:
-        options = {"k": 3, "v0": random.normal(size=n), "tol": EIGEN_TOLERANCE, "ncv": min(KRYLOV_SIZE, n - 1)}
-        try:
-            vectors = eigsh(walk, which="LA", maxiter=EIGEN_RESTARTS, **options)[1]
-        except ArpackNoConvergence:
-            # Slow convergence means a long thin graph, whose factors stay sparse.
-            vectors = eigsh(sparse.eye_array(n, format="csc") - walk.tocsc(), sigma=-1e-6, **options)[1][:, ::-1]
-    found = vectors[:, -2:-4:-1]
-    modes[:, : found.shape[1]] = found
-    return np.asarray(modes * scale[:, None])
-
-
-def _components(links: Any) -> tuple[Array, Array]:
-    """Component number [n] of every core and size of every component; cores without edges share one."""
-    label = connected_components(links, directed=False)[1]
-    label = np.where(np.diff(links.indptr) > 0, label, -1)
-    _, label, sizes = np.unique(label, return_inverse=True, return_counts=True)
-    return label, sizes
-
-
-def _pack(sizes: Array, box: Box) -> Array:
-    """A treemap: one rectangle (x0, x1, y0, y1) [components, 4] per component, its area in proportion to its size."""
-    frames = np.zeros((len(sizes), 4))
-    stack = [(np.argsort(-sizes, kind="stable").tolist(), tuple(float(side) for side in box))]
-    while stack:
-        members, (x0, x1, y0, y1) = stack.pop()
-        if len(members) == 1:
-            frames[members[0]] = x0, x1, y0, y1
-            continue
-        low, high = _halve(members, sizes)
-        share = sum(sizes[low]) / sum(sizes[members])
-        if x1 - x0 >= y1 - y0:
-            cut = x0 + (x1 - x0) * share
-            stack += [(low, (x0, cut, y0, y1)), (high, (cut, x1, y0, y1))]
-        else:
-            cut = y0 + (y1 - y0) * share
-            stack += [(low, (x0, x1, y0, cut)), (high, (x0, x1, cut, y1))]
-    return frames
-
-
-def _halve(members: list[int], sizes: Array) -> tuple[list[int], list[int]]:
-    """Components, largest first, in two groups of nearly equal size."""
-    low: list[int] = []
-    high: list[int] = []
-    lead = 0
-    for member in members:
-        (high if lead > 0 else low).append(member)
-        lead += -int(sizes[member]) if lead > 0 else int(sizes[member])
-    return low, high
-
-
-def _embed(graph: _Graph, links: Any, legalise: _Legaliser, box: Box, random: np.random.Generator) -> Point:
-    """Sites from slow modes: components embedded apart, packed, and each turned by the angle that suits it best.
-
-    Modes of a square come in degenerate pairs, of which the solver returns any rotation.
-    """
-    label, sizes = _components(links)
-    frames = _pack(sizes, box)[label]
-    order = np.argsort(label, kind="stable")
-    modes = np.zeros((graph.n_cores, 2))
-    for members in np.split(order, np.cumsum(sizes)[:-1]):
-        if links.indptr[members[0]] < links.indptr[members[0] + 1]:
-            modes[members] = _slow_modes(links[members][:, members], random)
-    angle = _best_angles(graph, lambda angle: legalise(_turned(modes, angle[label], label, sizes, frames)), label)
-    return legalise(_turned(modes, angle[label], label, sizes, frames))
-
-
-def _best_angles(graph: _Graph, sites_at: Callable[[Array], Point], label: Array) -> Array:
-    """The angle [components] at which each component costs least: a coarse scan, then finer ones around the best."""
-    one, _, weight = graph.pairs
-    n = int(label.max()) + 1
-    best = np.zeros(n)
-    best_cost = np.full(n, np.inf)
-    # Only the pull to the west tells a placement from the same one upside down.
-    step = (2 if graph.edge_pull.any() else 1) * np.pi / N_ANGLES
-    offsets = np.arange(N_ANGLES) * step
-    for _ in range(ANGLE_SCANS):
-        centre = best.copy()
-        for offset in offsets:
-            at = sites_at(centre + offset)
-            costs = np.bincount(label[one], weight * graph.lengths(at), n) + np.bincount(
-                label, graph.edge_pull * at[0], n
-            )
-            best = np.where(costs < best_cost, centre + offset, best)
-            best_cost = np.minimum(costs, best_cost)
-        offsets = np.linspace(-step, step, 10)[1:-1]
-        step /= 4
-    return best
-
-
-def _turned(modes: Array, angle: Array, label: Array, sizes: Array, frames: Array) -> Point:
-    """Modes turned by an angle per core and spread evenly over the frame of the core's component."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    x = _ranks_within(cos * modes[:, 0] + sin * modes[:, 1], label, sizes)
-    y = _ranks_within(cos * modes[:, 1] - sin * modes[:, 0], label, sizes)
-    return (
-        frames[:, 0] + (frames[:, 1] - frames[:, 0]) * x,
-        frames[:, 2] + (frames[:, 3] - frames[:, 2]) * y,
-    )
-
-
-def _ranks_within(values: Array, label: Array, sizes: Array) -> Array:
-    """Rank of every value within its component, scaled to 0..1."""
-    ranks = np.empty(len(values))
-    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    ranks[np.lexsort((values, label))] = np.arange(len(values)) - starts
-    return np.asarray((ranks + 0.5) / sizes[label])
-
-
-def _straighten(graph: _Graph, legalise: _Legaliser, start: Point, advance: Callable[[], None]) -> Point:
+def _straighten(graph: Graph, legalise: Legaliser, start: Point, advance: Callable[[], None]) -> Point:
     """Reweighted solves: springs w / max(1, distance) pull like the Manhattan distance, anchors hold cores at their sites."""
     best, best_cost = start, graph.cost(start)
     sites = start
     solved = [np.asarray(values, np.float64) for values in start]
     pulls = (graph.edge_pull, np.zeros(graph.n_cores))
-    rows = _rows(graph.links)
+    rows = rows_of(graph.links)
     for anchor in np.geomspace(*ANCHORS, ROUNDS):
         for axis in range(2):
             solved[axis] = _solve(graph.links, rows, pulls[axis], solved[axis], sites[axis], anchor)
@@ -520,7 +194,7 @@ def _solve(links: Any, rows: Array, pull: Array, before: Array, site: Array, anc
 class _Annealer:
     """Owns the kernel's arrays for one graph."""
 
-    def __init__(self, graph: _Graph, seed: int) -> None:
+    def __init__(self, graph: Graph, seed: int) -> None:
         self._graph = graph
         self._first = graph.links.indptr.astype(np.int64)
         self._neighbour = graph.links.indices.astype(np.int32)
@@ -582,7 +256,7 @@ def place(
     return Placement(x, y, weighted / packets if packets else 0.0, weighted, time.perf_counter() - began)
 
 
-def _checked_mesh(mesh: tuple[int, int], chip: tuple[int, int], crossing_weight: float, blocked: Array | None) -> _Mesh:
+def _checked_mesh(mesh: tuple[int, int], chip: tuple[int, int], crossing_weight: float, blocked: Array | None) -> Mesh:
     """The sites, or every argument that is impossible."""
     problems = [
         f"place: {name} is {size[0]} x {size[1]}; both sides must be at least 1"
@@ -599,21 +273,21 @@ def _checked_mesh(mesh: tuple[int, int], chip: tuple[int, int], crossing_weight:
     if problems:
         raise InputError(problems)
     free = np.ones(shape, bool) if blocked is None else ~np.asarray(blocked, bool)
-    return _Mesh(free, chip, crossing_weight)
+    return Mesh(free, chip, crossing_weight)
 
 
-def _optimise(traffic: CoreTraffic, mesh: _Mesh, seed: int, progress: Progress) -> Point:
+def _optimise(traffic: CoreTraffic, mesh: Mesh, seed: int, progress: Progress) -> Point:
     """The best sites found: the better of two embeddings, straightened, then annealed."""
     n = traffic.n_cores
     box = mesh.box_for(n)
-    legalise = _Legaliser(mesh, box, n)
+    legalise = Legaliser(mesh, box, n)
     unit = max(traffic.spikes_per_tick.max(initial=0.0), traffic.edge_pull.max(initial=0.0)) or 1.0
     links = _symmetric(traffic, unit)
-    graph = _Graph(links, traffic.edge_pull / unit, mesh)
+    graph = Graph(links, traffic.edge_pull / unit, mesh)
     if n == 0 or not (links.nnz or graph.edge_pull.any()):
         progress(1, 1)
         return legalise((np.arange(n), np.arange(n)))
-    overlap = _by_overlap(links)
+    overlap = by_overlap(links)
     views = [links] if overlap is links else [overlap, links]
     total = ROUNDS + len(HEATS) * BLOCKS
     done = 0
@@ -624,7 +298,7 @@ def _optimise(traffic: CoreTraffic, mesh: _Mesh, seed: int, progress: Progress) 
         progress(done, total)
 
     random = np.random.default_rng(seed)
-    start = min((_embed(graph, view, legalise, box, random) for view in views), key=graph.cost)
+    start = min((embed(graph, view, legalise, box, random) for view in views), key=graph.cost)
     best = _straighten(graph, legalise, start, advance)
     annealer = _Annealer(graph, seed)
     for heat, share in HEATS:

@@ -87,6 +87,11 @@ class Emulator:
         """The tick that comes next."""
         return self._engine.tick
 
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """What is watched, as given."""
+        return tuple(item.text for item in self._watched)
+
     def reset(self) -> None:
         """Return to the state before tick 0; spikes that are still under way are gone."""
         self._engine.reset()

@@ -7,7 +7,7 @@ chip file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -232,6 +232,33 @@ class RunResult:
         from neurocore.runfile import save_run
 
         save_run(self, path)
+
+
+def join_runs(first: RunResult, second: RunResult) -> RunResult:
+    """One run out of two of which the second follows the first: what a single run over both would have given."""
+    assert second.first_tick == first.first_tick + first.ticks
+    assert (second.chip.digest, second.seed) == (first.chip.digest, first.seed)
+    counters = (getattr(first.cores, item.name) + getattr(second.cores, item.name) for item in fields(CoreCounters))
+    return replace(
+        second,
+        ticks=first.ticks + second.ticks,
+        first_tick=first.first_tick,
+        spikes=_join_spikes(first.spikes, second.spikes),
+        output_merges=first.output_merges + second.output_merges,
+        cores=CoreCounters(*counters),
+        neuron_spikes=first.neuron_spikes + second.neuron_spikes,
+        population_events=first.population_events + second.population_events,
+        probes={name: _join_probes(first.probes[name], probe) for name, probe in second.probes.items()},
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def _join_spikes(first: Spikes, second: Spikes) -> Spikes:
+    return Spikes.from_lines(np.concatenate([first.tick, second.tick]), np.concatenate([first.line, second.line]))
+
+
+def _join_probes(first: ProbeRecord, second: ProbeRecord) -> ProbeRecord:
+    return ProbeRecord(_join_spikes(first.spikes, second.spikes), np.concatenate([first.membranes, second.membranes]))
 
 
 def count_cores(chip: ChipConfig, counters: Counters, input_packets: Array) -> CoreCounters:

@@ -37,31 +37,30 @@ KIND = "run"
 
 def save_run(run: RunResult, path: str) -> None:
     """Write a run file atomically. Raises OutputError if it cannot be written."""
-
-    def fill(file: h5py.File) -> None:
-        put_text(file, "description", _describe(run))
-        put_text(file, "provenance", _provenance(run))
-        facts = ("core", "target_core", "target_axon", "population")
-        put_arrays(file.create_group("chip"), {name: getattr(run.chip, name) for name in facts})
-        _put_spikes(file.create_group("spikes"), run.spikes)
-        put_arrays(
-            file.create_group("cores"), {item.name: getattr(run.cores, item.name) for item in fields(CoreCounters)}
-        )
-        names = ("neuron_spikes", "population_events", "membranes")
-        put_arrays(file, {name: getattr(run, name) for name in names})
-        probes = file.create_group("probes")
-        for number, probe in enumerate(run.probes.values()):
-            group = probes.create_group(str(number))
-            _put_spikes(group, probe.spikes)
-            put_arrays(group, {"membranes": probe.membranes})
-
-    container.write(path, KIND, VERSION, fill)
+    container.write(path, KIND, VERSION, lambda file: put_run(file, run))
 
 
 def load_run(path: str) -> RunResult:
     """Read a run file. Raises InputError that says what is wrong with it."""
     with container.open_checked(path, KIND, VERSION) as file:
-        return checked(path, lambda: _read(file))
+        return checked(path, lambda: get_run(file))
+
+
+def put_run(file: h5py.Group, run: RunResult) -> None:
+    """Store a run in a file or group."""
+    put_text(file, "description", _describe(run))
+    put_text(file, "provenance", _provenance(run))
+    facts = ("core", "target_core", "target_axon", "population")
+    put_arrays(file.create_group("chip"), {name: getattr(run.chip, name) for name in facts})
+    _put_spikes(file.create_group("spikes"), run.spikes)
+    put_arrays(file.create_group("cores"), {item.name: getattr(run.cores, item.name) for item in fields(CoreCounters)})
+    names = ("neuron_spikes", "population_events", "membranes")
+    put_arrays(file, {name: getattr(run, name) for name in names})
+    probes = file.create_group("probes")
+    for number, probe in enumerate(run.probes.values()):
+        group = probes.create_group(str(number))
+        _put_spikes(group, probe.spikes)
+        put_arrays(group, {"membranes": probe.membranes})
 
 
 def _put_spikes(group: h5py.Group, spikes: Spikes) -> None:
@@ -104,7 +103,8 @@ def _provenance(run: RunResult) -> str:
     )
 
 
-def _read(file: h5py.File) -> RunResult:
+def get_run(file: h5py.Group) -> RunResult:
+    """A run stored by :func:`put_run`."""
     text = json.loads(get_text(file, "description"))
     timing = json.loads(get_text(file, "provenance"))
     chip = _read_chip(file["chip"], text["chip"])

@@ -15,6 +15,11 @@ from neurocore.cli.output import emit, progress_bar, table
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
 @click.option(
+    "--checkpoint", type=click.Path(), metavar="FILE", help="Save the state and all that was recorded, again and again."
+)
+@click.option("--every", type=click.IntRange(min=1), metavar="N", help="Ticks between checkpoints.")
+@click.option("--resume", type=click.Path(), metavar="FILE", help="Go on from a checkpoint, up to tick --ticks.")
+@click.option(
     "--probe",
     "probes",
     multiple=True,
@@ -29,20 +34,31 @@ def run(
     output: str,
     threads: int | None,
     seed: int | None,
+    checkpoint: str | None,
+    every: int | None,
+    resume: str | None,
     probes: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Emulate a chip file and write what it did."""
+    """Emulate a chip file and write what it did.
+
+    A run that was resumed from a checkpoint ends as if it had never been interrupted.
+    """
     from neurocore import container
+    from neurocore.checkpoint import run_with_checkpoints
     from neurocore.chipfile import load_chip
     from neurocore.emulator import Emulator
     from neurocore.spikes import Spikes, read
 
+    if (checkpoint is None) != (every is None):
+        raise click.UsageError("--checkpoint and --every belong together.")
     container.check_writable(output)
+    if checkpoint is not None:
+        container.check_writable(checkpoint)
     given = read(spikes) if spikes else Spikes.empty()
     emulator = Emulator(load_chip(chip), threads=threads, seed=seed, probes=probes)
     with progress_bar(ticks, "emulating") as progress:
-        result = emulator.run(given, ticks, progress=progress)
+        result = run_with_checkpoints(emulator, given, ticks, checkpoint, every, resume, progress)
     result.save(output)
     fields = {**result.summary(), "input_spikes_merged": given.n_merged}
     rows = [
