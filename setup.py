@@ -41,12 +41,17 @@ extensions = [
     Extension(
         "neurocore._engine",
         ["neurocore/_engine.pyx"],
-        depends=["neurocore/kernel.h"],
+        depends=["neurocore/kernel.h", "neurocore/_engine.pyx"],
         include_dirs=["neurocore"],
         extra_compile_args=compile_args,
         extra_link_args=["-pthread"] if posix else [],
     ),
-    Extension("neurocore._anneal", ["neurocore/_anneal.pyx"], extra_compile_args=compile_args),
+    Extension(
+        "neurocore._anneal",
+        ["neurocore/_anneal.pyx"],
+        depends=["neurocore/_anneal.pyx"],
+        extra_compile_args=compile_args,
+    ),
 ]
 
 setup(ext_modules=cythonize(extensions, compiler_directives=directives, build_dir="build/cython"))

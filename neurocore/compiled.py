@@ -27,7 +27,8 @@ def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike, fill: int = 0) -> Arra
     """A C-contiguous array whose data starts at a multiple of 64 bytes."""
     kind = np.dtype(dtype)
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    raw = np.zeros(size + 64, np.uint8)
+    raw = np.empty(size + 64, np.uint8)
+    raw.fill(0)
     start = -raw.ctypes.data % 64
     array = raw[start : start + size].view(kind).reshape(shape)
     if fill:
