@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from neurocore.errors import InputError
@@ -273,7 +272,11 @@ def load_architecture(chip: str | Path | Architecture) -> Architecture:
 
 
 def parse_architecture(document: Document) -> Architecture:
-    """Check a document against the schema; all faults are listed at once."""
+    """Check a document against the schema; all faults are listed at once.
+
+    A definition may say ``extends: NAME``: it then holds only what differs from that definition.
+    """
+    document = _extended(document)
     version = document.data.get("format")
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
         raise InputError(
@@ -285,4 +288,22 @@ def parse_architecture(document: Document) -> Architecture:
         raise InputError(describe(error.errors(), document)) from error
 
 
-IntArray = npt.NDArray[np.integer[Any]]
+def _extended(document: Document) -> Document:
+    """The document with what it leaves out taken from the definition that it extends."""
+    base = document.data.get("extends")
+    if base is None:
+        return document
+    if not isinstance(base, str) or base not in chip_names():
+        raise InputError(document.complain(("extends",), f"there is no chip definition {base!r} to extend"))
+    whole = _extended(read_yaml(f"{base}.yaml", chip_text(base)))
+    own = {key: value for key, value in document.data.items() if key != "extends"}
+    return Document(document.path, _merged(whole.data, own), document.positions)
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merged key by key; everything else is replaced."""
+    result = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result

@@ -121,3 +121,20 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text file"):
         load_architecture(str(tmp_path / "binary.yaml"))
+
+
+def test_a_definition_that_extends_another(tmp_path: Path, tiny: Architecture) -> None:
+    own = written(tmp_path, "extends: tiny\nname: mine\ncore: {axons: 17}\n")
+    arch = load_architecture(own)
+    assert (arch.name, arch.core.axons, arch.core.neurons) == ("mine", 17, tiny.core.neurons)
+    with pytest.raises(InputError, match=r"chip.yaml:1:1: extends: there is no chip definition 'huge' to extend"):
+        load_architecture(written(tmp_path, "extends: huge\nname: mine\n"))
+    with pytest.raises(InputError, match=r"chip.yaml:3:8: core.axon: is not a known key"):
+        load_architecture(written(tmp_path, "extends: tiny\nname: mine\ncore: {axon: 17}\n"))
+
+
+def test_boards(truenorth: Architecture) -> None:
+    board = load_architecture("ns16e")
+    assert (board.columns, board.rows, board.n_cores) == (256, 256, 16 * truenorth.n_cores)
+    assert board.neuron == truenorth.neuron
+    assert load_architecture("ns1e").n_cores == truenorth.n_cores

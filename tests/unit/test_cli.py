@@ -179,7 +179,7 @@ def test_chips(cli) -> None:
     assert "scheduler_slots: 16" in cli("chips", "truenorth").out
     unknown = cli("chips", "nosuch")
     assert unknown.code == 3
-    assert unknown.err == "neurocore: no chip definition is named 'nosuch'; there are tiny, truenorth, or give a file\n"
+    assert unknown.err.startswith("neurocore: no chip definition is named 'nosuch'; there are ")
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ def test_placement_seed_changes_no_spike() -> None:
     assert run(first, spikes, 80) == run(second, spikes, 80)
 
 
+def test_a_board_gives_the_same_spikes() -> None:
+    """One chip or a board of sixteen: placement and chip edges change no spike."""
+    spikes = Spikes.from_lines(np.arange(60) % 40, np.arange(60) % 3)
+    first, second = (compile_network(small(), name) for name in ("truenorth", "ns16e"))
+    assert run(first, spikes, 80) == run(second, spikes, 80)
+
+
 def test_estimate_agrees_with_the_compilation() -> None:
     estimate, (_, report) = estimate_network(small(), "tiny"), compile_with_report(small(), "tiny")
     for name in ("cores", "neurons", "axons", "copies", "relays", "latency"):
