@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurocore.architecture import Architecture, Rules, load_architecture
+from neurocore.architecture import Architecture, Range, Rules, load_architecture
 from neurocore.compiled import CompiledEngine
 from neurocore.config import ChipConfig
 from neurocore.engine import Counters, Events, Probes, Record
@@ -84,7 +84,7 @@ def variant(arch: Architecture, rules: Rules, **neuron: object) -> Architecture:
 @pytest.mark.parametrize("rules", VARIANTS, ids=str)
 @given(seed=SEEDS, threads=st.sampled_from([1, 2]))
 def test_rules(rules: Rules, seed: int, threads: int) -> None:
-    arch = variant(load_architecture("tiny"), rules)
+    arch = variant(load_architecture("tiny"), rules, membrane=Range(min=-41, max=41))
     compare(random_chip(arch, seed, 3), seed, 40, threads, 2.0)
 
 
