@@ -154,12 +154,15 @@ def _fit(network: IntegerNetwork, arch: Architecture, report: CompileReport) -> 
     for _ in range(MAX_REPAIRS):
         with report.timed("partition"):
             parts = _open_cores(network, partition(network, arch, limits), opened)
+        cycle: TightCycleError | None = None
         try:
             with report.timed("route"):
                 return parts, route(network, arch, parts, frozenset(urgent))
         except CoreOverflowError as overflow:
             opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
-        except TightCycleError as cycle:
+        except TightCycleError as found:
+            cycle = found
+        if cycle is not None:
             _loosen(network, arch, parts, cycle, limits, urgent)
     raise FitError(
         "E-CYCLE the network's cycles leave no time for the relays that its fan-out needs, however it is divided"

@@ -76,7 +76,7 @@ class CoreLimits(_Part):
 
     axons: Annotated[int, Field(strict=True, ge=1, le=65_535)]
     neurons: Annotated[int, Field(strict=True, ge=1, le=65_535)]
-    axon_types: Annotated[int, Field(strict=True, ge=1, le=64)]
+    axon_types: Annotated[int, Field(strict=True, ge=1, le=256)]
     scheduler_slots: Annotated[int, Field(strict=True, ge=2, le=256)]
 
 
@@ -110,10 +110,15 @@ class Reach(_Part):
 
 
 class Routing(_Part):
-    """Delays in ticks and the reach of a packet."""
+    """Delays in ticks and the reach of a packet.
+
+    ``lost_delay`` is a delay that a packet can name but with which it never arrives; readers of a chip's own format report
+    such packets and leave them out.
+    """
 
     delay: Range
     reach: Reach
+    lost_delay: Positive | None = None
 
 
 class Rules(_Part):
@@ -179,6 +184,9 @@ class Architecture(_Part):
             raise ValueError("; ".join(problems))
         return self
 
+    def __repr__(self) -> str:
+        return f"<Architecture {self.name!r}: {self.columns} x {self.rows} cores>"
+
     @property
     def columns(self) -> int:
         """Cores from west to east, over all chips of the board."""
@@ -217,6 +225,8 @@ def _inconsistencies(arch: Architecture) -> list[str]:
             f"routing.delay.max {routing.delay.max} needs {routing.delay.max + 1} scheduler slots;"
             f" core.scheduler_slots is {arch.core.scheduler_slots}"
         )
+    if routing.lost_delay is not None and routing.lost_delay in routing.delay:
+        problems.append(f"routing.lost_delay {routing.lost_delay} lies within routing.delay {routing.delay}")
     if 0 not in neuron.membrane:
         problems.append(f"neuron.membrane {neuron.membrane} does not hold 0")
     if neuron.threshold.max + 2**neuron.threshold_mask_bits - 1 >= 2**31:

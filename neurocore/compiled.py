@@ -205,6 +205,8 @@ class CompiledEngine:
         self.threads = max(1, min(threads, MAX_THREADS, len(chip.cores)))
         self.probes = probes or Probes()
         self.program = program or _Tables(chip).build(self.seed)
+        target = chip.cores.target_core
+        self._target_row = np.where(target >= 0, chip.row_of()[np.maximum(target, 0)], -1)
         self._state = State(self.program, self._fresh_arrays(), self._probe_tables())
         self.reset()
 
@@ -285,36 +287,31 @@ class CompiledEngine:
         """
         neurons = self.arch.core.neurons
         neuron_spikes = self._state.arrays["neuron_count"][:, :neurons].astype(np.int64)
-        sent = self._delivered(np.nonzero(neuron_spikes), neuron_spikes[neuron_spikes > 0])
+        routed = self._target_row >= 0
+        sent = np.bincount(self._target_row[routed], neuron_spikes[routed], minlength=len(self._external)).astype(
+            np.int64
+        )
         due = self._external + self._carried.sum(axis=0) + sent - self._pending().sum(axis=0)
         return Counters(self._state.arrays["axon_count"].astype(np.int64), neuron_spikes, due)
 
-    def _delivered(self, neurons: tuple[Array, ...], weight: Array) -> Array:
-        """Deliveries [n] per destination core of the given (rows, neurons), each counted ``weight`` times."""
-        rows = self.chip.row_of()
-        target = self.chip.cores.target_core[neurons]
-        row = np.where(target >= 0, rows[np.maximum(target, 0)], -1)
-        known = row >= 0
-        return np.bincount(row[known], weight[known], minlength=len(rows))[: len(self.chip.cores)].astype(np.int64)
-
     def _pending(self) -> Array:
         """Deliveries [slots, n] that were sent and are not yet due, by the slot in which they will be."""
-        slots, now = self.arch.core.scheduler_slots, self.tick
-        pending = np.zeros_like(self._carried)
-        for tick in range(now, min(self._window_start + slots, now + slots)):
-            pending[tick % slots] += self._carried[tick % slots]
-        for sent in range(max(self._window_start, now - slots), now):
-            row, neuron = np.nonzero(self._who_fired(sent))
-            due = sent + self.chip.cores.delay[row, neuron].astype(np.int64)
-            for tick in np.unique(due[due >= now]):
-                late = due == tick
-                pending[tick % slots] += self._delivered((row[late], neuron[late]), np.ones(int(late.sum())))
+        slots, now, start = self.arch.core.scheduler_slots, self.tick, self._window_start
+        pending = self._carried.copy()
+        # A slot whose deliveries have been due since the window began carries none of them any more.
+        gone = np.arange(start, min(now, start + slots)) % slots
+        pending[gone] = 0
+        sent = np.arange(max(start, now - slots), now)
+        words = self._state.arrays["fired"][sent % slots]
+        if not words.any():
+            return pending
+        bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")[..., : self.arch.core.neurons]
+        which, row, neuron = np.nonzero(bits)
+        due = sent[which] + self.chip.cores.delay[row, neuron].astype(np.int64)
+        target = self._target_row[row, neuron]
+        open_ = (due >= now) & (target >= 0)
+        np.add.at(pending, (due[open_] % slots, target[open_]), 1)
         return pending
-
-    def _who_fired(self, tick: int) -> Array:
-        words = self._state.arrays["fired"][tick % self.arch.core.scheduler_slots]
-        bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")
-        return bits[:, : self.arch.core.neurons]
 
     def membranes(self) -> Array:
         """A copy of the membranes [n, N]."""

@@ -185,7 +185,7 @@ class InputMap:
         return len(self.line)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChipConfig:
     """A chip, ready to run. Immutable; see :meth:`save` and :func:`neurocore.load`.
 
@@ -274,6 +274,9 @@ class ChipConfig:
         from neurocore.chipfile import save_chip
 
         save_chip(self, path)
+
+    def __repr__(self) -> str:
+        return f"<ChipConfig {self}>"
 
     def __str__(self) -> str:
         arch = self.architecture

@@ -19,10 +19,10 @@ from neurocore.errors import InputError, UsageError
 from neurocore.oracle import Oracle
 from neurocore.result import (
     ChipFacts,
+    PopulationFan,
     ProbeRecord,
     RunResult,
     count_cores,
-    count_population_events,
 )
 from neurocore.spikes import Spikes
 
@@ -58,22 +58,27 @@ class Emulator:
         threads: int | None = None,
         seed: int | None = None,
         engine: str = "compiled",
-        probes: Sequence[str] = (),
+        probes: str | Sequence[str] = (),
     ) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; at least 1 is needed")
-        if seed is not None and not 0 <= seed < 2**64:
-            raise UsageError(f"seed is {seed}; a seed lies in 0..2^64-1")
         if engine not in ENGINES:
             raise UsageError(f"engine is {engine!r}; there are {', '.join(ENGINES)}")
+        if not isinstance(chip, ChipConfig):
+            raise UsageError(
+                f"an emulator takes a compiled chip, not {type(chip).__name__}: neurocore.compile(network) makes one,"
+                " neurocore.load(path) reads one"
+            )
         self.chip = chip.validate()
         self.threads = threads or max(1, min(available_threads(), len(chip.cores) // CORES_PER_THREAD))
-        self.seed = chip.seed if seed is None else seed
-        self._watched = [_Watched(chip, text) for text in probes]
+        self.seed = chip.seed if seed is None else _checked_seed(seed)
+        names = (probes,) if isinstance(probes, str) else probes
+        self._watched = [_Watched(chip, text) for text in names]
         self._engine = self._make_engine(engine)
         self._rows = chip.row_of()
         self._fan = _InputFan(chip, self._rows)
         self._facts: ChipFacts | None = None
+        self._fan_by_population: PopulationFan | None = None
         self.reset()
 
     def _make_engine(self, engine: str) -> Engine:
@@ -98,14 +103,19 @@ class Emulator:
         self._waiting = Events(*(np.zeros(0, np.int64) for _ in range(3)))
 
     def run(
-        self, spikes: SpikeInput = None, ticks: int = 0, *, progress: Callable[[int, int], None] | None = None
+        self, spikes: SpikeInput = None, ticks: int | None = None, *, progress: Callable[[int, int], None] | None = None
     ) -> RunResult:
         """Run ``ticks`` ticks from where the emulator stands, and report on these ticks.
 
-        ``spikes`` is a :class:`Spikes`, rows of (tick, line), or booleans [ticks, lines] whose first row is the tick at hand.
-        Ticks are counted from the last reset; spikes due after this run wait for the next one. ``progress(done, ticks)`` is
-        called between parts of the run. Raises InputError for spikes that are out of range or belong to the past.
+        ``spikes`` is a :class:`Spikes` or rows of (tick, line), whose ticks count from the last reset; or a raster, which must be
+        of booleans [ticks, lines] (or [ticks, *shape] of the input) and whose first row is the tick at hand. Only with a
+        raster may ``ticks`` be left out. Spikes due after this run wait for the next one. ``progress(done, ticks)`` is called
+        between parts of the run. Raises InputError for spikes that are out of range or belong to the past.
         """
+        if ticks is None:
+            if not is_raster(spikes):
+                raise UsageError("ticks is missing: say how many ticks to run")
+            ticks = len(np.asarray(spikes))
         if ticks < 0:
             raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
         first = self.tick
@@ -129,20 +139,40 @@ class Emulator:
                 progress(self.tick - first, ticks)
 
     def step(self, lines: Iterable[int] = ()) -> Array:
-        """Run one tick with the input lines that spike in it; returns the output lines that fired in it, ascending."""
-        line = np.unique(np.fromiter(lines, np.int64))
+        """Run one tick with the input lines that spike in it; returns the output lines that fired in it, ascending.
+
+        ``lines`` are line numbers, or booleans, one per input line. Raises InputError for lines the chip does not have.
+        """
+        line = self._lines(lines)
         events = self._due(self._fan.events(np.full(len(line), self.tick, np.int64), line), 1)
         self._engine.advance(events, 1)
         return np.unique(self._engine.take().output_line)
 
-    def run_batch(self, samples: Iterable[SpikeInput], ticks: int) -> list[RunResult]:
+    def _lines(self, lines: Iterable[int]) -> Array:
+        given = np.asarray(lines if isinstance(lines, np.ndarray) else list(lines))
+        if given.dtype == bool and given.size:
+            if given.size != self.chip.n_inputs:
+                raise InputError(f"{given.size} booleans were given; the chip has {self.chip.n_inputs} input lines")
+            return np.flatnonzero(given)
+        if given.size and given.dtype.kind not in "iu":
+            raise InputError(f"input lines must be whole numbers or booleans, not {given.dtype}")
+        return np.unique(given.astype(np.int64))
+
+    def run_batch(
+        self, samples: Iterable[SpikeInput], ticks: int, *, seeds: Sequence[int] | None = None
+    ) -> list[RunResult]:
         """Run every sample by itself from the initial state for ``ticks`` ticks, spread over threads; results in order.
 
-        Ticks of a sample count from 0. The state of this emulator is not touched.
+        Ticks of a sample count from 0. The state of this emulator is not touched. All samples draw the same random numbers
+        unless ``seeds`` gives each one a seed of its own.
         """
         if ticks < 0:
             raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
         jobs = list(samples)
+        if seeds is not None and len(seeds) != len(jobs):
+            raise UsageError(f"{len(seeds)} seeds were given for {len(jobs)} samples")
+        if seeds is not None:
+            return [self._twin(seed).run(sample, ticks) for sample, seed in zip(jobs, seeds, strict=True)]
         workers = max(1, min(self.threads if self.threads > 1 else available_threads(), len(jobs)))
         local = threading.local()
 
@@ -153,14 +183,19 @@ class Emulator:
             return cast(RunResult, local.emulator.run(sample, ticks))
 
         self._chip_facts()
+        self._population_fan()
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(one, jobs))
 
-    def _twin(self) -> Emulator:
+    def _twin(self, seed: int | None = None) -> Emulator:
         twin = object.__new__(Emulator)
         twin.__dict__.update(self.__dict__)
         twin.threads = 1
-        twin._engine = self._engine.clone()
+        if seed is None:
+            twin._engine = self._engine.clone()
+        else:
+            twin.seed = _checked_seed(seed)
+            twin._engine = twin._make_engine("oracle" if isinstance(self._engine, Oracle) else "compiled")
         twin.reset()
         return twin
 
@@ -217,6 +252,11 @@ class Emulator:
         self._waiting = Events(events.tick[cut:], events.row[cut:], events.axon[cut:])
         return Events(events.tick[:cut], events.row[:cut], events.axon[:cut])
 
+    def _population_fan(self) -> PopulationFan:
+        if self._fan_by_population is None:
+            self._fan_by_population = PopulationFan(self.chip)
+        return self._fan_by_population
+
     def _chip_facts(self) -> ChipFacts:
         if self._facts is None:
             self._facts = ChipFacts.of(self.chip)
@@ -234,12 +274,23 @@ class Emulator:
             output_merges=len(record.output_tick) - len(spikes),
             cores=count_cores(self.chip, counters, np.bincount(events.row, minlength=len(self.chip.cores))),
             neuron_spikes=counters.neuron_spikes,
-            population_events=count_population_events(self.chip, counters),
+            population_events=self._population_fan().count(counters),
             membranes=self._engine.membranes(),
             probes={item.text: item.pick(record) for item in self._watched},
             seconds=seconds,
             threads=self.threads,
         )
+
+
+def _checked_seed(seed: int) -> int:
+    if not 0 <= seed < 2**64:
+        raise UsageError(f"seed is {seed}; a seed lies in 0..2^64-1")
+    return int(seed)
+
+
+def is_raster(spikes: SpikeInput) -> bool:
+    """Whether spikes are given as booleans [ticks, lines] or [ticks, *shape]."""
+    return isinstance(spikes, np.ndarray) and spikes.dtype == bool and spikes.ndim >= 2
 
 
 class _InputFan:
@@ -266,20 +317,21 @@ class _InputFan:
 
 
 def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
-    """Spikes given as such, as rows of (tick, line), as booleans [ticks, lines] from ``first_tick`` on, or None."""
+    """Spikes given as such, as rows of (tick, line), as a raster of booleans from ``first_tick`` on, or None."""
     if spikes is None:
         return Spikes.empty()
     if isinstance(spikes, Spikes):
         return spikes
     array = np.asarray(spikes)
-    if array.dtype == bool and array.ndim == 2:
-        tick, line = np.nonzero(array)
+    if array.dtype == bool and array.ndim >= 2:
+        tick, line = np.nonzero(array.reshape(len(array), -1))
         return Spikes.from_lines(tick + first_tick, line)
     if array.size == 0:
         return Spikes.empty()
     if array.ndim != 2 or array.shape[1] != 2:
         raise InputError(
             f"input spikes have shape {array.shape}; rows of (tick, line) or booleans [ticks, lines] were expected"
+            " (make a raster of numbers boolean with .astype(bool))"
         )
     return Spikes.from_lines(array[:, 0], array[:, 1])
 
@@ -305,13 +357,15 @@ class _Watched:
         number[self.row, self.neuron] = index
         self.number = number
         self.inverse: Array = np.zeros(0, np.int64)
+        start = sum(group.size for group in chip.populations[: names.index(name)])
+        self.shift = chip.timing[start + index] if len(chip.timing) else np.zeros(len(index), np.int64)
 
     def pick(self, record: Record) -> ProbeRecord:
         """The part of what the engine recorded that the probe asked for."""
         number = self.number[record.spike_row, record.spike_neuron]
         mine = number >= 0
         spikes = Spikes.from_lines(record.spike_tick[mine], number[mine])
-        return ProbeRecord(spikes, record.membranes[:, self.inverse])
+        return ProbeRecord(spikes, record.membranes[:, self.inverse], self.shift)
 
 
 def _join_probes(chip: ChipConfig, watched: list[_Watched]) -> Probes:

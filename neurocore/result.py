@@ -77,13 +77,28 @@ class ProbeRecord:
     """What a probe saw of a population, in chip ticks; neuron numbers are indices within the population.
 
     ``membranes`` is [ticks, neurons] int32, the values at the end of each tick; it has no columns if only spikes were asked.
+    ``shift`` [neurons] says by how many ticks the chip runs each neuron later than the network does: a neuron's chip tick
+    t + shift is the network's tick t.
     """
 
     spikes: Spikes
     membranes: Array
+    shift: Array
+
+    def in_network_time(self) -> ProbeRecord:
+        """The same in the network's ticks; the last ticks, which not every neuron has reached, are left out of the membranes."""
+        spikes = Spikes.from_lines(self.spikes.tick - self._shift_of(self.spikes.line), self.spikes.line)
+        kept = max(len(self.membranes) - int(self.shift.max(initial=0)), 0)
+        columns = range(self.membranes.shape[1])
+        moved = [self.membranes[int(self.shift[column]) : int(self.shift[column]) + kept, column] for column in columns]
+        membranes = np.stack(moved, axis=1) if moved else self.membranes[:kept]
+        return ProbeRecord(spikes, membranes, np.zeros_like(self.shift))
+
+    def _shift_of(self, neuron: Array) -> Array:
+        return np.asarray(self.shift[neuron])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """The outcome of ticks ``first_tick`` .. ``first_tick + ticks - 1`` of a chip."""
 
@@ -100,6 +115,13 @@ class RunResult:
     probes: Mapping[str, ProbeRecord] = field(default_factory=dict)
     seconds: float = 0.0
     threads: int = 1
+
+    def __repr__(self) -> str:
+        last = self.first_tick + self.ticks - 1
+        return (
+            f"RunResult({self.chip.name!r}, ticks {self.first_tick}..{last}, {self.n_spikes} spikes,"
+            f" {len(self.spikes)} on output lines)"
+        )
 
     @property
     def n_spikes(self) -> int:
@@ -258,7 +280,8 @@ def _join_spikes(first: Spikes, second: Spikes) -> Spikes:
 
 
 def _join_probes(first: ProbeRecord, second: ProbeRecord) -> ProbeRecord:
-    return ProbeRecord(_join_spikes(first.spikes, second.spikes), np.concatenate([first.membranes, second.membranes]))
+    membranes = np.concatenate([first.membranes, second.membranes])
+    return ProbeRecord(_join_spikes(first.spikes, second.spikes), membranes, second.shift)
 
 
 def count_cores(chip: ChipConfig, counters: Counters, input_packets: Array) -> CoreCounters:
@@ -275,17 +298,27 @@ def count_cores(chip: ChipConfig, counters: Counters, input_packets: Array) -> C
     )
 
 
-def count_population_events(chip: ChipConfig, counters: Counters) -> Array:
-    """Synaptic events [n_populations + 1] by population of the neuron; the last entry is that of relays."""
-    n = len(chip.populations)
-    events = np.zeros(n + 1, np.int64)
-    cores, padding = chip.cores, -chip.architecture.core.neurons % 64
-    for row in np.flatnonzero(counters.axon_spikes.any(axis=1)):
-        population = np.where(cores.configured[row], cores.population[row], -2)
-        axons = np.flatnonzero(counters.axon_spikes[row])
-        for group in np.unique(population[population >= -1]):
-            member = np.concatenate([population == group, np.zeros(padding, bool)])
-            mask = np.packbits(member, bitorder="little").view("<u8")
-            reached = np.bitwise_count(cores.crossbar[row, axons] & mask).sum(axis=1, dtype=np.int64)
-            events[group if group >= 0 else n] += int((reached * counters.axon_spikes[row, axons]).sum())
-    return events
+class PopulationFan:
+    """Synapses of every axon by population of the neuron that they reach, to attribute synaptic events."""
+
+    def __init__(self, chip: ChipConfig) -> None:
+        cores, n = chip.cores, len(chip.populations)
+        group = np.where(cores.configured, np.where(cores.population < 0, n, cores.population), n + 1)
+        rows, groups, fans = [], [], []
+        padding = ((0, -chip.architecture.core.neurons % 64),)
+        for row in range(len(cores)):
+            for item in np.unique(group[row][group[row] <= n]):
+                mask = np.packbits(np.pad(group[row] == item, padding), bitorder="little").view("<u8")
+                rows.append(row)
+                groups.append(item)
+                fans.append(np.bitwise_count(cores.crossbar[row] & mask).sum(axis=1, dtype=np.int32))
+        self.n_groups = n + 1
+        self.row, self.group = np.array(rows, np.int64), np.array(groups, np.int64)
+        self.fan = np.array(fans, np.int32).reshape(len(rows), chip.architecture.core.axons)
+
+    def count(self, counters: Counters) -> Array:
+        """Synaptic events [n_populations + 1]; the last entry is that of relays."""
+        events = np.einsum("ra,ra->r", counters.axon_spikes[self.row], self.fan, dtype=np.int64)
+        total = np.zeros(self.n_groups, np.int64)
+        np.add.at(total, self.group, events)
+        return total

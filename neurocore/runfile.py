@@ -60,7 +60,7 @@ def put_run(file: h5py.Group, run: RunResult) -> None:
     for number, probe in enumerate(run.probes.values()):
         group = probes.create_group(str(number))
         _put_spikes(group, probe.spikes)
-        put_arrays(group, {"membranes": probe.membranes})
+        put_arrays(group, {"membranes": probe.membranes, "shift": probe.shift})
 
 
 def _put_spikes(group: h5py.Group, spikes: Spikes) -> None:
@@ -112,7 +112,9 @@ def get_run(file: h5py.Group) -> RunResult:
     counters = {item.name: get_array(file["cores"], item.name, np.int64, (n,)) for item in fields(CoreCounters)}
     probes = {
         str(name): ProbeRecord(
-            _get_spikes(file[f"probes/{number}"]), get_array(file[f"probes/{number}"], "membranes", np.int32)
+            _get_spikes(file[f"probes/{number}"]),
+            get_array(file[f"probes/{number}"], "membranes", np.int32),
+            get_array(file[f"probes/{number}"], "shift", np.int64),
         )
         for number, name in enumerate(text["probes"])
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import emit, progress_bar, say, stage, table
+from neurocore.cli.output import emit, keep_inputs, progress_bar, say, stage, table
 
 if TYPE_CHECKING:
     from neurocore.compiler.pipeline import CompileReport
@@ -64,6 +64,7 @@ def compile_command(
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output' (or ask for an --estimate).")
+    keep_inputs(output, network)
     container.check_writable(output)
     if report is not None:
         container.check_writable(report)
@@ -86,7 +87,7 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
         ("neurons", f"{report.neurons:,}, of which {report.copies:,} copies and {report.relays:,} relays for fan-out"),
         ("axons", f"{report.axons:,}"),
         ("latency", f"{report.latency} ticks"),
-        ("mean hops", f"{report.mean_hops:.2f}"),
+        *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
         ("time", f"{total:.2f} s (" + ", ".join(f"{name} {value:.2f}" for name, value in report.seconds.items()) + ")"),
     ]
     if output is not None:
@@ -152,6 +153,8 @@ def verify(
         with progress_bar(ticks, "emulating") as progress:
             return emulator.run(spikes, ticks, progress=progress).spikes
 
+    if spikes is None:
+        say("neurocore: without --input only what the network does by itself is compared")
     abstract, configured = load_network(network), load_chip(chip)
     verdict = compare(abstract, configured, read(spikes) if spikes else Spikes.empty(), ticks, run, seed)
     if verdict.equal:

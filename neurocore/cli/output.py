@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,13 @@ def progress_bar(ticks: int, label: str) -> Iterator[Callable[[int, int], None]]
         return
     with click.progressbar(length=ticks, label=label, file=sys.stderr) as bar:
         yield lambda done, total: bar.update(done - bar.pos)
+
+
+def keep_inputs(output: str, *inputs: str | None) -> None:
+    """Refuse an output that would replace one of the command's own inputs."""
+    for path in inputs:
+        if path is not None and os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise click.UsageError(f"'{output}' is read by this command; write the result to another file.")
 
 
 def table(rows: list[tuple[str, str]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from neurocore.cli.output import emit, progress_bar, table
+from neurocore.cli.output import emit, keep_inputs, progress_bar, say, table
 
 
 @click.command()
@@ -52,6 +52,7 @@ def run(
 
     if (checkpoint is None) != (every is None):
         raise click.UsageError("--checkpoint and --every belong together.")
+    keep_inputs(output, chip, spikes, resume)
     container.check_writable(output)
     if checkpoint is not None:
         container.check_writable(checkpoint)
@@ -60,7 +61,12 @@ def run(
     with progress_bar(ticks, "emulating") as progress:
         result = run_with_checkpoints(emulator, given, ticks, checkpoint, every, resume, progress)
     result.save(output)
-    fields = {**result.summary(), "input_spikes_merged": given.n_merged}
+    unseen = int((given.tick >= ticks).sum())
+    if unseen:
+        say(
+            f"neurocore: {unseen:,} of {len(given):,} input spikes come after the last tick, {ticks - 1}; they had no effect"
+        )
+    fields = {**result.summary(), "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
     rows = [
         (
             "ticks",
@@ -103,12 +109,15 @@ def diff(first: str, second: str, as_json: bool) -> None:
     show_default=True,
     help="Cores that are powered: those in use, or the whole chip.",
 )
+@click.option("--inferences", type=click.IntRange(min=1), metavar="N", help="Classifications that the run made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def power(run_file: str, voltage: float | None, tick_hz: float | None, powered: str, as_json: bool) -> None:
+def power(
+    run_file: str, voltage: float | None, tick_hz: float | None, powered: str, inferences: int | None, as_json: bool
+) -> None:
     """Power in milliwatts and energy per event of a run."""
     from neurocore.runfile import load_run
 
-    report = load_run(run_file).power(voltage=voltage, tick_hz=tick_hz, powered=powered)
+    report = load_run(run_file).power(voltage, tick_hz, powered, inferences)
     emit(report.as_dict(), as_json, str(report))
 
 
