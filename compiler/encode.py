@@ -1,7 +1,7 @@
 """Weights through axon types: which axons a core needs so that its neurons read exactly the weights they should.
 
 A *signal* is a source with a delay. Every signal that a core reads gets one or more axons; each axon has a type, and a
-neuron's weight for an axon is the neuron's own value for that type. Two exact codes are used:
+neuron's weight for an axon is the neuron's own value for that type. Three exact codes are used:
 
 * the *value code*: each neuron gives every distinct weight it has a type of its own, and a signal gets one axon for every
   type that some neuron uses for it. It works if no neuron has more distinct weights than there are types. If sources can be
@@ -9,7 +9,9 @@ neuron's weight for an axon is the neuron's own value for that type. Two exact c
 * the *digit code*: the types stand for digits (1, 2, 4, -8, ...) times a scale of the neuron's own; a signal gets several
   axons of a type where a digit exceeds one. It works for every range of weights that is not stochastic.
 
-The cheaper one is taken, per core.
+* the *coin code*, for a core of very few neurons: as the digit code, but each neuron chooses its digits freely.
+
+The cheapest is taken, per core.
 """
 
 from __future__ import annotations
@@ -67,10 +69,10 @@ def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
     values = _value_code(synapses, arch, thrifty)
     if values is not None and values.n_axons <= synapses.n_signals:
         return values
-    digits = _digit_code(synapses, arch)
-    if values is None or digits is None:
-        return values or digits
-    return values if values.n_axons <= digits.n_axons else digits
+    codes = [code for code in (values, _digit_code(synapses, arch)) if code is not None]
+    if values is None and (coins := _coin_code(synapses, arch)) is not None:
+        codes.append(coins)
+    return min(codes, key=lambda code: code.n_axons, default=None)
 
 
 # ---------------------------------------------------------------- value code
@@ -229,7 +231,7 @@ def _positive_code(high: int, n_types: int, largest: int) -> DigitCode | None:
     return best
 
 
-def _scales(synapses: CoreSynapses) -> Array:
+def _divisors(synapses: CoreSynapses) -> Array:
     """Largest common divisor [n_neurons] of each neuron's weights, negative for neurons whose weights all are; 1 without."""
     order = np.argsort(synapses.neuron, kind="stable")
     neuron, weight = synapses.neuron[order], synapses.weight[order]
@@ -241,31 +243,59 @@ def _scales(synapses: CoreSynapses) -> Array:
     return scale
 
 
+def _choose_digits(synapses: CoreSynapses, arch: Architecture) -> tuple[DigitCode, Array] | None:
+    """The cheapest code for all neurons of a core, and the scale [n_neurons] of each.
+
+    A large scale leaves room for small digits only, so that smaller scales, which divide it, are tried as well.
+    """
+    limits = arch.neuron.weight
+    limit = min(limits.max, -limits.min)
+    divisor = _divisors(synapses)
+    best: tuple[DigitCode, Array] | None = None
+    for cap in dict.fromkeys([limit, *(limit >> step for step in range(1, limit.bit_length())), 1]):
+        scale = np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
+        reduced = synapses.weight // scale[synapses.neuron]
+        low, high = min(int(reduced.min()), 0), max(int(reduced.max()), 0)
+        code = find_digit_code(low, high, arch.core.axon_types, int(limit // np.abs(scale).max()))
+        if code is not None and (best is None or code.n_axons < best[0].n_axons):
+            best = code, scale
+    return best
+
+
+def _largest_divisor(values: Array, cap: int) -> Array:
+    """The largest divisor of each value that is at most ``cap``."""
+    distinct, place = np.unique(values, return_inverse=True)
+    small = np.arange(1, cap + 1)
+    found = [int(small[value % small == 0].max()) for value in distinct]
+    return np.asarray(np.array(found)[place])
+
+
 def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
     if synapses.stochastic.any() or not len(synapses.weight):
         return None
-    limits = arch.neuron.weight
-    scale = _scales(synapses)
-    reduced = synapses.weight // scale[synapses.neuron]
-    largest = int(min(limits.max, -limits.min) // np.abs(scale).max())
-    low, high = min(int(reduced.min()), 0), max(int(reduced.max()), 0)
-    code = find_digit_code(low, high, arch.core.axon_types, largest) if largest else None
-    if code is None or code.n_axons > arch.core.axons:
+    found = _choose_digits(synapses, arch)
+    if found is None or found[0].n_axons > arch.core.axons:
         return None
-    digits = code.digits(reduced)
-    counts = np.zeros((len(code.values), synapses.n_signals), np.int64)
-    for number in range(len(code.values)):
+    code, scale = found
+    reduced = synapses.weight // scale[synapses.neuron]
+    weight = np.zeros((arch.core.axon_types, synapses.n_neurons), np.int64)
+    weight[: len(code.values)] = np.array(code.values)[:, None] * scale[None]
+    return _from_counts(synapses, code.digits(reduced), weight)
+
+
+def _from_counts(synapses: CoreSynapses, digits: Array, weight: Array) -> Encoding:
+    """The encoding in which a synapse connects ``digits`` [types, synapses] axons of each type."""
+    counts = np.zeros((len(digits), synapses.n_signals), np.int64)
+    for number in range(len(digits)):
         np.maximum.at(counts[number], synapses.signal, digits[number])
     signal, kind = _axon_list(counts)
     crossbar = np.zeros((len(signal), synapses.n_neurons), bool)
     first = np.cumsum(counts.T.reshape(-1)).reshape(synapses.n_signals, -1).T - counts
-    for number in range(len(code.values)):
+    for number in range(len(digits)):
         used = np.flatnonzero(digits[number])
         for step in range(int(digits[number].max(initial=0))):
             reached = used[digits[number][used] > step]
             crossbar[first[number, synapses.signal[reached]] + step, synapses.neuron[reached]] = True
-    weight = np.zeros((arch.core.axon_types, synapses.n_neurons), np.int64)
-    weight[: len(code.values)] = np.array(code.values)[:, None] * scale[None]
     return Encoding(signal, kind, crossbar, weight, np.zeros(weight.shape, bool), "digits")
 
 
@@ -273,3 +303,75 @@ def _axon_list(counts: Array) -> tuple[Array, Array]:
     """Signal and type of every axon, in the order signal, type, copy, from the numbers of axons [types, signals]."""
     entry = np.repeat(np.arange(counts.size), counts.T.reshape(-1))
     return entry // len(counts), entry % len(counts)
+
+
+# ---------------------------------------------------------------- coin code
+
+MOST_COINS = 6
+MOST_CANDIDATES = 18
+
+
+def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+    """Few neurons with more weights than types: each pays its weights in the coins that suit it best.
+
+    A coin is the neuron's value for a type, and a weight is a sum of coins; a signal gets as many axons of a type as any neuron
+    spends on it. The search is small and not complete. None if it finds nothing.
+    """
+    if synapses.stochastic.any() or not len(synapses.weight) or synapses.n_neurons > arch.core.axon_types:
+        return None
+    n_types = arch.core.axon_types
+    counts = np.zeros((n_types, len(synapses.weight)), np.int64)
+    weight = np.zeros((n_types, synapses.n_neurons), np.int64)
+    for neuron in range(synapses.n_neurons):
+        mine = np.flatnonzero(synapses.neuron == neuron)
+        if not len(mine):
+            continue
+        found = _choose_coins(synapses.weight[mine], arch)
+        if found is None:
+            return None
+        weight[:, neuron], counts[:, mine] = found
+    return _from_counts(synapses, counts, weight)
+
+
+def _choose_coins(wanted: Array, arch: Architecture) -> tuple[Array, Array] | None:
+    """Coins [types] and how many of each [types, n] every wanted weight takes; the fewest in all among those tried."""
+    limits, n_types = arch.neuron.weight, arch.core.axon_types
+    values, place, often = np.unique(wanted, return_inverse=True, return_counts=True)
+    coins = _candidate_coins(values, often, limits.min, limits.max)
+    sets = np.array(list(itertools.combinations(coins, min(n_types, len(coins)))), np.int64)
+    spent = np.full((len(sets), len(values)), MOST_COINS + 1)
+    for amount in range(1, MOST_COINS + 1):
+        for purse in itertools.combinations_with_replacement(range(sets.shape[1]), amount):
+            total = sets[:, purse].sum(axis=1)
+            at = np.minimum(np.searchsorted(values, total), len(values) - 1)
+            hit = np.flatnonzero(values[at] == total)
+            spent[hit, at[hit]] = np.minimum(spent[hit, at[hit]], amount)
+    cost = np.where((spent > MOST_COINS).any(axis=1), np.iinfo(np.int64).max, spent @ often)
+    best = int(np.argmin(cost))
+    if cost[best] == np.iinfo(np.int64).max:
+        return None
+    chosen = np.zeros(n_types, np.int64)
+    chosen[: sets.shape[1]] = sets[best]
+    return chosen, _purses(sets[best], values, n_types)[:, place]
+
+
+def _candidate_coins(values: Array, often: Array, low: int, high: int) -> list[int]:
+    """Values worth trying as coins: frequent weights, their differences, and small numbers."""
+    frequent = values[np.argsort(-often, kind="stable")].tolist()
+    steps = [int(step) for step in np.diff(values)] + [1, -1, 2, 4, -8]
+    halves = [value // 2 for value in frequent] + [value - value // 2 for value in frequent]
+    listed = dict.fromkeys(
+        coin for coin in (*frequent[:10], *steps, *halves, *frequent[10:]) if coin and low <= coin <= high
+    )
+    return sorted(list(listed)[:MOST_CANDIDATES])
+
+
+def _purses(coins: Array, values: Array, n_types: int) -> Array:
+    """How many of each coin [types, values] make up every value, with the fewest coins."""
+    purses = np.zeros((n_types, len(values)), np.int64)
+    for place, value in enumerate(values.tolist()):
+        sizes = range(1, MOST_COINS + 1)
+        ways = (way for size in sizes for way in itertools.combinations_with_replacement(range(len(coins)), size))
+        way = next(way for way in ways if int(coins[list(way)].sum()) == value)
+        np.add.at(purses[:, place], list(way), 1)
+    return purses

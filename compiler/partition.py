@@ -21,6 +21,10 @@ from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
 
+TILES = tuple((height, width) for height in range(1, 5) for width in range(1, 5)) + tuple(
+    (n, n) for n in (5, 6, 8, 12, 16)
+)
+"""Tiles in which maps are cut: rows and columns."""
 MAX_TRIES = 8
 """Cores that the packer tries for one run before it opens a new core."""
 
@@ -181,9 +185,7 @@ def _orders(shape: tuple[int, ...]) -> list[Array]:
     number = natural.reshape(-1, *shape[-2:])
     rows, columns = shape[-2:]
     orders = [natural]
-    for height, width in ((1, columns), (2, 2), (2, 4), (3, 3), (4, 4), (5, 5), (6, 6), (8, 8), (12, 12), (16, 16)):
-        if height <= rows and width <= columns:
-            orders.append(_tiles(number, height, width))
+    orders += [_tiles(number, *tile) for tile in TILES if tile[0] <= rows and tile[1] <= columns]
     return orders
 
 
@@ -214,23 +216,27 @@ class _Sweep:
         before[by_value[1:][same]] = self.place[by_value[:-1][same]]
         self.before = before
 
-    def reach(self, begin: int, most: int, limit: int) -> int:
-        """The longest run from ``begin`` of at most ``most`` neurons that reads at most ``limit`` signals."""
+    def reach(self, begin: int, most: int, limit: int) -> tuple[int, int]:
+        """The longest run from ``begin`` of at most ``most`` neurons and ``limit`` signals, and how many of these it reads."""
         end = min(begin + most, len(self.first) - 1)
         part = slice(self.first[begin], self.first[end])
         new = self.before[part] < begin
         count = np.bincount(self.place[part][new] - begin, minlength=end - begin)
-        return int(np.searchsorted(np.cumsum(count), limit, side="right"))
+        total = np.cumsum(count)
+        size = int(np.searchsorted(total, limit, side="right"))
+        return size, int(total[size - 1]) if size else 0
 
 
 def _estimate(cutter: Cutter, order: Array, most: int) -> tuple[int, int]:
     """Cores that an order would need if every signal took one axon per weight, and the axons used."""
     sweep = _Sweep(cutter, order, cutter.valued)
-    begin = cores = 0
+    begin = cores = axons = 0
     while begin < len(order):
-        begin += max(1, sweep.reach(begin, most, cutter.arch.core.axons))
+        size, used = sweep.reach(begin, most, cutter.arch.core.axons)
+        begin += max(1, size)
         cores += 1
-    return cores, 0
+        axons += used
+    return cores, axons
 
 
 def _cut(cutter: Cutter, order: Array, most: int) -> list[_Run]:
@@ -239,8 +245,8 @@ def _cut(cutter: Cutter, order: Array, most: int) -> list[_Run]:
     limit = cutter.arch.core.axons
     runs, begin = [], 0
     while begin < len(order):
-        upper = max(1, signals.reach(begin, most, limit))
-        lower = max(1, min(upper, valued.reach(begin, most, limit)))
+        upper = max(1, signals.reach(begin, most, limit)[0])
+        lower = max(1, min(upper, valued.reach(begin, most, limit)[0]))
         size = _longest(_Fits(cutter, order[begin:]), lower, upper)
         members = order[begin : begin + size]
         runs.append(_Run(members, *cutter.need(members)))

@@ -97,3 +97,29 @@ def test_weights_beyond_the_chip_are_split(truenorth: Architecture) -> None:
     total, encoding = decoded(np.array([[700], [-900]]), truenorth)
     assert total.ravel().tolist() == [700, -900]
     assert encoding.n_axons <= 10
+
+
+@pytest.mark.parametrize(
+    ("weights", "axons"),
+    [
+        ([100, 101, 102, 103, 104], 7),
+        ([251, 13, 97, -55, -180], 8),
+        ([200, -200, 5, 7, 9], 8),
+        ([300, -300, 5, 7], 6),
+        ([300, 1], 3),
+        (list(range(1, 9)), 12),
+        ([256], 2),
+        ([1000], 4),
+    ],
+)
+def test_single_neurons_take_few_axons(truenorth: Architecture, weights: list[int], axons: int) -> None:
+    """As few as a search by hand finds."""
+    total, encoding = decoded(np.array(weights)[:, None], truenorth)
+    assert total.ravel().tolist() == weights
+    assert encoding.n_axons <= axons
+
+
+def test_dense_neuron_with_17_weights_fits_a_core(truenorth: Architecture) -> None:
+    weights = np.random.default_rng(1).integers(-8, 9, (128, 10))
+    for column in range(10):
+        assert decoded(weights[:, [column]], truenorth)[1].n_axons <= 240
