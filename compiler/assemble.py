@@ -11,7 +11,8 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.place import CoreTraffic, Placement
-from neurocore.compiler.route import Delivery, Routing, Row
+from neurocore.compiler.relays import Delivery, Row
+from neurocore.compiler.route import Routing
 from neurocore.config import OUTPUT, ChipConfig, Cores, InputMap, blank_arrays, pack_crossbar
 
 Array = npt.NDArray[Any]
@@ -143,12 +144,11 @@ def _set_neurons(network: IntegerNetwork, routing: Routing, places: _Places, arr
 
 
 def _set_relays(places: _Places, arrays: dict[str, Array], bits: Array) -> None:
-    """Relays: one axon of type 0, weight 1, threshold 1; they fire exactly when their axon is active."""
+    """Relays: one axon, weight 1 for its type, threshold 1; they fire exactly when their axon is active."""
     table = np.array(places.relay_axon, np.int64).reshape(-1, 3)
     core, axon, slot = table[:, 0], table[:, 1], table[:, 2]
     bits[core, axon, slot] = True
-    arrays["axon_type"][core, axon] = 0
-    arrays["weight"][core, 0, slot] = 1
+    arrays["weight"][core, arrays["axon_type"][core, axon], slot] = 1
     arrays["threshold"][core, slot] = 1
     arrays["configured"][core, slot] = True
 

@@ -203,7 +203,10 @@ def _name(item: str | Input | Population) -> str:
 
 
 def _edge_columns(rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-    array = np.asarray(rows)
+    try:
+        array = np.asarray(rows)
+    except ValueError as error:
+        raise InputError("edges differ in length; every row is (source, target, weight) or each has a delay as well") from error
     if array.size == 0:
         array = np.zeros((0, 3), np.int64)
     if array.ndim != 2 or array.shape[1] not in (3, 4):

@@ -19,7 +19,7 @@ from neurocore.compiler.network import Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.place import place
 from neurocore.compiler.prove import prove
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
+from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, random_neurons, route
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError
 
@@ -206,10 +206,14 @@ def _loosen(
         limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
     if min(limits[number] for number in populations) == 0:
         names = " -> ".join(repr(network.populations[number].name) for number in [*on_cycle, on_cycle[0]])
+        drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
+        random = "".join(
+            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied." for number in drawing
+        )
         raise FitError(
             f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
-            f" must reach more axons than their cores have room for copies. Raise a delay on the cycle by {cycle.missing},"
-            " or give its neurons fewer targets"
+            f" must reach more axons than their cores have room for copies.{random} Raise a delay on the cycle by"
+            f" {cycle.missing}, or give its neurons fewer targets"
         )
 
 

@@ -11,7 +11,7 @@ Retiming as in Leiserson and Saxe (1991); facts and pitfalls in the project's no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.encode import CoreSynapses, Encoding, encode
 from neurocore.compiler.partition import Cutter, Partition
+from neurocore.compiler.relays import Delivery, Planner, Row, house, shown
 from neurocore.compiler.start import shifted_start
 from neurocore.errors import FitError
 
@@ -68,26 +69,6 @@ class CoreAxons:
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """Something that a neuron must reach: an axon of a core ``after`` ticks, or an output line (core -1) likewise."""
-
-    core: int
-    axon: int
-    after: int
-
-
-@dataclass
-class Row:
-    """A relay row: an axon and, for each of its neurons, a target and a delay."""
-
-    source: int
-    home: int
-    targets: list[tuple[Any, int]] = field(default_factory=list)
-    core: int = -1
-    axon: int = -1
-
-
-@dataclass(frozen=True)
 class Routing:
     """Where everything is and goes, before placement.
 
@@ -123,18 +104,12 @@ class Routing:
         for neuron, exits in sorted(self.exits.items()):
             if len(exits) > 1 or (exits and isinstance(exits[0][0], Row)):
                 lines.append(
-                    f"  {network.label(neuron)} -> {', '.join(_shown(target, delay) for target, delay in exits)}"
+                    f"  {network.label(neuron)} -> {', '.join(shown(target, delay) for target, delay in exits)}"
                 )
         for row in self.rows:
-            targets = ", ".join(_shown(target, delay) for target, delay in row.targets)
+            targets = ", ".join(shown(target, delay) for target, delay in row.targets)
             lines.append(f"  relay core {row.core} axon {row.axon} <- {network.label(row.source)}: {targets}")
         return "\n".join(lines)
-
-
-def _shown(target: Delivery | Row, delay: int) -> str:
-    if isinstance(target, Row):
-        return f"relay {target.core}.{target.axon}+{delay}"
-    return f"output {target.axon}" if target.core < 0 else f"{target.core}.{target.axon}+{delay}"
 
 
 def find_blocks(network: IntegerNetwork, partition: Partition) -> Blocks:
@@ -149,8 +124,9 @@ def find_blocks(network: IntegerNetwork, partition: Partition) -> Blocks:
 def route(network: IntegerNetwork, arch: Architecture, partition: Partition, urgent: frozenset[int]) -> Routing:
     """Axons, shifts, copies and relays of a partitioned network.
 
-    ``urgent`` are populations whose neurons get copies first, because relays would be too slow for them. Raises
-    CoreOverflowError or TightCycleError where another partition may help, and FitError where none will.
+    ``urgent`` are populations for whose neurons relay rows would be too slow: they get copies first, and those that cannot be
+    copied reach their nearest axon directly and tap it for the rest. Raises CoreOverflowError or TightCycleError where another
+    partition may help, and FitError where none will.
     """
     blocks = find_blocks(network, partition)
     router = _Router(network, arch, partition, blocks, urgent)
@@ -167,9 +143,11 @@ class _Router:
         self.cutter = Cutter(network, arch)
         self.urgent = np.isin(network.population_of(), list(urgent))
         self.core_of = partition.core_of(network.n_neurons)
-        self.fixed = _random_neurons(network)
+        self.fixed = random_neurons(network)
         self.depth = np.zeros(network.n_neurons, np.int64)
         self.encoded: dict[tuple[int, bytes], CoreAxons] = {}
+        self.lead_edge: dict[int, int] = {}
+        self.untappable: set[int] = set()
 
     def solve(self) -> Routing:
         """The routing. Relay depths only ever grow, so the iteration ends."""
@@ -180,11 +158,12 @@ class _Router:
             latency = self.latency(late)
             reach = _Reach(self, cores, late, latency)
             copied = self.allot_copies(reach)
+            leads = self.choose_leads(reach, copied, late)
             self.depth = np.maximum(self.depth, np.where(copied | (reach.exits <= 1), 0, self.levels(reach.count)))
             copied &= self.depth == 0
             again = self.shifts()
             if (again == shift).all() and latency == self.latency(late):
-                return self.finish(cores, late, latency, reach, copied)
+                return self.finish(cores, late, latency, reach, copied, leads)
             shift = again
         raise AssertionError("relay depths are bounded")
 
@@ -210,6 +189,44 @@ class _Router:
             raise CoreOverflowError(core)
         return CoreAxons(members, signals[encoding.signal] // span, signals[encoding.signal] % span, encoding)
 
+    def choose_leads(self, reach: _Reach, copied: Array, late: Array) -> dict[int, Delivery]:
+        """For urgent neurons that need relays: the delivery that is made directly and whose axon the relays tap.
+
+        It is the nearest one that is the only axon of its signal in a core with neurons to spare; once chosen, its edge stays
+        chosen, or the neuron is never tapped again.
+        """
+        free = np.array([self.arch.core.neurons - len(members) for members in self.partition.members])
+        np.subtract.at(free, self.core_of[copied], reach.exits[copied] - 1)
+        leads: dict[int, Delivery] = {}
+        wanted = self.urgent & ~copied & (reach.exits > 1) & (reach.count <= self.arch.core.neurons)
+        if not wanted.any():
+            return leads
+        for neuron, items in reach.deliveries():
+            if not wanted[neuron] or neuron in self.untappable:
+                continue
+            lead = self.find_lead(neuron, items, late)
+            if lead is None or free[lead.core] < len(items) - 1:
+                self.untappable.add(neuron)
+                self.lead_edge.pop(neuron, None)
+                continue
+            free[lead.core] -= len(items) - 1
+            leads[neuron] = lead
+        return leads
+
+    def find_lead(self, neuron: int, items: list[Delivery], late: Array) -> Delivery | None:
+        net = self.network
+        edges = np.flatnonzero(net.source == net.n_inputs + neuron)
+        arrival = net.delay[edges] + late[net.target[edges]] - late[neuron]
+        core = self.core_of[net.target[edges]]
+        for item in items:
+            same = [other for other in items if (other.core, other.after) == (item.core, item.after)]
+            mine = edges[(core == item.core) & (arrival == item.after)]
+            if item.core < 0 or len(same) > 1 or item.after > self.arch.routing.delay.max:
+                continue
+            if self.lead_edge.setdefault(neuron, int(mine[0])) in mine:
+                return item
+        return None
+
     def levels(self, count: Array) -> Array:
         """Relay levels that a fan-out to ``count`` targets takes: a row has at most as many neurons as a core."""
         levels, reach = np.ones(len(count), np.int64), self.arch.core.neurons
@@ -221,7 +238,10 @@ class _Router:
     def latency(self, late: Array) -> int:
         """T: the earliest tick at which the spikes of network tick 0 can leave on every output line."""
         out = self.network.output_neuron
-        return int((late[out] + self.depth[out]).max(initial=0))
+        leaves = late + self.depth
+        for neuron, edge in self.lead_edge.items():
+            leaves[neuron] = self.network.delay[edge] + late[self.network.target[edge]] + self.depth[neuron] - 1
+        return int(leaves[out].max(initial=0))
 
     def allot_copies(self, reach: _Reach) -> Array:
         """Which neurons [N] get copies, as many as they need: cheapest first, where the core has neurons to spare."""
@@ -243,8 +263,16 @@ class _Router:
         inner = net.source >= net.n_inputs
         neuron = net.source[inner] - net.n_inputs
         slack = 1 + self.depth[neuron] - net.delay[inner]
+        begin = of[neuron]
+        for tapped, lead in self.lead_edge.items():
+            mine = np.flatnonzero(neuron == tapped)
+            reached, delay = net.target[inner][mine], net.delay[inner][mine]
+            led = (self.core_of[reached] == self.core_of[net.target[lead]]) & (of[reached] == of[net.target[lead]])
+            led &= delay == net.delay[lead]
+            begin[mine] = np.where(led, begin[mine], of[net.target[lead]])
+            slack[mine] = np.where(led, 1 - delay, net.delay[lead] + self.depth[tapped] - delay)
         n = len(self.blocks)
-        edge, member = np.unique(of[neuron] * n + of[net.target[inner]], return_inverse=True)
+        edge, member = np.unique(begin * n + of[net.target[inner]], return_inverse=True)
         need = np.full(len(edge), np.iinfo(np.int64).min)
         np.maximum.at(need, member, slack)
         shift = _longest_paths(edge // n, edge % n, need, n)
@@ -256,6 +284,8 @@ class _Router:
         target = self.latency(late)
         for block in np.flatnonzero(sinks & out):
             members = np.flatnonzero(of == block)
+            if any(int(member) in self.lead_edge for member in members):
+                continue
             room = target - int(self.depth[members].max())
             if room > shift[block] and self.can_start(members, room):
                 shift[block] = room
@@ -265,23 +295,34 @@ class _Router:
         part = {name: values[members] for name, values in self.network.neuron.items()}
         return bool(shifted_start(part, np.full(len(members), late), self.arch)[1].all())
 
-    def finish(self, cores: tuple[CoreAxons, ...], late: Array, latency: int, reach: _Reach, copied: Array) -> Routing:
+    def finish(
+        self,
+        cores: tuple[CoreAxons, ...],
+        late: Array,
+        latency: int,
+        reach: _Reach,
+        copied: Array,
+        leads: dict[int, Delivery],
+    ) -> Routing:
+        """Plan all exits and house the relays."""
         start, possible = shifted_start(self.network.neuron, late, self.arch)
         if not possible.all():
             raise FitError(_start_problems(self.network, late, possible))
-        planner = _Planner(self.arch)
+        planner = Planner(self.arch)
         exits: dict[int, list[tuple[Delivery | Row, int]]] = {}
         for neuron, deliveries in reach.deliveries():
             home = int(self.core_of[neuron])
             if copied[neuron]:
                 exits[neuron] = planner.copies(neuron, home, deliveries)
+            elif neuron in leads:
+                exits[neuron] = [planner.tap(neuron, leads[neuron], deliveries)]
             else:
                 exits[neuron] = [planner.plan(neuron, home, deliveries)]
         n_copies = sum(len(targets) - 1 for targets in exits.values())
         used = np.array([len(members) for members in self.partition.members])
         np.add.at(used, self.core_of[list(exits)], [len(targets) - 1 for targets in exits.values()])
         axons = np.array([core.encoding.n_axons for core in cores])
-        n_cores = _house(planner.rows, used.tolist(), axons.tolist(), self.arch)
+        n_cores = house(planner.rows, used.tolist(), axons.tolist(), self.arch)
         return Routing(cores, late, start, latency, exits, tuple(planner.rows), n_cores, n_copies)
 
 
@@ -319,70 +360,7 @@ class _Reach:
         return [(int(neuron), items[bounds[k] : bounds[k + 1]]) for k, neuron in enumerate(neurons)]
 
 
-class _Planner:
-    """Turns the deliveries of a neuron into direct targets and relay rows."""
-
-    def __init__(self, arch: Architecture) -> None:
-        self.longest, self.width = arch.routing.delay.max, arch.core.neurons
-        self.rows: list[Row] = []
-
-    def is_near(self, item: Delivery, spent: int = 0) -> bool:
-        """Whether one leg reaches the target, ``spent`` ticks being used up."""
-        return item.after == spent if item.core < 0 else item.after - spent <= self.longest
-
-    def copies(self, source: int, home: int, items: list[Delivery]) -> list[tuple[Delivery | Row, int]]:
-        """One exit per near target, and one for all far ones."""
-        exits: list[tuple[Delivery | Row, int]] = [(item, item.after) for item in items if self.is_near(item)]
-        far = [item for item in items if not self.is_near(item)]
-        return exits + ([self.plan(source, home, far)] if far else [])
-
-    def plan(self, source: int, home: int, items: list[Delivery], spent: int = 0) -> tuple[Delivery | Row, int]:
-        """The single exit from which all the items are reached, ``spent`` ticks being used up."""
-        if len(items) == 1 and self.is_near(items[0], spent):
-            return items[0], items[0].after - spent
-        row = Row(source, home)
-        self.rows.append(row)
-        leg = min(item.after - spent - (item.core >= 0) for item in items)
-        far = [item for item in items if not self.is_near(item, spent + min(leg, self.longest))]
-        if len(items) - len(far) + bool(far) <= self.width:
-            leg = min(leg, self.longest)
-            groups = [[item] for item in items if item not in far] + ([far] if far else [])
-        else:
-            leg = 1
-            size = -(-len(items) // self.width)
-            groups = [items[k : k + size] for k in range(0, len(items), size)]
-        assert leg >= 1, "the shifts leave time for the relays"
-        row.targets = [self.plan(source, home, group, spent + leg) for group in groups]
-        return row, leg
-
-
-def _house(rows: list[Row], used: list[int], axons: list[int], arch: Architecture) -> int:
-    """Give every relay row a core: that of its source, that of a target, one with other relays, or a new one.
-
-    Returns the number of cores. ``used`` and ``axons`` are the neurons and axons taken per core.
-    """
-    relay_cores: list[int] = []
-
-    def fits(core: int, size: int) -> bool:
-        return used[core] + size <= arch.core.neurons and axons[core] < arch.core.axons
-
-    for row in sorted(rows, key=lambda item: -len(item.targets)):
-        size = len(row.targets)
-        targets = [target.core for target, _ in row.targets if isinstance(target, Delivery) and target.core >= 0]
-        wanted = [row.home, *dict.fromkeys(targets), *relay_cores]
-        core = next((core for core in wanted if fits(core, size)), None)
-        if core is None:
-            core = len(used)
-            used.append(0)
-            axons.append(0)
-            relay_cores.append(core)
-        row.core, row.axon = core, axons[core]
-        used[core] += size
-        axons[core] += 1
-    return len(used)
-
-
-def _random_neurons(network: IntegerNetwork) -> Array:
+def random_neurons(network: IntegerNetwork) -> Array:
     """Neurons [N] that draw random numbers: copies of them would draw others."""
     neuron = network.neuron
     random: Array = (neuron["leak_stochastic"] != 0) & (neuron["leak"] != 0) | (neuron["threshold_mask_bits"] != 0)

@@ -59,6 +59,15 @@ def test_yaml_document(tmp_path: Path) -> None:
     assert compile_network(tmp_path / "net.yaml").n_outputs == 10
 
 
+def test_python_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    names: dict[str, object] = {}
+    exec(compile(code.group(1), "python.md", "exec"), names)
+    assert len(names["runs"]) == 3
+
+
 def test_installed_names() -> None:
     """compiler/ and chipdefs/ are installed inside the package, and nowhere else."""
     import neurocore.chipdefs

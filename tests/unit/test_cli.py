@@ -304,6 +304,32 @@ def test_damaged_and_foreign_chip_files(folder: Path, cli) -> None:
         assert "Traceback" not in outcome.err
 
 
+def test_inputs_are_kept(folder: Path, cli) -> None:
+    cli("compile", "net.yaml", "-o", "c.h5")
+    before = (folder / "c.h5").read_bytes()
+    assert cli("run", "c.h5", "--ticks", "5", "-o", "c.h5").code == 2
+    assert cli("compile", "net.yaml", "-o", "net.yaml").code == 2
+    assert (folder / "c.h5").read_bytes() == before
+    assert (folder / "net.yaml").read_text() == NETWORK
+
+
+def test_input_after_the_last_tick_is_mentioned(folder: Path, cli) -> None:
+    cli("compile", "net.yaml", "-o", "c.h5")
+    outcome = cli("run", "c.h5", "--input", "in.csv", "--ticks", "30", "-o", "r.h5", "--json")
+    assert outcome.json["input_spikes_unused"] == 10
+    assert "10 of 40 input spikes come after the last tick, 29; they had no effect" in outcome.err
+
+
+def test_resume_on_the_command_line(folder: Path, cli) -> None:
+    cli("compile", "net.yaml", "-o", "c.h5")
+    run = ("run", "c.h5", "--input", "in.csv")
+    assert cli(*run, "--ticks", "50", "-o", "whole.h5").code == 0
+    assert cli(*run, "--ticks", "30", "-o", "part.h5", "--checkpoint", "check.h5", "--every", "15").code == 0
+    assert cli(*run, "--ticks", "50", "-o", "resumed.h5", "--resume", "check.h5").code == 0
+    assert cli("diff", "whole.h5", "resumed.h5").code == 0
+    assert cli(*run, "--ticks", "50", "-o", "x.h5", "--every", "15").code == 2
+
+
 def test_usage_errors(cli) -> None:
     for arguments in (["run"], ["nosuch"], ["compile", "x.yaml"], ["power", "r.h5", "--powered", "half"]):
         assert cli(*arguments).code == 2

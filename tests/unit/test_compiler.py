@@ -128,3 +128,34 @@ def test_recurrent_population_of_a_full_core() -> None:
     net.connect(p, p, all_to_all=1)
     _, report = compile_with_report(net)
     assert (report.cores, report.copies, report.relays) == (1, 0, 0)
+
+
+def test_random_recurrent_neurons_may_be_outputs() -> None:
+    """They cannot be copied and their loop leaves no time for a relay row: relays tap the axon that the loop uses."""
+    net = Network("competition")
+    x = net.input("x", 20)
+    e = net.population("e", 20, threshold=6, leak=5, leak_stochastic=True, reset_mode="linear")
+    i = net.population("i", 5, threshold=2, threshold_mask_bits=2)
+    net.connect(x, e, one_to_one=2)
+    net.connect(e, i, all_to_all=1)
+    net.connect(i, e, all_to_all=-1)
+    net.connect(e, e, one_to_one=2, delay=3)
+    net.output("e", e)
+    net.output("i", i)
+    chip, report = compile_with_report(net)
+    assert (report.cores, report.copies) == (1, 0)
+    rng = np.random.default_rng(0)
+    spikes = Spikes.from_lines(rng.integers(0, 200, 800), rng.integers(0, 20, 800))
+    verdict = verify(net, chip, spikes, 200, run)
+    assert verdict.equal
+    assert verdict.spikes_compared > 50
+
+
+def test_maps_are_cut_into_the_best_tiles() -> None:
+    """A convolution of which a core holds all channels of two positions, not few channels of many."""
+    rng = np.random.default_rng(1)
+    net = Network("maps")
+    image, features = net.input("image", (8, 13, 13)), net.population("features", (16, 6, 6), threshold=3)
+    net.connect(image, features, conv2d=Conv2d(rng.integers(-1, 2, (16, 8, 3, 3)), stride=2))
+    net.output("features", features)
+    assert compile_with_report(net)[1].cores <= 18

@@ -129,3 +129,53 @@ def test_refusals(chip: ChipConfig) -> None:
         emulator.run(None, -1)
     with pytest.raises(InputError, match=r"the chip has no output 'x'; its outputs: class, copy"):
         emulator.run(None, 1).output("x")
+
+
+def test_step_takes_booleans(chip: ChipConfig) -> None:
+    masks, numbers = Emulator(chip), Emulator(chip)
+    mask = np.zeros(8, bool)
+    mask[[1, 6]] = True
+    assert all(masks.step(mask).tolist() == numbers.step([1, 6]).tolist() for _ in range(60))
+    assert masks.tick == 60
+    with pytest.raises(InputError, match="3 booleans were given; the chip has 8 input lines"):
+        masks.step(mask[:3])
+    with pytest.raises(InputError, match="input lines must be whole numbers or booleans, not float64"):
+        masks.step([0.5])
+
+
+def test_rasters_and_ticks(chip: ChipConfig, spikes: Spikes) -> None:
+    dense = np.zeros((100, 8), bool)
+    dense[spikes.tick, spikes.line] = True
+    shaped = Emulator(chip).run(dense.reshape(100, 2, 4))
+    assert shaped.ticks == 100
+    assert shaped.spikes == Emulator(chip).run(spikes, 100).spikes
+    with pytest.raises(UsageError, match="ticks is missing: say how many ticks to run"):
+        Emulator(chip).run(spikes)
+    with pytest.raises(InputError, match=r"make a raster of numbers boolean with .astype\(bool\)"):
+        Emulator(chip).run(dense.astype(int), 100)
+
+
+def test_samples_with_seeds_of_their_own(chip: ChipConfig, spikes: Spikes) -> None:
+    emulator = Emulator(chip, seed=9)
+    same = emulator.run_batch([spikes, spikes], 150)
+    assert same[0].spikes == same[1].spikes
+    own = emulator.run_batch([spikes, spikes], 150, seeds=[1, 2])
+    assert [run.spikes for run in own] == [Emulator(chip, seed=seed).run(spikes, 150).spikes for seed in (1, 2)]
+    with pytest.raises(UsageError, match="3 seeds were given for 2 samples"):
+        emulator.run_batch([spikes, spikes], 150, seeds=[1, 2, 3])
+
+
+def test_probe_in_network_time(chip: ChipConfig, spikes: Spikes) -> None:
+    """Shifted back, a probe no longer shows when the chip runs the population."""
+    probe = Emulator(chip, probes=["out:membrane"]).run(spikes, 150).probes["out:membrane"]
+    moved = probe.in_network_time()
+    shift = int(probe.shift[0])
+    assert moved.spikes == Spikes.from_lines(probe.spikes.tick - shift, probe.spikes.line)
+    np.testing.assert_array_equal(moved.membranes, probe.membranes[shift:])
+
+
+def test_not_a_chip() -> None:
+    with pytest.raises(
+        UsageError, match=r"an emulator takes a compiled chip, not str: neurocore.compile\(network\) makes one"
+    ):
+        Emulator("c.h5")

@@ -57,7 +57,8 @@ def test_cycle_without_time_for_relays() -> None:
     net.connect(a, b, np.ones((8, 11), np.int64))
     assert refusal(net, "tiny") == (
         "E-CYCLE 'a' -> 'a' has 1 tick less delay than its relays need: neurons on it must reach more axons than their cores"
-        " have room for copies. Raise a delay on the cycle by 1, or give its neurons fewer targets"
+        " have room for copies. 'a' draws random numbers, so it cannot be copied."
+        " Raise a delay on the cycle by 1, or give its neurons fewer targets"
     )
 
 
