@@ -208,7 +208,7 @@ def _loosen(
         names = " -> ".join(repr(network.populations[number].name) for number in [*on_cycle, on_cycle[0]])
         drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
         random = "".join(
-            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied." for number in drawing
+            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied." for number in sorted(drawing)
         )
         raise FitError(
             f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"

@@ -51,18 +51,23 @@ def _make_folder(path: str) -> Path:
 
 def _text(result: DemoResult, folder: Path | None) -> str:
     fields, chip, run = result.as_dict(), result.chip, result.run
+    n_network = sum(group.size for group in chip.populations)
     wrong = result.n_images - round(result.accuracy * result.n_images)
     rows = [
         (
             "network",
-            f"{len(chip.cores)} cores of {chip.architecture.title}, {chip.n_neurons:,} neurons,"
-            f" {chip.n_synapses:,} synapses",
+            f"{len(chip.cores)} cores of {chip.architecture.title}: {n_network:,} neurons, {chip.n_neurons - n_network:,} copies of"
+            f" them for fan-out, {chip.n_synapses:,} synapses",
         ),
         (
             "accuracy",
             f"{100 * result.accuracy:.2f} % of {result.n_images} handwritten digits it never saw ({wrong} wrong)",
         ),
-        ("spikes", f"{run.n_spikes:,} in {run.ticks:,} ticks of 1 ms; {fields['mean_hops']:.2f} hops each on the mesh"),
+        (
+            "spikes",
+            f"{run.n_spikes:,} in {run.ticks:,} ticks of 1 ms, copies included; {fields['mean_hops']:.2f} hops per packet"
+            " between cores",
+        ),
         (
             "power",
             f"{fields['power_mw']:.3f} mW for the {fields['powered_cores']} cores in use at {result.power.voltage} V"
