@@ -56,8 +56,8 @@ def _text(result: DemoResult, folder: Path | None) -> str:
     rows = [
         (
             "network",
-            f"{len(chip.cores)} cores of {chip.architecture.title}: {n_network:,} neurons, {chip.n_neurons - n_network:,} copies of"
-            f" them for fan-out, {chip.n_synapses:,} synapses",
+            f"{len(chip.cores)} cores of {chip.architecture.title}: {n_network:,} neurons, {chip.n_neurons - n_network:,} copies"
+            f" of them for fan-out, {chip.n_synapses:,} synapses",
         ),
         (
             "accuracy",
