@@ -4,13 +4,11 @@ Set ``NEUROCORE_DEBUG=1`` for a build that checks every index and treats C warni
 """
 
 import os
-import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 debug = os.environ.get("NEUROCORE_DEBUG") == "1"
-posix = sys.platform != "win32"
 
 directives = {
     "language_level": 3,
@@ -21,8 +19,8 @@ directives = {
     "embedsignature": True,
     "freethreading_compatible": True,
 }
-compile_args = ["-O3", "-fwrapv", "-fno-strict-aliasing", "-pthread"] if posix else ["/O2"]
-if debug and posix:
+compile_args = ["-O3", "-fwrapv", "-fno-strict-aliasing", "-pthread"]
+if debug:
     compile_args = [
         "-O1",
         "-g",
@@ -44,7 +42,7 @@ extensions = [
         depends=["neurocore/kernel.h", "neurocore/_engine.pyx"],
         include_dirs=["neurocore"],
         extra_compile_args=compile_args,
-        extra_link_args=["-pthread"] if posix else [],
+        extra_link_args=["-pthread"],
     ),
     Extension(
         "neurocore._anneal",

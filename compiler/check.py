@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,12 @@ class IntegerNetwork:
     output_neuron: Array
     rate: Array
 
-    @property
+    @cached_property
     def n_inputs(self) -> int:
         """Input lines."""
         return sum(group.size for group in self.inputs)
 
-    @property
+    @cached_property
     def n_neurons(self) -> int:
         """Neurons."""
         return sum(group.size for group in self.populations)
@@ -64,10 +65,18 @@ class IntegerNetwork:
 
     def population_of(self) -> Array:
         """Population number [N] of every neuron."""
-        return np.repeat(np.arange(len(self.populations)), [group.size for group in self.populations])
+        return self._population_of
 
     def offsets(self) -> Array:
         """First neuron [populations + 1] of every population."""
+        return self._offsets
+
+    @cached_property
+    def _population_of(self) -> Array:
+        return np.repeat(np.arange(len(self.populations)), [group.size for group in self.populations])
+
+    @cached_property
+    def _offsets(self) -> Array:
         return np.concatenate([[0], np.cumsum([group.size for group in self.populations])]).astype(np.int64)
 
     def label(self, neuron: int) -> str:

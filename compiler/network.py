@@ -12,6 +12,7 @@ lists all faults at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import InputError
+
+MAX_SIZE = 100_000_000
+"""Lines or neurons of one input or population."""
 
 Array = npt.NDArray[Any]
 Shape = int | Sequence[int]
@@ -49,7 +53,7 @@ class Input:
     @property
     def size(self) -> int:
         """Number of lines."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Population:
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,8 @@ def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes)
     if not sizes or not whole or min(sizes) < 1:
         raise InputError(f"{name!r} has shape {list(sizes)}; every size must be a whole number of at least 1")
+    if math.prod(int(size) for size in sizes) > MAX_SIZE:
+        raise InputError(f"{name!r} has shape {list(sizes)}; at most {MAX_SIZE:,} lines or neurons are supported")
     return tuple(int(size) for size in sizes)
 
 
@@ -206,7 +212,9 @@ def _edge_columns(rows: Sequence[Sequence[int]]) -> dict[str, Any]:
     try:
         array = np.asarray(rows)
     except ValueError as error:
-        raise InputError("edges differ in length; every row is (source, target, weight) or each has a delay as well") from error
+        raise InputError(
+            "edges differ in length; every row is (source, target, weight) or each has a delay as well"
+        ) from error
     if array.size == 0:
         array = np.zeros((0, 3), np.int64)
     if array.ndim != 2 or array.shape[1] not in (3, 4):

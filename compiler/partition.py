@@ -156,22 +156,29 @@ def _misfit(cutter: Cutter, number: int) -> str | None:
             f" over; {count} of {len(neurons)} neurons are). Limit receptive fields, or split {name!r} into groups"
         )
     for neuron in neurons[np.argsort(-fan_in, kind="stable")][:64]:
-        need, code = cutter.need(np.array([neuron]))
-        if need > arch.core.axons:
-            synapses = slice(cutter.start[neuron], cutter.start[neuron + 1])
-            levels = len(np.unique(network.weight[synapses]))
-            if code == "no exact weight code":
-                return (
-                    f"E-LEVELS population {name!r}: {network.label(int(neuron))} has {levels} different weights up to"
-                    f" {int(np.abs(network.weight[synapses]).max())}; {arch.name!r} has {arch.core.axon_types} axon types of"
-                    f" {arch.neuron.weight} and no exact code fits. Use fewer or smaller weights"
-                )
-            return (
-                f"E-FANIN population {name!r}: {network.label(int(neuron))} reads {int(fan_in.max())} signals with"
-                f" {levels} different weights, which need {need} axons; a core of {arch.name!r} has {arch.core.axons}"
-                f" ({need - arch.core.axons} over). Limit receptive fields or use fewer different weights"
-            )
+        if cutter.need(np.array([neuron]))[0] > arch.core.axons:
+            return _why_not(cutter, int(neuron))
     return None
+
+
+def _why_not(cutter: Cutter, neuron: int) -> str:
+    """Why no core holds a neuron, even by itself."""
+    network, arch = cutter.network, cutter.arch
+    need, code = cutter.need(np.array([neuron]))
+    weights = network.weight[cutter.start[neuron] : cutter.start[neuron + 1]]
+    name = network.populations[int(network.population_of()[neuron])].name
+    levels = len(np.unique(weights))
+    if code == "no exact weight code":
+        return (
+            f"E-LEVELS population {name!r}: {network.label(neuron)} has {levels} different weights up to"
+            f" {int(np.abs(weights).max())}; {arch.name!r} has {arch.core.axon_types} axon types of {arch.neuron.weight} and no"
+            " exact code fits. Use fewer or smaller weights"
+        )
+    return (
+        f"E-FANIN population {name!r}: {network.label(neuron)} reads {len(weights)} signals with {levels} different weights, for"
+        f" which the best code found takes {need} axons; a core of {arch.name!r} has {arch.core.axons}"
+        f" ({need - arch.core.axons} over). Limit receptive fields or use fewer different weights"
+    )
 
 
 # ---------------------------------------------------------------- orders
@@ -249,6 +256,8 @@ def _cut(cutter: Cutter, order: Array, most: int) -> list[_Run]:
         lower = max(1, min(upper, valued.reach(begin, most, limit)[0]))
         size = _longest(_Fits(cutter, order[begin:]), lower, upper)
         members = order[begin : begin + size]
+        if size == 1 and cutter.need(members)[0] > limit:
+            raise FitError(_why_not(cutter, int(members[0])))
         runs.append(_Run(members, *cutter.need(members)))
         begin += size
     return runs

@@ -17,7 +17,7 @@ from neurocore.compiler.assemble import assemble, build
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.network import Network
 from neurocore.compiler.partition import Partition, partition
-from neurocore.compiler.place import place
+from neurocore.compiler.place import Placement, place
 from neurocore.compiler.prove import prove
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, random_neurons, route
 from neurocore.config import ChipConfig
@@ -67,8 +67,10 @@ class CompileReport:
     def timed(self, stage: str) -> Iterator[None]:
         """Adds the time of the block to a stage."""
         begun = time.perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
 
 
 def compile_network(
@@ -99,6 +101,11 @@ def compile_with_report(
     begun = time.perf_counter()
     flat = check(network, arch)
     report = CompileReport(flat, seconds={"check": time.perf_counter() - begun})
+    if arch.routing.delay.min != 1:
+        raise FitError(
+            f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs chips whose"
+            " shortest delay is 1"
+        )
     show("partition and route")
     parts, routing = _fit(flat, arch, report)
     _check_capacity(flat, arch, parts, routing)
@@ -113,6 +120,7 @@ def compile_with_report(
             chip=(arch.mesh.columns, arch.mesh.rows),
             seed=seed,
         )
+    _check_reach(virtual.arrays["target_core"], placement, arch)
     with report.timed("assemble"):
         notes = (
             (
@@ -208,7 +216,8 @@ def _loosen(
         names = " -> ".join(repr(network.populations[number].name) for number in [*on_cycle, on_cycle[0]])
         drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
         random = "".join(
-            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied." for number in sorted(drawing)
+            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
+            for number in sorted(drawing)
         )
         raise FitError(
             f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
@@ -232,6 +241,20 @@ def _check_capacity(network: IntegerNetwork, arch: Architecture, parts: Partitio
         f" with {network.populations[largest].size:,} neurons on {int(count[largest]):,} cores; relays take {relays:,} cores."
         " Use fewer neurons, smaller receptive fields or a larger chip"
     )
+
+
+def _check_reach(target: Array, placement: Placement, arch: Architecture) -> None:
+    """Packets travel only so far; the placer does not know."""
+    row, neuron = np.nonzero(target >= 0)
+    other = target[row, neuron]
+    for name, at, reach in (("x", placement.x, arch.routing.reach.dx), ("y", placement.y, arch.routing.reach.dy)):
+        way = at[other] - at[row]
+        wrong = (way < reach.min) | (way > reach.max)
+        if wrong.any():
+            raise FitError(
+                f"E-REACH cores lie {int(np.abs(way[wrong]).max())} apart in {name}; a packet of {arch.name!r} travels"
+                f" {reach} cores. Use fewer cores or a smaller mesh"
+            )
 
 
 def _fill(

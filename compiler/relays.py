@@ -66,22 +66,37 @@ class Planner:
 
     def plan(self, source: int, home: int, items: list[Delivery], spent: int = 0) -> tuple[Delivery | Row, int]:
         """The single exit from which all the items are reached, ``spent`` ticks being used up."""
-        if len(items) == 1 and self.is_near(items[0], spent):
-            return items[0], items[0].after - spent
-        row = Row(source, home)
-        self.rows.append(row)
-        leg = min(item.after - spent - (item.core >= 0) for item in items)
-        far = [item for item in items if not self.is_near(item, spent + min(leg, self.longest))]
-        if len(items) - len(far) + bool(far) <= self.width:
-            leg = min(leg, self.longest)
-            groups = [[item] for item in items if item not in far] + ([far] if far else [])
-        else:
-            leg = 1
+        chain: list[tuple[Row, int]] = []
+        end: tuple[Delivery | Row, int] | None = None
+        while items:
+            if len(items) == 1 and self.is_near(items[0], spent):
+                end = items[0], items[0].after - spent
+                break
+            row = Row(source, home)
+            self.rows.append(row)
+            leg, groups, items = self.divide(items, spent)
+            spent += leg
+            row.targets = [self.plan(source, home, group, spent) for group in groups]
+            chain.append((row, leg))
+        for row, leg in reversed(chain):
+            if end is not None:
+                row.targets.append(end)
+            end = row, leg
+        assert end is not None, "something must be reached"
+        return end
+
+    def divide(self, items: list[Delivery], spent: int) -> tuple[int, list[list[Delivery]], list[Delivery]]:
+        """The way to the next relay row, in ticks, the groups that its relays serve, and what hangs on one further relay."""
+        leg = min(self.longest, *(item.after - spent - (item.core >= 0) for item in items))
+        far = [item for item in items if not self.is_near(item, spent + leg)]
+        if len(items) - len(far) + bool(far) > self.width:
+            leg, far = 1, []
             size = -(-len(items) // self.width)
             groups = [items[k : k + size] for k in range(0, len(items), size)]
+        else:
+            groups = [[item] for item in items if self.is_near(item, spent + leg)]
         assert leg >= 1, "the shifts leave time for the relays"
-        row.targets = [self.plan(source, home, group, spent + leg) for group in groups]
-        return row, leg
+        return leg, groups, far
 
 
 def house(rows: list[Row], used: list[int], axons: list[int], arch: Architecture) -> int:

@@ -16,6 +16,8 @@ from neurocore.errors import NeurocoreError
 
 Array = npt.NDArray[Any]
 
+MAX_WEIGHT = 2**31 - 1
+"""Largest magnitude of a weight, also of weights that were added up."""
 MAX_DELAY = 65_535
 """Longest delay of a projection, in ticks."""
 
@@ -64,8 +66,15 @@ def _expand(network: Network, projection: Projection, sizes: dict[str, int]) -> 
         )
     else:
         source, target, weight = _from_matrix(projection, n_source, n_target)
+    _check_weights(weight)
     _check_delays(np.array([delay]))
     return source, target, weight, np.full(len(source), int(delay), np.int64)
+
+
+def _check_weights(weight: Array) -> None:
+    wrong = (weight > MAX_WEIGHT) | (weight < -MAX_WEIGHT)
+    if wrong.any():
+        raise ValueError(f"a weight is {int(weight[wrong][0])}; weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}")
 
 
 def _check_delays(delay: Array) -> None:
@@ -116,6 +125,7 @@ def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int
             raise ValueError(f"edges: {name} {int(columns[name][wrong][0])} is outside 0..{upper - 1}")
     delays = columns.get("delay", np.full(lengths["source"], delay, np.int64))
     _check_delays(delays)
+    _check_weights(columns["weight"])
     keep = columns["weight"] != 0
     return columns["source"][keep], columns["target"][keep], columns["weight"][keep], delays[keep]
 
@@ -203,6 +213,13 @@ def merge(network: Network, parts: list[Edges], faults: Faults) -> tuple[Array, 
             f" source at delay {int(delay[place])}; such weights do not add up to one"
         )
     total = np.add.reduceat(weight, start)
+    large = np.abs(total) > MAX_WEIGHT
+    if large.any():
+        place = int(start[np.argmax(large)])
+        faults.bad.append(
+            f"{_neuron_label(network, int(target[place]))}: weights from one source at delay {int(delay[place])} add up to"
+            f" {int(total[large][0])}; weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}"
+        )
     keep = total != 0
     start = start[keep]
     return source[start], target[start], total[keep], delay[start], chance[start]

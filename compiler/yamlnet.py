@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,22 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neurocore.compiler.network import Conv2d, Network
+from neurocore.container import open_input
 from neurocore.errors import InputError, NeurocoreError
 from neurocore.yamlfile import Document, Location, describe, read_yaml
 
+ARRAY_FAULTS = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    NotImplementedError,
+)
+"""What NumPy and zipfile raise for damaged array files."""
 MAX_BYTES = 8 << 30
 """An array file that unpacks to more than this is refused."""
 
@@ -229,6 +243,8 @@ def read_arrays(path: Path) -> Mapping[str, npt.NDArray[Any]] | npt.NDArray[Any]
     """The array of a .npy file or the arrays of a .npz file. Raises InputError for anything else, pickles included."""
     if path.suffix not in (".npy", ".npz"):
         raise InputError(f"{path} is neither a .npy nor a .npz file")
+    with open_input(path):
+        pass
     try:
         if path.suffix == ".npy":
             return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))
@@ -240,8 +256,6 @@ def read_arrays(path: Path) -> Mapping[str, npt.NDArray[Any]] | npt.NDArray[Any]
             return {name: content[name] for name in content.files}
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}") from error
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, MemoryError) as error:
+    except (*ARRAY_FAULTS, zipfile.BadZipFile, tokenize.TokenError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as a {path.suffix} file: {reason}") from error

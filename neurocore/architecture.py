@@ -20,6 +20,8 @@ from neurocore.yamlfile import Document, describe, read_yaml
 
 FORMAT = 1
 """Version of the chip definition format."""
+MAX_CORES = 1 << 22
+"""Cores of the largest board."""
 
 Int = Annotated[int, Field(strict=True)]
 Positive = Annotated[int, Field(strict=True, gt=0)]
@@ -75,7 +77,7 @@ class CoreLimits(_Part):
     """The size of one core."""
 
     axons: Annotated[int, Field(strict=True, ge=1, le=65_535)]
-    neurons: Annotated[int, Field(strict=True, ge=1, le=65_535)]
+    neurons: Annotated[int, Field(strict=True, ge=2, le=65_535)]
     axon_types: Annotated[int, Field(strict=True, ge=1, le=256)]
     scheduler_slots: Annotated[int, Field(strict=True, ge=2, le=256)]
 
@@ -227,6 +229,13 @@ def _inconsistencies(arch: Architecture) -> list[str]:
         )
     if routing.lost_delay is not None and routing.lost_delay in routing.delay:
         problems.append(f"routing.lost_delay {routing.lost_delay} lies within routing.delay {routing.delay}")
+    random = arch.rules.stochastic_weights or arch.rules.stochastic_leak
+    if random and min(neuron.weight.min, neuron.leak.min) == -(2**31):
+        problems.append("a stochastic weight or leak of -2^31 has no magnitude in 32 bits")
+    if arch.n_cores > MAX_CORES:
+        problems.append(f"the mesh and the board give {arch.n_cores:,} cores; at most {MAX_CORES:,} are supported")
+    if arch.rules.clamp and -neuron.floor.min > neuron.membrane.max:
+        problems.append(f"neuron.floor.min {neuron.floor.min} lies above neuron.membrane.max {neuron.membrane.max}")
     if 0 not in neuron.membrane:
         problems.append(f"neuron.membrane {neuron.membrane} does not hold 0")
     if neuron.threshold.max + 2**neuron.threshold_mask_bits - 1 >= 2**31:

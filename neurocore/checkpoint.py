@@ -30,6 +30,7 @@ STATE = {
     "pending": np.int64,
     "waiting": np.int64,
     "seed": np.uint64,
+    "chip": np.uint8,
 }
 """Arrays of :meth:`Emulator.save_state` and their types."""
 

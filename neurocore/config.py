@@ -7,7 +7,9 @@ read-only; :meth:`ChipConfig.validate` checks every range, so that the kernels n
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,10 +37,10 @@ class Group:
     shape: tuple[int, ...]
     start: int = 0
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of lines or neurons."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

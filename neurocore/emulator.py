@@ -48,7 +48,8 @@ class Emulator:
     axon ``delay`` ticks later, as the chip's input map says. Output spikes carry the chip tick in which they were fired.
 
     ``probes`` names populations to watch: ``"hidden"`` records spikes, ``"hidden:membrane"`` also every membrane. ``engine``
-    is ``compiled`` or ``oracle``. Results do not depend on ``threads``, on probes, or on how ticks are divided into runs.
+    is ``compiled`` or ``oracle``. Results do not depend on ``threads``, on probes, or on how ticks are divided into runs. An
+    emulator belongs to one Python thread at a time; several emulators may run side by side.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Emulator:
                 " neurocore.load(path) reads one"
             )
         self.chip = chip.validate()
+        self._asked_threads = threads
         self.threads = threads or max(1, min(available_threads(), len(chip.cores) // CORES_PER_THREAD))
         self.seed = chip.seed if seed is None else _checked_seed(seed)
         names = (probes,) if isinstance(probes, str) else probes
@@ -149,7 +151,7 @@ class Emulator:
         return np.unique(self._engine.take().output_line)
 
     def _lines(self, lines: Iterable[int]) -> Array:
-        given = np.asarray(lines if isinstance(lines, np.ndarray) else list(lines))
+        given = np.atleast_1d(np.asarray(lines if isinstance(lines, np.ndarray | int) else list(lines)))
         if given.dtype == bool and given.size:
             if given.size != self.chip.n_inputs:
                 raise InputError(f"{given.size} booleans were given; the chip has {self.chip.n_inputs} input lines")
@@ -173,7 +175,7 @@ class Emulator:
             raise UsageError(f"{len(seeds)} seeds were given for {len(jobs)} samples")
         if seeds is not None:
             return [self._twin(seed).run(sample, ticks) for sample, seed in zip(jobs, seeds, strict=True)]
-        workers = max(1, min(self.threads if self.threads > 1 else available_threads(), len(jobs)))
+        workers = max(1, min(self._asked_threads or available_threads(), len(jobs)))
         local = threading.local()
 
         def one(sample: SpikeInput) -> RunResult:
@@ -206,18 +208,48 @@ class Emulator:
             **self._engine.save_state(),
             "waiting": np.stack([waiting.tick, waiting.row, waiting.axon]),
             "seed": np.array([self.seed], np.uint64),
+            "chip": np.frombuffer(bytes.fromhex(self._chip_facts().digest), np.uint8),
         }
 
     def load_state(self, state: dict[str, Array]) -> None:
         """Continue from a state that :meth:`save_state` gave for the same chip and seed; the results are the same."""
-        expected = self._engine.save_state()
+        expected = self.save_state()
         for name, array in expected.items():
-            if name not in state or np.shape(state[name]) != array.shape:
-                raise InputError(f"the saved state does not fit the chip: {name!r} should have shape {array.shape}")
+            found = np.asarray(state.get(name))
+            fits = found.shape == array.shape or (name == "waiting" and found.ndim == 2 and len(found) == 3)
+            if found.dtype != array.dtype or not fits:
+                raise InputError(
+                    f"the saved state does not fit the chip: {name!r} should be {array.dtype} {array.shape}"
+                )
+        if (state["chip"] != expected["chip"]).any():
+            raise InputError(f"the state was saved from another chip than {self.chip.name!r}")
         if int(state["seed"][0]) != self.seed:
             raise InputError(f"the state was saved with seed {int(state['seed'][0])}; this emulator has {self.seed}")
+        self._check_values(state)
         self._engine.load_state(state)
-        self._waiting = Events(*np.asarray(state["waiting"], np.int64))
+        self._waiting = Events(*state["waiting"])
+
+    def _check_values(self, state: dict[str, Array]) -> None:
+        """Raise InputError if a state holds numbers that no run could have left."""
+        arch, tick = self.chip.architecture, int(state["tick"][0])
+        rows, axons = len(self.chip.cores), arch.core.axons
+        when, row, axon = state["waiting"]
+        clamp = arch.neuron.membrane
+        membrane = state["membrane"]
+        outside = arch.rules.clamp and ((membrane < clamp.min) | (membrane > clamp.max)).any()
+        wrong = {
+            "tick": tick < 0,
+            "membrane": bool(outside),
+            "pending": bool((state["pending"] < state["scheduler"].sum(axis=2)).any()),
+            "waiting": bool(
+                (when < tick).any()
+                or (np.diff(when) < 0).any()
+                or ((row < 0) | (row >= rows) | (axon < 0) | (axon >= axons)).any()
+            ),
+        }
+        for name, bad in wrong.items():
+            if bad:
+                raise InputError(f"the saved state is damaged: {name!r} holds values that no run leaves behind")
 
     def _events(self, spikes: SpikeInput) -> Events:
         given = as_spikes(spikes, self.tick)

@@ -52,7 +52,7 @@ typedef struct {
     int64_t n_cores;
     int32_t n_axons, n_types, n_slots, axon_words, lane_words, lanes;
     int32_t draw_mask;                   /* 2^random_bits - 1 */
-    int32_t clamp_min, clamp_max;        /* INT32_MIN, INT32_MAX - 1 without a clamp */
+    int32_t clamp_min, clamp_max;        /* INT32_MIN, INT32_MAX without a clamp */
     int32_t clamp_fires, stops_at_zero, floor_inclusive;
     const uint64_t *crossbar;            /* [core][axon][lane word] */
     const uint8_t *axon_type;            /* [core][axon] */

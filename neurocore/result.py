@@ -210,7 +210,7 @@ class RunResult:
 
         return Activity(
             ticks=self.ticks,
-            powered_cores_used=len(self.chip.core),
+            powered_cores_used=int((self.chip.population >= -1).any(axis=1).sum()),
             powered_cores_chip=arch.n_cores,
             neurons_per_core=arch.core.neurons,
             synaptic_events=int(self.cores.synaptic_events.sum()),

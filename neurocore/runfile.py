@@ -25,6 +25,8 @@ from neurocore.chipfile import (
     put_arrays,
     put_text,
 )
+from neurocore.config import OUTPUT
+from neurocore.errors import InputError
 from neurocore.result import ChipFacts, CoreCounters, ProbeRecord, RunResult
 from neurocore.spikes import Spikes
 
@@ -118,15 +120,19 @@ def get_run(file: h5py.Group) -> RunResult:
         )
         for number, name in enumerate(text["probes"])
     }
+    ticks, first_tick = int(text["ticks"]), int(text["first_tick"])
+    neuron_spikes = get_array(file, "neuron_spikes", np.int64, (n, arch.core.neurons))
+    if min(ticks, first_tick) < 0 or any((values < 0).any() for values in (neuron_spikes, *counters.values())):
+        raise InputError("its counts are negative")
     return RunResult(
         chip=chip,
-        ticks=int(text["ticks"]),
-        first_tick=int(text["first_tick"]),
+        ticks=ticks,
+        first_tick=first_tick,
         seed=int(text["seed"]),
         spikes=_get_spikes(file["spikes"]),
         output_merges=int(text["output_merges"]),
         cores=CoreCounters(**counters),
-        neuron_spikes=get_array(file, "neuron_spikes", np.int64, (n, arch.core.neurons)),
+        neuron_spikes=neuron_spikes,
         population_events=get_array(file, "population_events", np.int64, (len(chip.populations) + 1,)),
         membranes=get_array(file, "membranes", np.int32, (n, arch.core.neurons)),
         probes=probes,
@@ -139,6 +145,16 @@ def _read_chip(group: h5py.Group, text: dict[str, object]) -> ChipFacts:
     arch = parse_embedded(text["architecture"])
     core = get_array(group, "core", np.int32)
     shape = (len(core), arch.core.neurons)
+    target_core = get_array(group, "target_core", np.int32, shape)
+    population = get_array(group, "population", np.int32, shape)
+    populations = parse_groups(text["populations"])
+    for name, values, low, high in (
+        ("core", core, 0, arch.n_cores),
+        ("target_core", target_core, OUTPUT, arch.n_cores),
+        ("population", population, -2, len(populations)),
+    ):
+        if values.size and (values.min() < low or values.max() >= high):
+            raise InputError(f"data set {name!r} holds numbers outside {low}..{high - 1}")
     return ChipFacts(
         name=str(text["name"]),
         digest=str(text["digest"]),
@@ -147,9 +163,9 @@ def _read_chip(group: h5py.Group, text: dict[str, object]) -> ChipFacts:
         latency=int(str(text["latency"])),
         inputs=parse_groups(text["inputs"]),
         outputs=parse_groups(text["outputs"]),
-        populations=parse_groups(text["populations"]),
+        populations=populations,
         core=core,
-        target_core=get_array(group, "target_core", np.int32, shape),
+        target_core=target_core,
         target_axon=get_array(group, "target_axon", np.int32, shape),
-        population=get_array(group, "population", np.int32, shape),
+        population=population,
     )

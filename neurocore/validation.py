@@ -13,6 +13,8 @@ from neurocore.config import NOWHERE, OUTPUT, ChipConfig, array_layout, array_sh
 
 Array = npt.NDArray[Any]
 
+MAX_INPUT_DELAY = 2**31 - 1
+"""Longest delay of an input, in ticks."""
 MAX_LISTED = 20
 """Faults that one message lists; the rest are counted."""
 
@@ -128,11 +130,14 @@ def _check_unused(chip: ChipConfig, found: _Findings) -> None:
     if not idle.any():
         return
     inert = "a neuron that is not configured must be inert"
-    for name in ("leak", "initial", "delay"):
+    for name in ("leak", "initial", "delay", "threshold_mask_bits"):
         found.where(name, idle & (getattr(cores, name) != 0), inert)
     found.where("target_core", idle & (cores.target_core != NOWHERE), inert)
     found.where("threshold", idle & (cores.threshold <= 0), inert)
-    found.where("floor", idle & (cores.floor < 0), inert)
+    met = cores.floor < 0
+    if arch.rules.floor_inclusive:
+        met = met | ((cores.floor == 0) & (cores.floor_mode == 0))
+    found.where("floor", idle & met, inert)
     reached = np.bitwise_or.reduce(cores.crossbar, axis=1)
     bits = np.unpackbits(reached.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, : arch.core.neurons]
     found.where("configured", idle & (bits != 0), "axons reach the neuron, so it must be configured")
@@ -165,8 +170,10 @@ def _check_targets(chip: ChipConfig, found: _Findings) -> None:
 def _input_problems(chip: ChipConfig) -> list[str]:
     arch, entry = chip.architecture, chip.input_map
     problems = []
-    sizes = {len(getattr(entry, item.name)) for item in fields(entry)}
-    if len(sizes) != 1:
+    columns = [np.asarray(getattr(entry, item.name)) for item in fields(entry)]
+    if any(column.ndim != 1 or column.dtype.kind not in "iu" for column in columns):
+        return ["the columns of the input map must be one-dimensional arrays of whole numbers"]
+    if len({len(column) for column in columns}) != 1:
         return ["the columns of the input map differ in length"]
     for name, upper in (("line", chip.n_inputs), ("core", arch.n_cores), ("axon", arch.core.axons)):
         column = getattr(entry, name)
@@ -175,8 +182,9 @@ def _input_problems(chip: ChipConfig) -> list[str]:
             problems.append(
                 f"input map: {name} {int(column[wrong][0])} is outside 0..{upper - 1} ({int(wrong.sum())} such)"
             )
-    if (entry.delay < 0).any():
-        problems.append(f"input map: delay {int(entry.delay.min())} is negative")
+    wrong = (entry.delay < 0) | (entry.delay > MAX_INPUT_DELAY)
+    if wrong.any():
+        problems.append(f"input map: delay {int(entry.delay[wrong][0])} is outside 0..{MAX_INPUT_DELAY}")
     if not problems and not np.isin(entry.core, chip.cores.core).all():
         lost = int(entry.core[~np.isin(entry.core, chip.cores.core)][0])
         problems.append(f"input map: core {lost} is not configured")

@@ -28,6 +28,18 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader that reads ``1e-3`` as a number, as YAML 1.2 does."""
 
 
+def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
+    """Decimal digits as they stand: YAML 1.1 would read 010 as eight."""
+    return int(node.value)
+
+
+# YAML 1.1 also reads 1:30 as ninety and 1_000 as a thousand; whole numbers here are plain digits.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:int"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),

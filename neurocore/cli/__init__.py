@@ -15,7 +15,7 @@ from neurocore.cli.chip import chips, compile_command, inspect, verify
 from neurocore.cli.demo import demo
 from neurocore.cli.output import SCHEMA_VERSION
 from neurocore.cli.run import diff, power, run, traffic
-from neurocore.errors import NeurocoreError
+from neurocore.errors import NeurocoreError, OutputError
 
 INTERRUPTED = 130
 
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         code = cli.main([item for item in given if item != "--debug"], prog_name="neurocore", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -57,6 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if debug:
+            raise
+        # Files are handled where they are opened; what is left is stdout itself.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _report([f"the output cannot be written: {error.strerror or error}"])
+        sys.exit(OutputError.exit_code)
     except NeurocoreError as error:
         if debug:
             raise

@@ -13,7 +13,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--rate", type=click.FloatRange(min=0, max=200), default=20.0, show_default=True, help="Mean rate in Hz.")
+@click.option("--rate", type=click.FloatRange(min=1, max=200), default=20.0, show_default=True, help="Mean rate in Hz.")
 @click.option("--synapses", type=click.IntRange(min=0), default=128, show_default=True, help="Synapses per axon.")
 @click.option("--cores", type=click.IntRange(min=1), default=4096, show_default=True)
 @click.option(
@@ -21,7 +21,7 @@ def bench() -> None:
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; default: all processors.")
 @click.option("--deterministic", is_flag=True, help="A fixed leak instead of a stochastic one.")
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--save-chip", type=click.Path(), help="Write the chip file too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def recurrent(
@@ -36,6 +36,8 @@ def recurrent(
     as_json: bool,
 ) -> None:
     """Emulate the recurrent network of the chip's own publications (Merolla et al., Science 2014, S7)."""
+    if not 1 <= rate <= 200:
+        raise click.BadParameter("a rate in 1..200 Hz was expected", param_hint="'--rate'")
     from neurocore import container
     from neurocore.recurrent import measure, recurrent_chip
 
@@ -62,7 +64,7 @@ def recurrent(
 
 @bench.command("place")
 @click.argument("graph", type=click.Path())
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench_place(graph: str, seed: int, as_json: bool) -> None:
     """Place the core graph of an .npz file (n_cores, source, target, spikes_per_tick, mesh)."""

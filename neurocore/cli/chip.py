@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,7 +48,7 @@ def _read(path: str) -> str:
 @click.argument("network", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Chip file to write.")
 @click.option("--chip", default="truenorth", show_default=True, help="Chip definition: a name or a YAML file.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the placement.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the placement.")
 @click.option("--estimate", is_flag=True, help="Only say what the network would need; write nothing.")
 @click.option("--report", type=click.Path(), help="Write the text form of every stage to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -65,6 +66,8 @@ def compile_command(
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output' (or ask for an --estimate).")
     keep_inputs(output, network)
+    if report is not None and os.path.abspath(report) == os.path.abspath(output):
+        raise click.UsageError("The chip file and the report cannot be one file.")
     container.check_writable(output)
     if report is not None:
         container.check_writable(report)

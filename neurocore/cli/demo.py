@@ -45,7 +45,8 @@ def _make_folder(path: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"folder {path} cannot be made: {error.strerror or error}") from error
-    container.check_writable(str(folder / "digits.h5"))
+    for name in ("digits.h5", "digits_run.h5"):
+        container.check_writable(str(folder / name))
     return folder
 
 

@@ -101,7 +101,11 @@ def diff(first: str, second: str, as_json: bool) -> None:
 @click.command()
 @click.argument("run_file", metavar="RUN", type=click.Path())
 @click.option("--voltage", type=float, help="Supply in V; default: the chip definition's.")
-@click.option("--tick-hz", type=float, help="Ticks per second of chip time; default: the chip definition's.")
+@click.option(
+    "--tick-hz",
+    type=click.FloatRange(min=0.001, max=1e9),
+    help="Ticks per second of chip time; default: the chip definition's.",
+)
 @click.option(
     "--powered",
     type=click.Choice(["used", "chip"]),

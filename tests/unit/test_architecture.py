@@ -83,6 +83,13 @@ def test_every_fault_is_listed_with_its_place(tmp_path: Path) -> None:
             ("reset_modes: [value,", "reset_modes: [vale,"),
             "neuron.reset_modes.0: input should be 'value', 'linear' or 'none'",
         ),
+        (
+            ("floor: {min: 0, max: 241}", "floor: {min: -702, max: 241}"),
+            "neuron.floor.min -702 lies above neuron.membrane.max 701",
+        ),
+        (("neurons: 11", "neurons: 1"), "core.neurons: input should be greater than or equal to 2"),
+        (("mesh: {columns: 5, rows: 3}", "mesh: {columns: 4096, rows: 4096}"), "at most 4,194,304 are supported"),
+        (("axons: 13", "axons: 1:30"), "core.axons: input should be a valid integer (found '1:30')"),
         (("format: 1", "format: 2"), "format: is 2; this neurocore reads up to 1: upgrade it"),
         (("name: tiny", "name: 7"), "name: input should be a valid string"),
         (("axons: 13", "axons: true"), "core.axons: input should be a valid integer"),

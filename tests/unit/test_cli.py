@@ -193,7 +193,7 @@ def test_chips(cli) -> None:
         ),
         (("shape: [4]", "shape: many"), "6:5", "populations.hidden.shape: input should be a valid list (found 'many')"),
         (("delay: 3", "delay: 1.5"), "11:", "projections.1.delay: input should be a valid integer (found 1.5)"),
-        (("w.npy", "nosuch.npy"), "10:38", "projections.0.weights: there is no file"),
+        (("w.npy", "nosuch.npy"), "10:38", "projections.0.weights: nosuch.npy does not exist"),
         (("{source: out}", "{source: out"), "14:", "not valid YAML"),
         (("network: chain\n", ""), "1:1", "network: is missing"),
         (("out: {shape: [2]}", "hidden: {shape: [2]}"), "8:3", "'hidden' is given twice"),

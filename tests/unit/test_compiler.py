@@ -159,3 +159,16 @@ def test_maps_are_cut_into_the_best_tiles() -> None:
     net.connect(image, features, conv2d=Conv2d(rng.integers(-1, 2, (16, 8, 3, 3)), stride=2))
     net.output("features", features)
     assert compile_with_report(net)[1].cores <= 18
+
+
+def test_the_longest_delay() -> None:
+    """A chain of four thousand relays."""
+    net = Network("far")
+    p, q = net.population("p", 1, threshold=2, leak=1), net.population("q", 1)
+    net.connect(p, q, one_to_one=1, delay=65_535)
+    net.output("q", q)
+    chip, report = compile_with_report(net)
+    assert report.relays == -(-65_535 // 15) - 1
+    ticks = 65_600
+    spikes = Emulator(chip).run(None, ticks).spikes
+    assert spikes.tick.tolist() == list(range(1 + 65_535, ticks, 2))

@@ -11,7 +11,7 @@ import pytest
 
 from neurocore.architecture import Architecture
 from neurocore.chipfile import load_chip
-from neurocore.config import OUTPUT, ChipConfig, Cores, Group, InputMap
+from neurocore.config import OUTPUT, ChipConfig, Cores, Group, InputMap, blank_arrays
 from neurocore.errors import InputError, OutputError
 from random_chips import random_chip
 
@@ -123,3 +123,21 @@ def test_a_well_formed_container_with_odd_contents(tiny: Architecture, tmp_path:
     container.write(path, "chip", 1, lambda file: file.create_dataset("x", data=1))
     with pytest.raises(InputError, match=r"odd.h5: its contents are not as this version writes them"):
         load_chip(path)
+
+
+@pytest.mark.parametrize("name", ["threshold_mask_bits", "leak", "initial"])
+def test_unused_neurons_must_be_inert(tiny: Architecture, name: str) -> None:
+    """An unused neuron with a random threshold once fired in one engine and not in the other."""
+    arrays = blank_arrays(tiny, 1)
+    arrays["configured"][0, 0] = True
+    arrays[name][0, 5] = 7
+    with pytest.raises(InputError, match=rf"{name}\[5\] is 7; a neuron that is not configured must be inert"):
+        ChipConfig(tiny, Cores(**arrays)).validate()
+
+
+def test_unused_neurons_stay_off_an_inclusive_floor(tiny: Architecture) -> None:
+    arch = tiny.model_copy(update={"rules": tiny.rules.model_copy(update={"floor_inclusive": True})})
+    arrays = blank_arrays(arch, 1)
+    arrays["floor"][0, 5], arrays["floor_mode"][0, 5] = 0, 0
+    with pytest.raises(InputError, match=r"floor\[5\] is 0; a neuron that is not configured must be inert"):
+        ChipConfig(arch, Cores(**arrays)).validate()

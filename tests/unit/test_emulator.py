@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,6 +15,7 @@ from neurocore.compiler.pipeline import compile_network
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, UsageError
+from neurocore.runfile import load_run
 from neurocore.spikes import Spikes
 
 
@@ -179,3 +185,59 @@ def test_not_a_chip() -> None:
         UsageError, match=r"an emulator takes a compiled chip, not str: neurocore.compile\(network\) makes one"
     ):
         Emulator("c.h5")
+
+
+BAD_STATES = [
+    ("tick", lambda value: -value - 1),
+    ("tick", lambda value: value.astype(np.float64)),
+    ("membrane", lambda value: value + 500_000),
+    ("pending", lambda value: value - 1),
+    ("waiting", lambda value: np.array([[10**6], [0], [10**8]])),
+    ("waiting", lambda value: np.array([[0], [0], [0]])),
+    ("waiting", lambda value: np.array([10**6, 0, 0])),
+    ("scheduler", lambda value: value[:3]),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), BAD_STATES)
+def test_damaged_states_are_refused(chip: ChipConfig, spikes: Spikes, name: str, change: Callable[[Any], Any]) -> None:
+    emulator = Emulator(chip)
+    emulator.run(spikes, 50)
+    state = emulator.save_state()
+    before = emulator.save_state()
+    state[name] = change(state[name])
+    with pytest.raises(InputError, match=name):
+        emulator.load_state(state)
+    after = emulator.save_state()
+    assert all((before[item] == after[item]).all() for item in before)
+
+
+def test_state_of_another_chip_is_refused(chip: ChipConfig) -> None:
+    state = Emulator(chip).save_state()
+    state["chip"] = state["chip"] ^ 1
+    with pytest.raises(InputError, match="the state was saved from another chip than 'layers'"):
+        Emulator(chip).load_state(state)
+    del state["seed"]
+    with pytest.raises(InputError, match="the saved state does not fit the chip: 'seed'"):
+        Emulator(chip).load_state(state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: {"ticks": -5},
+        lambda run: {"neuron_spikes": -run.neuron_spikes - 1},
+        lambda run: {"chip": replace(run.chip, core=run.chip.core + 5000)},
+        lambda run: {"chip": replace(run.chip, target_core=np.full_like(run.chip.target_core, 10**6))},
+        lambda run: {"chip": replace(run.chip, population=np.full_like(run.chip.population, 999))},
+    ],
+)
+def test_run_files_with_impossible_numbers(
+    chip: ChipConfig, tmp_path: Path, change: Callable[[Any], dict[str, Any]]
+) -> None:
+    """A right digest does not make the contents right."""
+    run = Emulator(chip).run(None, 5)
+    path = str(tmp_path / "r.h5")
+    replace(run, **change(run)).save(path)
+    with pytest.raises(InputError, match=r"r.h5: "):
+        load_run(path)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from neurocore.architecture import Architecture, Range
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
 from neurocore.errors import FitError, InputError
@@ -35,7 +36,8 @@ def test_too_many_signals() -> None:
 def test_too_many_axons_for_the_weights() -> None:
     weights = np.random.default_rng(1).integers(1, 7, (200, 3))
     assert re.match(
-        r"E-FANIN population 'hidden': hidden\[\d\] reads 200 signals with \d different weights, which need \d+ axons;"
+        r"E-FANIN population 'hidden': hidden\[\d\] reads 200 signals with \d different weights, for"
+        r" which the best code found takes \d+ axons;"
         r" a core of 'truenorth' has 256 \(\d+ over\)",
         refusal(two_layers(200, 3, weights)),
     )
@@ -119,3 +121,33 @@ def test_random_weights_do_not_add_up() -> None:
         InputError, match=r"hidden\[0\] gets a stochastic weight and another one from the same source at delay 1"
     ):
         compile_network(net)
+
+
+def test_a_neuron_without_a_code_is_named_even_if_others_read_more() -> None:
+    net = Network("lv")
+    source, p = net.input("i", 200), net.population("p", 100)
+    weights = np.zeros((200, 100), np.int64)
+    weights[:, :70] = 1
+    weights[:100, 80] = np.arange(1, 101)
+    net.connect(source, p, weights)
+    assert re.match(r"E-(LEVELS|FANIN) population 'p': p\[80\] ", refusal(net))
+
+
+def test_weights_that_add_up_beyond_32_bits() -> None:
+    net = two_layers(1, 1, [[2**31 - 1]])
+    net.connect("image", "hidden", [[1]])
+    with pytest.raises(InputError, match=r"hidden\[0\]: weights from one source at delay 1 add up to 2147483648"):
+        compile_network(net)
+    with pytest.raises(InputError, match=r"a weight is 4611686018427387904; weights lie in -2147483647\.\.2147483647"):
+        compile_network(two_layers(1, 1, [[2**62]]))
+
+
+def test_chip_whose_delays_begin_later(tiny: Architecture) -> None:
+    routing = tiny.routing.model_copy(update={"delay": Range(min=2, max=7)})
+    with pytest.raises(FitError, match="E-DELAY 'tiny' has delays of at least 2 ticks"):
+        compile_network(two_layers(1, 1), tiny.model_copy(update={"routing": routing}))
+
+
+def test_shapes_beyond_reason() -> None:
+    with pytest.raises(InputError, match=r"'p' has shape \[4294967296, 4294967296\]; at most 100,000,000"):
+        Network("net").population("p", (2**32, 2**32))
