@@ -13,6 +13,7 @@ from neurocore import __version__
 from neurocore.cli.bench import bench
 from neurocore.cli.chip import chips, compile_command, inspect, verify
 from neurocore.cli.demo import demo
+from neurocore.cli.formats import convert_command, export_command, import_command
 from neurocore.cli.output import SCHEMA_VERSION
 from neurocore.cli.run import diff, power, run, traffic
 from neurocore.errors import NeurocoreError, OutputError
@@ -31,7 +32,9 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (chips, compile_command, inspect, run, diff, power, traffic, verify, bench, demo):
+_COMMANDS = (chips, compile_command, import_command, export_command, inspect, run, diff, power, traffic, verify)
+
+for _command in (*_COMMANDS, convert_command, bench, demo):
     cli.add_command(_command)
 
 
