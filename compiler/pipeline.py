@@ -21,7 +21,7 @@ from neurocore.compiler.place import Placement, place
 from neurocore.compiler.prove import prove
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, random_neurons, route
 from neurocore.config import ChipConfig
-from neurocore.errors import FitError
+from neurocore.errors import FitError, MismatchError, NeurocoreError
 
 Array = npt.NDArray[Any]
 
@@ -91,13 +91,41 @@ def compile_with_report(
     progress: Callable[[str], None] | None = None,
 ) -> tuple[ChipConfig, CompileReport]:
     """:func:`compile_network`, with a report. ``progress`` is called with the name of each stage as it begins."""
+    show = progress or (lambda _: None)
+    show("check, partition and route")
+    flat, arch, parts, routing, report = _routed(network, chip)
+    with report.timed("assemble"):
+        virtual = build(flat, routing, arch)
+    show("place")
+    with report.timed("place"):
+        chip_size = (arch.mesh.columns, arch.mesh.rows)
+        placement = place(virtual.traffic(flat), (arch.columns, arch.rows), chip_size, seed=seed)
+    _check_reach(virtual.arrays["target_core"], placement, arch)
+    with report.timed("assemble"):
+        certificate = f"exact: equal to network {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late"
+        result = assemble(flat, routing, virtual, placement, arch, (("certificate", certificate),)).validate()
+    show("prove")
+    with report.timed("prove"):
+        _prove(flat, result)
+    report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
+    report.dumps["placement"] = lambda: str(placement)
+    return result, report
+
+
+def estimate_network(network: Network | str | Path, chip: str | Path | Architecture = "truenorth") -> CompileReport:
+    """What a network needs of a chip, without placing it: cores, copies, relays, latency. Raises as compile_network does."""
+    return _routed(network, chip)[-1]
+
+
+def _routed(
+    network: Network | str | Path, chip: str | Path | Architecture
+) -> tuple[IntegerNetwork, Architecture, Partition, Routing, CompileReport]:
+    """The stages that decide what a network needs of a chip, and a report of them."""
     if not isinstance(network, Network):
         from neurocore.compiler.yamlnet import load_network
 
         network = load_network(network)
     arch = load_architecture(chip)
-    show = progress or (lambda _: None)
-    show("check")
     begun = time.perf_counter()
     flat = check(network, arch)
     report = CompileReport(flat, seconds={"check": time.perf_counter() - begun})
@@ -106,52 +134,19 @@ def compile_with_report(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs chips whose"
             " shortest delay is 1"
         )
-    show("partition and route")
-    parts, routing = _fit(flat, arch, report)
-    _check_capacity(flat, arch, parts, routing)
-    with report.timed("assemble"):
-        virtual = build(flat, routing, arch)
-    show("place")
-    with report.timed("place"):
-        traffic = virtual.traffic(flat)
-        placement = place(
-            traffic,
-            mesh=(arch.columns, arch.rows),
-            chip=(arch.mesh.columns, arch.mesh.rows),
-            seed=seed,
-        )
-    _check_reach(virtual.arrays["target_core"], placement, arch)
-    with report.timed("assemble"):
-        notes = (
-            (
-                "certificate",
-                f"exact: equal to network {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late",
-            ),
-        )
-        result = assemble(flat, routing, virtual, placement, arch, notes).validate()
-    show("prove")
-    with report.timed("prove"):
-        prove(flat, result)
-    _fill(report, flat, arch, parts, routing)
-    report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
-    report.dumps["placement"] = lambda: str(placement)
-    return result, report
-
-
-def estimate_network(network: Network | str | Path, chip: str | Path | Architecture = "truenorth") -> CompileReport:
-    """What a network needs of a chip, without placing it: cores, copies, relays, latency. Raises as compile_network does."""
-    if not isinstance(network, Network):
-        from neurocore.compiler.yamlnet import load_network
-
-        network = load_network(network)
-    arch = load_architecture(chip)
-    begun = time.perf_counter()
-    flat = check(network, arch)
-    report = CompileReport(flat, seconds={"check": time.perf_counter() - begun})
     parts, routing = _fit(flat, arch, report)
     _check_capacity(flat, arch, parts, routing)
     _fill(report, flat, arch, parts, routing)
-    return report
+    return flat, arch, parts, routing, report
+
+
+def _prove(network: IntegerNetwork, chip: ChipConfig) -> None:
+    """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
+    try:
+        prove(network, chip)
+    except MismatchError as error:
+        head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
+        raise NeurocoreError([head, *error.problems]) from error
 
 
 def _fit(network: IntegerNetwork, arch: Architecture, report: CompileReport) -> tuple[Partition, Routing]:
