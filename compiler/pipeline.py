@@ -93,7 +93,7 @@ def compile_with_report(
     """:func:`compile_network`, with a report. ``progress`` is called with the name of each stage as it begins."""
     show = progress or (lambda _: None)
     show("check, partition and route")
-    flat, arch, parts, routing, report = _routed(network, chip)
+    flat, arch, routing, report = _routed(network, chip)
     with report.timed("assemble"):
         virtual = build(flat, routing, arch)
     show("place")
@@ -119,7 +119,7 @@ def estimate_network(network: Network | str | Path, chip: str | Path | Architect
 
 def _routed(
     network: Network | str | Path, chip: str | Path | Architecture
-) -> tuple[IntegerNetwork, Architecture, Partition, Routing, CompileReport]:
+) -> tuple[IntegerNetwork, Architecture, Routing, CompileReport]:
     """The stages that decide what a network needs of a chip, and a report of them."""
     if not isinstance(network, Network):
         from neurocore.compiler.yamlnet import load_network
@@ -137,7 +137,7 @@ def _routed(
     parts, routing = _fit(flat, arch, report)
     _check_capacity(flat, arch, parts, routing)
     _fill(report, flat, arch, parts, routing)
-    return flat, arch, parts, routing, report
+    return flat, arch, routing, report
 
 
 def _prove(network: IntegerNetwork, chip: ChipConfig) -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -77,6 +80,28 @@ def _set_drive(
     arrays["threshold"][:] = threshold
     arrays["reset_mode"][:] = 1
     arrays["initial"][:] = rng.integers(0, threshold, arrays["initial"].shape)
+
+
+LOAD = """
+import resource, sys, time
+from neurocore.chipfile import load_chip
+from neurocore.emulator import Emulator
+begun = time.perf_counter()
+emulator = Emulator(load_chip(sys.argv[1]), threads=1)
+emulator.run(None, 1)
+unit = 1 if sys.platform == "darwin" else 1024
+print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+"""
+
+
+def measure_load(chip: ChipConfig) -> dict[str, float]:
+    """Time until the first tick is done, and peak memory, in a fresh process that loads the saved chip."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "chip.h5")
+        chip.save(path)
+        shown = subprocess.run([sys.executable, "-c", LOAD, path], capture_output=True, text=True, check=True).stdout
+    seconds, megabytes = (float(value) for value in shown.split())
+    return {"load_seconds": seconds, "peak_rss_mb": megabytes}
 
 
 def measure(chip: ChipConfig, ticks: int, threads: int | None = None) -> dict[str, Any]:

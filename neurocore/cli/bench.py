@@ -39,14 +39,14 @@ def recurrent(
     if not 1 <= rate <= 200:
         raise click.BadParameter("a rate in 1..200 Hz was expected", param_hint="'--rate'")
     from neurocore import container
-    from neurocore.recurrent import measure, recurrent_chip
+    from neurocore.recurrent import measure, measure_load, recurrent_chip
 
     if save_chip is not None:
         container.check_writable(save_chip)
     chip = recurrent_chip("truenorth", cores, rate, synapses, stochastic=not deterministic, seed=seed)
     if save_chip is not None:
         chip.save(save_chip)
-    result = measure(chip, ticks, threads)
+    result = {**measure(chip, ticks, threads), **measure_load(chip)}
     rows = [
         (
             "network",
@@ -58,6 +58,10 @@ def recurrent(
             f" {result['windows']} windows), {result['real_time_factor']:.3f} times real time",
         ),
         ("synapses", f"{result['sops_per_second'] / 1e9:.3f} G synaptic events/s"),
+        (
+            "load",
+            f"{result['load_seconds']:.2f} s to the first tick, {result['peak_rss_mb']:.0f} MB, in a fresh process",
+        ),
     ]
     emit(result, as_json, table(rows))
 
