@@ -137,7 +137,7 @@ cdef class Program:
 cdef size_t _address(dict tables, str name, object dtype) except? 0:
     """Address of a table's first element; 0 for a table that the chip does not need (None) or that is empty."""
     array = tables[name]
-    if array is None:
+    if array is None or array.size == 0:
         return 0
     if array.dtype != dtype or not array.flags.c_contiguous or array.ctypes.data % 32:
         raise TypeError(f"table {name!r} must be an aligned, contiguous array of {np.dtype(dtype)}")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurocore.architecture import Architecture
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
-from neurocore.config import ChipConfig
+from neurocore.config import ChipConfig, Cores, blank_arrays
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, UsageError
 from neurocore.runfile import load_run
@@ -241,3 +242,12 @@ def test_run_files_with_impossible_numbers(
     replace(run, **change(run)).save(path)
     with pytest.raises(InputError, match=r"r.h5: "):
         load_run(path)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "oracle"])
+def test_chip_without_cores(tiny: Architecture, engine: str, tmp_path: Path) -> None:
+    chip = ChipConfig(tiny, Cores(**blank_arrays(tiny, 0)))
+    run = Emulator(chip, engine=engine).run(None, 3)
+    assert (run.n_spikes, run.ticks) == (0, 3)
+    run.save(str(tmp_path / "r.h5"))
+    assert load_run(str(tmp_path / "r.h5")).traffic().packets == 0
