@@ -99,7 +99,10 @@ def measure_load(chip: ChipConfig) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "chip.h5")
         chip.save(path)
-        shown = subprocess.run([sys.executable, "-c", LOAD, path], capture_output=True, text=True, check=True).stdout
+        # -P: the working folder may hold a source tree, which has no compiled parts.
+        shown = subprocess.run(
+            [sys.executable, "-P", "-c", LOAD, path], capture_output=True, text=True, check=True
+        ).stdout
     seconds, megabytes = (float(value) for value in shown.split())
     return {"load_seconds": seconds, "peak_rss_mb": megabytes}
 
