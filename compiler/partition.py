@@ -112,9 +112,7 @@ class Cutter:
         return encoding.n_axons, encoding.code
 
 
-def partition(
-    network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int], *, pack: bool = True
-) -> Partition:
+def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int]) -> Partition:
     """Assign neurons to cores.
 
     ``limits`` maps a population number to the most neurons of it that may share a core, where room must be left for copies.
@@ -135,8 +133,7 @@ def partition(
         runs.extend(_cut(cutter, best, most))
     if problems:
         raise FitError(problems)
-    if pack:
-        runs = _pack(cutter, runs, limits, _demands(cutter, runs))
+    runs = _pack(cutter, runs, limits, _demands(cutter, runs))
     return Partition(tuple(run.members for run in runs), tuple(run.code for run in runs))
 
 

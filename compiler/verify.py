@@ -12,6 +12,7 @@ from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.network import Network
 from neurocore.compiler.prove import prove
 from neurocore.compiler.reference import Places, Reference
+from neurocore.compiler.route import random_neurons
 from neurocore.config import ChipConfig
 from neurocore.errors import InputError, MismatchError
 from neurocore.spikes import Spikes
@@ -83,7 +84,7 @@ def verify(
         places = Places.of(flat, chip, decoded, chip.seed if seed is None else seed)
     except MismatchError as error:
         cause = error.problems
-        if is_random(flat):
+        if random_neurons(flat).any():
             raise
     expected = reference_spikes(flat, chip, spikes, ticks, places)
     inside = spikes.window(0, ticks)
@@ -96,13 +97,6 @@ def verify(
         first_difference=difference,
         cause=cause if difference is not None else (),
     )
-
-
-def is_random(network: IntegerNetwork) -> bool:
-    """Whether the network draws random numbers."""
-    values = network.neuron
-    leaks = ((values["leak_stochastic"] != 0) & (values["leak"] != 0)).any()
-    return bool(leaks or values["threshold_mask_bits"].any() or network.stochastic.any())
 
 
 def _first_difference(network: IntegerNetwork, expected: Spikes, found: Spikes, latency: int) -> dict[str, Any] | None:
