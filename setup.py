@@ -39,7 +39,7 @@ extensions = [
     Extension(
         "neurocore._engine",
         ["neurocore/_engine.pyx"],
-        depends=["neurocore/kernel.h", "neurocore/_engine.pyx"],
+        depends=[*(f"neurocore/{name}.h" for name in ("kernel", "slices", "tick", "pool")), "neurocore/_engine.pyx"],
         include_dirs=["neurocore"],
         extra_compile_args=compile_args,
         extra_link_args=["-pthread"],

@@ -3,7 +3,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+LOW_PLANES: int
+HIGH_PLANES: int
+
+def paths() -> dict[str, bool]: ...
 def draw_word(core_key: int, tick: int, purpose: int, index: int) -> int: ...
+def slice_planes(values: npt.NDArray[np.int32], out: npt.NDArray[np.uint64]) -> None: ...
 
 class Program:
     tables: dict[str, Any]
@@ -16,14 +21,22 @@ class State:
     probes: dict[str, Any] | None
     tick: int
     def __init__(
-        self, program: Program, arrays: dict[str, npt.NDArray[Any]], probes: dict[str, Any] | None
+        self,
+        program: Program,
+        arrays: dict[str, npt.NDArray[Any]],
+        probes: dict[str, Any] | None,
+        path: str,
+        n_threads: int,
     ) -> None: ...
     def run(
         self,
         n_ticks: int,
-        n_threads: int,
         event_start: npt.NDArray[np.int64],
         event_word: npt.NDArray[np.uint32],
         event_bit: npt.NDArray[np.uint8],
     ) -> None: ...
     def take(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]: ...
+    def total(self) -> None: ...
+    def membranes(self, neurons: int) -> npt.NDArray[np.int32]: ...
+    def set_membranes(self, values: npt.NDArray[np.int32]) -> None: ...
+    def pending(self, first: int, counts: npt.NDArray[np.int64]) -> None: ...

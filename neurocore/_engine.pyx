@@ -3,38 +3,43 @@
 :mod:`neurocore.compiled` prepares the tables and speaks to the rest of the package.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 import numpy as np
 
 
 cdef extern from "kernel.h" nogil:
+    ctypedef struct nc_profile:
+        int32_t leak_bits
+
     ctypedef struct nc_program:
-        int64_t n_cores
-        int32_t n_axons, n_types, n_slots, axon_words, lane_words, lanes
-        int32_t draw_mask, clamp_min, clamp_max, clamp_fires, stops_at_zero, floor_inclusive
+        int64_t n_cores, n_words
+        int32_t n_axons, n_types, n_slots, axon_words, units, planes
+        int32_t random_bits, weight_planes
+        int32_t clamps, clamp_min, clamp_max, clamp_fires, clamp_free_width
+        int32_t stops_at_zero, floor_inclusive
+        int32_t wide, target_shift
         const uint64_t *crossbar
         const uint8_t *axon_type
         const uint32_t *weight_row
-        const int32_t *weight
-        const int32_t *weight_chance
+        const uint64_t *weight
+        const uint32_t *weight_bits
+        const uint64_t *chance
+        const uint8_t *chance_used
+        const uint32_t *input_bound
+        const uint32_t *leak_bound
         const uint32_t *profile
-        const int32_t *leak
-        const int32_t *leak_sign
-        const uint8_t *leak_magnitude
-        const int32_t *reversal
-        const int32_t *threshold
-        const int32_t *floor
-        const int32_t *reset
-        const int32_t *threshold_mask
-        const int32_t *high
-        const int32_t *low
-        const int32_t *saturate
-        const uint8_t *reset_mode
-        const uint8_t *floor_mode
+        const nc_profile *profiles
+        const uint64_t *leak
+        const uint64_t *leak_chance
+        const uint64_t *not_threshold
+        const uint64_t *not_bound
+        const uint64_t *reset
+        const uint64_t *modes
+        const uint64_t *threshold_mask
+        int32_t leak_planes, mask_planes
         const uint8_t *features
-        const uint64_t *target
+        const void *target
         const uint64_t *key
 
     ctypedef struct nc_event:
@@ -45,14 +50,21 @@ cdef extern from "kernel.h" nogil:
         nc_event *items
         size_t length
 
+    ctypedef struct nc_tally:
+        uint64_t *low
+        uint64_t *high
+        uint32_t *total
+        uint16_t *added
+        uint16_t *folded
+
     ctypedef struct nc_state:
         int64_t tick
-        int32_t *membrane
+        uint64_t *membrane
+        uint8_t *width
         uint64_t *scheduler
         uint64_t *fired
         uint8_t *settled
-        uint32_t *axon_count
-        uint32_t *neuron_count
+        nc_tally axons, neurons
         const uint64_t *probe
         const int32_t *probe_row
         const int32_t *probe_lane
@@ -67,24 +79,56 @@ cdef extern from "kernel.h" nogil:
         nc_events spikes
 
     ctypedef struct nc_worker:
-        const nc_program *program
         nc_scratch scratch
 
+    ctypedef struct nc_pool:
+        nc_worker *workers
+        int n_threads
+
+    ctypedef struct nc_path:
+        const char *name
+        int supported
+
+    enum: NC_PATHS
+    enum: NC_LOW
+    enum: NC_HIGH
+    nc_path *nc_paths
     void nc_prepare()
-    int nc_open(nc_worker *worker)
-    void nc_close(nc_worker *worker)
-    int nc_run(nc_worker *workers, int n, const nc_program *program, nc_state *state, int64_t n_ticks)
+    nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
+    void nc_pool_close(nc_pool *pool)
+    int nc_pool_run(nc_pool *pool, nc_state *state, int64_t n_ticks)
+    void nc_total(nc_tally *tally, int64_t n_units)
+    void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t planes, uint64_t *out)
+    void nc_read_membranes(const nc_program *program, const nc_state *state, int32_t neurons, int32_t *out)
+    void nc_fit_widths(const nc_program *program, nc_state *state)
+    void nc_pending(const nc_program *program, const nc_state *state, int64_t first, int64_t *pending)
     uint64_t nc_tick_key(uint64_t core_key, int64_t tick, uint64_t purpose)
     uint32_t nc_word(uint32_t low, uint32_t high, uint32_t index)
 
 
 nc_prepare()
 
+LOW_PLANES, HIGH_PLANES = NC_LOW, NC_HIGH
+
+
+def paths():
+    """The instruction sets that this build has code for, best first, and whether the processor has each."""
+    return {nc_paths[i].name.decode(): bool(nc_paths[i].supported) for i in range(NC_PATHS)}
+
 
 def draw_word(uint64_t core_key, int64_t tick, uint64_t purpose, uint32_t index):
     """Word ``index`` of the random stream that the kernel draws for a core, tick and purpose (compare draws.py)."""
     cdef uint64_t key = nc_tick_key(core_key, tick, purpose)
     return nc_word(<uint32_t>key, <uint32_t>(key >> 32), index)
+
+
+def slice_planes(const int32_t[:, ::1] values, uint64_t[:, :, ::1] out):
+    """Write bit b of ``values`` [rows, lanes] to plane b of ``out`` [rows, planes, 4], two's complement; at most 256 lanes."""
+    if out.shape[0] != values.shape[0] or out.shape[2] != 4 or values.shape[1] > 256:
+        raise ValueError("planes and values differ in shape")
+    if out.shape[0] and out.shape[1] and values.shape[1]:
+        with nogil:
+            nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], 1, <int32_t>out.shape[1], &out[0, 0, 0])
 
 
 cdef class Program:
@@ -98,39 +142,46 @@ cdef class Program:
         self.tables = tables
         self.sizes = sizes
         self.c.n_cores = sizes["n_cores"]
+        self.c.n_words = sizes["n_cores"] * sizes["axon_words"]
         self.c.n_axons = sizes["n_axons"]
         self.c.n_types = sizes["n_types"]
         self.c.n_slots = sizes["n_slots"]
         self.c.axon_words = sizes["axon_words"]
-        self.c.lane_words = sizes["lane_words"]
-        self.c.lanes = 64 * self.c.lane_words
-        self.c.draw_mask = sizes["draw_mask"]
+        self.c.units = sizes["units"]
+        self.c.planes = sizes["planes"]
+        self.c.random_bits = sizes["random_bits"]
+        self.c.weight_planes = sizes["weight_planes"]
+        self.c.clamps = sizes["clamps"]
         self.c.clamp_min = sizes["clamp_min"]
         self.c.clamp_max = sizes["clamp_max"]
         self.c.clamp_fires = sizes["clamp_fires"]
+        self.c.clamp_free_width = sizes["clamp_free_width"]
         self.c.stops_at_zero = sizes["stops_at_zero"]
         self.c.floor_inclusive = sizes["floor_inclusive"]
+        self.c.wide = sizes["wide"]
+        self.c.target_shift = sizes["target_shift"]
+        self.c.leak_planes = sizes["leak_planes"]
+        self.c.mask_planes = sizes["mask_planes"]
         self.c.crossbar = <const uint64_t *>_address(tables, "crossbar", np.uint64)
         self.c.axon_type = <const uint8_t *>_address(tables, "axon_type", np.uint8)
         self.c.weight_row = <const uint32_t *>_address(tables, "weight_row", np.uint32)
-        self.c.weight = <const int32_t *>_address(tables, "weight", np.int32)
-        self.c.weight_chance = <const int32_t *>_address(tables, "weight_chance", np.int32)
+        self.c.weight = <const uint64_t *>_address(tables, "weight", np.uint64)
+        self.c.weight_bits = <const uint32_t *>_address(tables, "weight_bits", np.uint32)
+        self.c.chance = <const uint64_t *>_address(tables, "chance", np.uint64)
+        self.c.chance_used = <const uint8_t *>_address(tables, "chance_used", np.uint8)
+        self.c.input_bound = <const uint32_t *>_address(tables, "input_bound", np.uint32)
+        self.c.leak_bound = <const uint32_t *>_address(tables, "leak_bound", np.uint32)
         self.c.profile = <const uint32_t *>_address(tables, "profile", np.uint32)
-        self.c.leak = <const int32_t *>_address(tables, "leak", np.int32)
-        self.c.leak_sign = <const int32_t *>_address(tables, "leak_sign", np.int32)
-        self.c.leak_magnitude = <const uint8_t *>_address(tables, "leak_magnitude", np.uint8)
-        self.c.reversal = <const int32_t *>_address(tables, "reversal", np.int32)
-        self.c.threshold = <const int32_t *>_address(tables, "threshold", np.int32)
-        self.c.floor = <const int32_t *>_address(tables, "floor", np.int32)
-        self.c.reset = <const int32_t *>_address(tables, "reset", np.int32)
-        self.c.threshold_mask = <const int32_t *>_address(tables, "threshold_mask", np.int32)
-        self.c.high = <const int32_t *>_address(tables, "high", np.int32)
-        self.c.low = <const int32_t *>_address(tables, "low", np.int32)
-        self.c.saturate = <const int32_t *>_address(tables, "saturate", np.int32)
-        self.c.reset_mode = <const uint8_t *>_address(tables, "reset_mode", np.uint8)
-        self.c.floor_mode = <const uint8_t *>_address(tables, "floor_mode", np.uint8)
+        self.c.profiles = <const nc_profile *>_address(tables, "profiles", np.int32)
+        self.c.leak = <const uint64_t *>_address(tables, "leak", np.uint64)
+        self.c.leak_chance = <const uint64_t *>_address(tables, "leak_chance", np.uint64)
+        self.c.not_threshold = <const uint64_t *>_address(tables, "not_threshold", np.uint64)
+        self.c.not_bound = <const uint64_t *>_address(tables, "not_bound", np.uint64)
+        self.c.reset = <const uint64_t *>_address(tables, "reset", np.uint64)
+        self.c.modes = <const uint64_t *>_address(tables, "modes", np.uint64)
+        self.c.threshold_mask = <const uint64_t *>_address(tables, "threshold_mask", np.uint64)
         self.c.features = <const uint8_t *>_address(tables, "features", np.uint8)
-        self.c.target = <const uint64_t *>_address(tables, "target", np.uint64)
+        self.c.target = <const void *>_address(tables, "target", np.uint64 if sizes["wide"] else np.uint32)
         self.c.key = <const uint64_t *>_address(tables, "key", np.uint64)
 
 
@@ -139,36 +190,53 @@ cdef size_t _address(dict tables, str name, object dtype) except? 0:
     array = tables[name]
     if array is None or array.size == 0:
         return 0
-    if array.dtype != dtype or not array.flags.c_contiguous or array.ctypes.data % 32:
+    if array.dtype != dtype or not array.flags.c_contiguous or array.ctypes.data % array.itemsize:
         raise TypeError(f"table {name!r} must be an aligned, contiguous array of {np.dtype(dtype)}")
     return array.ctypes.data
+
+
+cdef void _set_tally(nc_tally *tally, dict arrays, str name) except *:
+    tally.low = <uint64_t *>_address(arrays, name + "_low", np.uint64)
+    tally.high = <uint64_t *>_address(arrays, name + "_high", np.uint64)
+    tally.total = <uint32_t *>_address(arrays, name + "_total", np.uint32)
+    tally.added = <uint16_t *>_address(arrays, name + "_added", np.uint16)
+    tally.folded = <uint16_t *>_address(arrays, name + "_folded", np.uint16)
 
 
 cdef class State:
     """What changes while a chip runs. Arrays are NumPy's, given by the caller, in the kernel's layout."""
 
     cdef nc_state c
+    cdef nc_pool *pool
     cdef readonly Program program
     cdef readonly dict arrays
     cdef readonly object probes
     cdef readonly list outputs, spikes, traces
 
-    def __init__(self, Program program, dict arrays, object probes):
+    def __init__(self, Program program, dict arrays, object probes, str path, int n_threads):
+        cdef int number = list(paths()).index(path)
         self.program = program
         self.arrays = arrays
         self.probes = probes
-        self.c.membrane = <int32_t *>_address(arrays, "membrane", np.int32)
+        self.c.membrane = <uint64_t *>_address(arrays, "membrane", np.uint64)
+        self.c.width = <uint8_t *>_address(arrays, "width", np.uint8)
         self.c.scheduler = <uint64_t *>_address(arrays, "scheduler", np.uint64)
         self.c.fired = <uint64_t *>_address(arrays, "fired", np.uint64)
         self.c.settled = <uint8_t *>_address(arrays, "settled", np.uint8)
-        self.c.axon_count = <uint32_t *>_address(arrays, "axon_count", np.uint32)
-        self.c.neuron_count = <uint32_t *>_address(arrays, "neuron_count", np.uint32)
+        _set_tally(&self.c.axons, arrays, "axon")
+        _set_tally(&self.c.neurons, arrays, "neuron")
         if probes is not None:
             self.c.probe = <const uint64_t *>_address(probes, "spikes", np.uint64)
             self.c.probe_row = <const int32_t *>_address(probes, "row", np.int32)
             self.c.probe_lane = <const int32_t *>_address(probes, "lane", np.int32)
             self.c.n_probes = 0 if probes["row"] is None else len(probes["row"])
+        self.pool = nc_pool_open(&program.c, number, n_threads)
+        if self.pool is NULL:
+            raise MemoryError("no memory for the worker threads")
         self.outputs, self.spikes, self.traces = [], [], []
+
+    def __dealloc__(self):
+        nc_pool_close(self.pool)
 
     @property
     def tick(self):
@@ -179,41 +247,30 @@ cdef class State:
     def tick(self, int64_t value):
         self.c.tick = value
 
-    def run(self, int64_t n_ticks, int n_threads, const int64_t[::1] event_start, const uint32_t[::1] event_word,
+    def run(self, int64_t n_ticks, const int64_t[::1] event_start, const uint32_t[::1] event_word,
             const uint8_t[::1] event_bit):
-        """Run n_ticks ticks on n_threads threads; ``event_*`` are the external spikes, in CSR form by tick."""
-        trace = np.zeros((n_ticks, self.c.n_probes), np.int32)
-        cdef int32_t[:, ::1] trace_view = trace
-        cdef int32_t nothing = 0
-        cdef int failed = 0, i, opened = 0
+        """Run n_ticks ticks; ``event_*`` are the external spikes, in CSR form by tick."""
+        cdef int32_t[:, ::1] trace_view
+        cdef int failed = 0, i
         if n_ticks == 0:
             return
-        cdef nc_worker *workers = <nc_worker *>calloc(n_threads, sizeof(nc_worker))
-        if workers is NULL:
-            raise MemoryError("no memory for the worker threads")
-        self.c.trace = &trace_view[0, 0] if self.c.n_probes else &nothing
+        trace = None
+        if self.c.n_probes:
+            trace = np.zeros((n_ticks, self.c.n_probes), np.int32)
+            trace_view = trace
+            self.c.trace = &trace_view[0, 0]
         self.c.event_start = &event_start[0]
         self.c.event_word = &event_word[0] if event_word.shape[0] else NULL
         self.c.event_bit = &event_bit[0] if event_bit.shape[0] else NULL
-        try:
-            for i in range(n_threads):
-                workers[i].program = &self.program.c
-                opened = i + 1
-                if nc_open(&workers[i]):
-                    raise MemoryError("no memory for a worker thread")
-            with nogil:
-                failed = nc_run(workers, n_threads, &self.program.c, &self.c, n_ticks)
-            if failed:
-                raise MemoryError("no memory for the recorded spikes; record fewer or run in shorter parts")
-            for i in range(n_threads):
-                _keep(self.outputs, &workers[i].scratch.outputs)
-                _keep(self.spikes, &workers[i].scratch.spikes)
-            if self.c.n_probes:
-                self.traces.append(trace)
-        finally:
-            for i in range(opened):
-                nc_close(&workers[i])
-            free(workers)
+        with nogil:
+            failed = nc_pool_run(self.pool, &self.c, n_ticks)
+        if failed:
+            raise MemoryError("no memory for the recorded spikes; record fewer or run in shorter parts")
+        for i in range(self.pool.n_threads):
+            _keep(self.outputs, &self.pool.workers[i].scratch.outputs)
+            _keep(self.spikes, &self.pool.workers[i].scratch.spikes)
+        if trace is not None:
+            self.traces.append(trace)
 
     def take(self):
         """The recorded (output events [k, 3], spike events [k, 3], membranes) since the last call."""
@@ -223,9 +280,40 @@ cdef class State:
         self.outputs, self.spikes, self.traces = [], [], []
         return result
 
+    def total(self):
+        """Bring the arrays ``axon_total`` and ``neuron_total`` up to date."""
+        cdef int64_t axon_units = self.program.c.n_cores * (self.program.c.axon_words // 4)
+        cdef int64_t neuron_units = self.program.c.n_cores * self.program.c.units
+        with nogil:
+            nc_total(&self.c.axons, axon_units)
+            nc_total(&self.c.neurons, neuron_units)
+
+    def membranes(self, int32_t neurons):
+        """The membranes [n, neurons] as numbers, int32."""
+        out = np.empty((self.program.c.n_cores, neurons), np.int32)
+        cdef int32_t[:, ::1] view = out
+        if out.size:
+            with nogil:
+                nc_read_membranes(&self.program.c, &self.c, neurons, &view[0, 0])
+        return out
+
+    def set_membranes(self, const int32_t[:, ::1] values):
+        """Set the membranes [n, N] from numbers within the chip's range."""
+        if values.shape[0] and values.shape[1]:
+            with nogil:
+                nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], self.program.c.units, self.program.c.planes,
+                         self.c.membrane)
+                nc_fit_widths(&self.program.c, &self.c)
+
+    def pending(self, int64_t first, int64_t[:, ::1] counts):
+        """Add to ``counts`` [slots, n] the deliveries that were sent from tick ``first`` on and are not yet due."""
+        if counts.shape[1]:
+            with nogil:
+                nc_pending(&self.program.c, &self.c, first, &counts[0, 0])
+
 
 cdef _keep(list kept, nc_events *events):
-    """Append a copy of the events as an array [k, 3] of tick, a, b."""
+    """Append a copy of the events as an array [k, 3] of tick, a, b, and forget them."""
     cdef size_t i
     if events.length == 0:
         return
@@ -236,4 +324,5 @@ cdef _keep(list kept, nc_events *events):
             view[i, 0] = events.items[i].tick
             view[i, 1] = events.items[i].a
             view[i, 2] = events.items[i].b
+    events.length = 0
     kept.append(copied)

@@ -6,9 +6,10 @@ same spikes for any number of threads or ranks, with or without idle cores skipp
 
 * A 64-bit *core key* is mixed from the seed and the core's stream number; a *tick key* from the core key, the tick and the
   purpose. The mixer is the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, variant 13 of Stafford).
-* Within a core, 32-bit word ``w`` of a tick key is a three-round multiply-xorshift hash of ``w`` (constants of Wellons'
-  ``triple32``, public domain) into which both halves of the key enter, at different rounds.
-* An 8-bit draw of neuron j is byte ``j % 4`` of word ``j // 4``; a threshold draw of neuron j is word j.
+* Within a core, 32-bit word ``w`` of a tick key is a multiply-xorshift hash of ``w`` (constants of a two-round hash found by
+  Wellons' prospector, public domain) into which both halves of the key enter, at different rounds.
+* Draws come in bit planes: bit b of the draw of neuron j is bit ``j % 32`` of word ``2048 b + j // 32``. So a draw of a few bits
+  costs as many words per 32 neurons, and a comparison may look at only the bits that decide it.
 
 ``kernel.h`` holds the same functions in C; tests compare them word by word.
 """
@@ -26,6 +27,9 @@ I32 = npt.NDArray[np.int32]
 
 LEAK, THRESHOLD, SYNAPSE = 0, 1, 2
 """Purposes of a draw; the draws of axon a's synapses have purpose ``SYNAPSE + a``."""
+
+PLANE_STRIDE = 2048
+"""Words between the bit planes of a draw: room for 65,536 neurons."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
@@ -55,20 +59,21 @@ def words(keys: U64, index: npt.NDArray[Any]) -> U32:
     low = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     high = (keys >> np.uint64(32)).astype(np.uint32)
     x = index.astype(np.uint32) * np.uint32(0x9E3779B9) + low
-    x = (x ^ (x >> np.uint32(17))) * np.uint32(0xED5AD4BB) + high
-    x = (x ^ (x >> np.uint32(11))) * np.uint32(0xAC4C1B51)
-    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x31848BAB)
-    return x ^ (x >> np.uint32(14))
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x21F0AAAD) + high
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0xD35A2D97)
+    return x ^ (x >> np.uint32(15))
 
 
 def small_draws(keys: U64, neuron: npt.NDArray[Any], bits: int) -> I32:
-    """Uniform draws 0..2^bits-1 (bits <= 8), one per ``neuron``; shapes broadcast."""
-    word = words(keys, neuron // 4)
-    shift = (neuron % 4 * 8).astype(np.uint32)
-    return ((word >> shift) & np.uint32((1 << bits) - 1)).astype(np.int32)
+    """Uniform draws 0..2^bits-1 (bits <= 30), one per ``neuron`` (0..65535); shapes broadcast."""
+    result = np.zeros(np.broadcast_shapes(keys.shape, neuron.shape), np.int32)
+    for bit in range(bits):
+        word = words(keys, neuron // 32 + PLANE_STRIDE * bit)
+        result |= ((word >> (neuron % 32).astype(np.uint32) & np.uint32(1)) << np.uint32(bit)).astype(np.int32)
+    return result
 
 
 def wide_draws(keys: U64, neuron: npt.NDArray[Any], bits: npt.NDArray[Any]) -> I32:
     """Uniform draws 0..2^bits-1 with ``bits`` (0..30) per neuron; shapes broadcast."""
-    mask = (np.uint32(1) << bits.astype(np.uint32)) - np.uint32(1)
-    return (words(keys, neuron) & mask).astype(np.int32)
+    mask = (1 << bits.astype(np.int32)) - 1
+    return small_draws(keys, neuron, int(bits.max(initial=0))) & mask.astype(np.int32)

@@ -1,89 +1,115 @@
-/* The tick loop of the compiled engine. Model: chip.md; readable twin: oracle.py, which this must equal bit for bit.
+/* The compiled engine: what a chip and its state look like in memory, and the loop over ticks in several threads.
 
-   A *program* is what does not change while a chip runs; a *state* is what does. Neurons are padded to a multiple of 64
-   lanes; padding and unused neurons can never fire. Cores with equal neuron parameters share one *profile*, and equal rows
-   of weights are stored once: what is shared stays in the cache. One pass over a core's lanes adds the leak and finds the few neurons
-   that need attention (they fire, pass their floor or meet the clamp); only those go through the full rule in finish().
+   Model: chip.md; readable twin: oracle.py, which this must equal bit for bit.
 
-   No function here checks its input: ChipConfig.validate() has. Plain C11 with the vector extensions of GCC and Clang; on
-   x86-64 Linux with GCC the loader picks an AVX2 or AVX-512 version of the loop at run time. */
+   Neurons are *bit-sliced*: a plane holds one bit of 256 neurons, and a membrane potential is as many planes as its present
+   values need. Adding, comparing and resetting 256 neurons is then a few logical operations per plane, and a crossbar row
+   is an addend as it stands. 256 neurons of a core are a *unit*; a core has as many units as its neurons need, padded with
+   lanes that never fire. Cores with equal parameters share their planes.
+
+   A *program* is what does not change while a chip runs; a *state* is what does. tick.h holds one tick of a core and is
+   compiled once for each instruction set. No function here checks its input: ChipConfig.validate() has. C11 with the vector
+   extensions of GCC and Clang. */
 
 #ifndef NEUROCORE_KERNEL_H
 #define NEUROCORE_KERNEL_H
 
-#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the kernel reads bytes of 64-bit words in memory order and needs a little-endian machine"
+#error "the kernel reads 32-bit halves of 64-bit words in memory order and needs a little-endian machine"
 #endif
 
 #define NC_INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define NC_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define NC_CLONES
-#endif
+#define NC_COLD static __attribute__((noinline, cold))
 
 /* Vectors pass only between inlined functions, so the calling convention that GCC warns of is never used. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-typedef int32_t nc_v8 __attribute__((vector_size(32)));
-typedef uint8_t nc_b32 __attribute__((vector_size(32)));
+typedef uint64_t nc_vec __attribute__((vector_size(32)));
+typedef uint64_t nc_memory __attribute__((vector_size(32), aligned(8), may_alias));
+typedef uint32_t nc_words8 __attribute__((vector_size(32)));
 
-/* What a core's neurons use; cores that use none of it take the shortest path. */
+enum { NC_LANES = 256, NC_WORDS = 4, NC_MAX_PLANES = 32, NC_MAX_THREADS = 256 };
+
+/* What a core's neurons use beyond the common case. */
 enum { NC_RANDOM_WEIGHT = 1, NC_RANDOM_LEAK = 2, NC_RANDOM_THRESHOLD = 4, NC_REVERSAL = 8 };
 
 /* Purposes of random draws, as in draws.py. */
 enum { NC_DRAW_LEAK = 0, NC_DRAW_THRESHOLD = 1, NC_DRAW_SYNAPSE = 2 };
 
-/* Where a spike goes: 32 bits of scheduler word (or output line), 6 of bit, 8 of delay, 2 of kind. */
-enum { NC_TO_NOTHING = 0, NC_TO_AXON = 1, NC_TO_OUTPUT = 2 };
-#define NC_TARGET_WORD(t) ((uint32_t)(t))
-#define NC_TARGET_BIT(t) ((unsigned)((t) >> 32) & 63u)
-#define NC_TARGET_DELAY(t) ((unsigned)((t) >> 40) & 255u)
-#define NC_TARGET_KIND(t) ((unsigned)((t) >> 48) & 3u)
+/* One profile of neuron parameters for one unit. Planes are two's complement, continued to `planes` planes by the sign. */
+typedef struct {
+    int32_t leak_bits;                   /* which magnitude planes of the certain leak are not empty */
+    int32_t leak_from;                   /* stochastic leak: planes below this one are all ones, so draws need no compare */
+    int32_t threshold_width, floor_width;/* planes that thresholds and floors need, sign included */
+    int32_t least_width;                 /* planes that a membrane needs at least: reset values */
+    int32_t floor_free_width;            /* a membrane of so many planes cannot pass its floor */
+    int32_t reset_is_zero, has_linear, has_value;
+    int32_t mask_bits;                   /* random bits of the widest threshold mask */
+} nc_profile;
 
 typedef struct {
-    int64_t n_cores;
-    int32_t n_axons, n_types, n_slots, axon_words, lane_words, lanes;
-    int32_t draw_mask;                   /* 2^random_bits - 1 */
-    int32_t clamp_min, clamp_max;        /* INT32_MIN, INT32_MAX without a clamp */
-    int32_t clamp_fires, stops_at_zero, floor_inclusive;
-    const uint64_t *crossbar;            /* [core][axon][lane word] */
+    int64_t n_cores, n_words;            /* n_words: words of one scheduler plane */
+    int32_t n_axons, n_types, n_slots, axon_words, units, planes;
+    int32_t random_bits, weight_planes;
+    int32_t clamps, clamp_min, clamp_max, clamp_fires, clamp_free_width;
+    int32_t stops_at_zero, floor_inclusive;
+    int32_t wide, target_shift;          /* destinations: 64 bits instead of 32; the delay stands above target_shift */
+    const uint64_t *crossbar;            /* [core][axon][unit][word] */
     const uint8_t *axon_type;            /* [core][axon] */
-    const uint32_t *weight_row;          /* [core][type]: row of the two tables that follow */
-    const int32_t *weight;               /* [row][lane], 0 where the weight is stochastic */
-    const int32_t *weight_chance;        /* [row][lane], 0 where it is not; NULL if no core has any */
+    const uint32_t *weight_row;          /* [core][type]: row of the tables that follow */
+    const uint64_t *weight;              /* [row][unit][1 + weight_planes][word]: sign, magnitude; 0 where stochastic */
+    const uint32_t *weight_bits;         /* [row][unit]: magnitude planes that are not empty */
+    const uint64_t *chance;              /* [row][unit][2 + random_bits][word]: sign, mask, magnitude; NULL if none */
+    const uint8_t *chance_used;          /* [row][unit] */
+    const uint32_t *input_bound;         /* [core]: largest magnitude that one axon adds */
+    const uint32_t *leak_bound;          /* [core]: largest magnitude of the leak */
     const uint32_t *profile;             /* [core]: row of the tables that follow */
-    const int32_t *leak;                 /* [row][lane], 0 where stochastic */
-    const int32_t *leak_sign;            /* [row][lane] direction of a stochastic leak, 0 elsewhere; or NULL */
-    const uint8_t *leak_magnitude;       /* [row][lane] its magnitude */
-    const int32_t *reversal;             /* [row][lane] 0 or -1, or NULL */
-    const int32_t *threshold, *floor, *reset;   /* [row][lane] */
-    const int32_t *threshold_mask;       /* [row][lane] or NULL */
-    const int32_t *high, *low, *saturate;       /* [row][lane]: attention at V >= high or V < low; else max(V, saturate) */
-    const uint8_t *reset_mode, *floor_mode;     /* [row][lane] */
+    const nc_profile *profiles;          /* [row][unit] */
+    const uint64_t *leak;                /* [row][unit][1 + leak_planes][word]: sign, magnitude */
+    const uint64_t *leak_chance;         /* [row][unit][2 + random_bits][word]: sign, mask, magnitude; or NULL */
+    const uint64_t *not_threshold;       /* [row][unit][plane][word]: the complement of alpha */
+    const uint64_t *not_bound;           /* [row][unit][plane][word]: the complement of -beta */
+    const uint64_t *reset;               /* [row][unit][plane][word] */
+    const uint64_t *modes;               /* [row][unit][4][word]: reset to value, linear; floor saturates; leak reversal */
+    const uint64_t *threshold_mask;      /* [row][unit][mask_planes][word] or NULL */
+    int32_t leak_planes, mask_planes;
     const uint8_t *features;             /* [core] */
-    const uint64_t *target;              /* [core][lane] */
+    const void *target;                  /* [core][lane]: delay << target_shift | bit of the scheduler plane; delay 0 is an
+                                            output line + 1, or nothing */
     const uint64_t *key;                 /* [core] */
 } nc_program;
 
 typedef struct { int64_t tick; int32_t a, b; } nc_event;
 typedef struct { nc_event *items; size_t length, capacity; } nc_events;
 
+/* How often each of 256 lanes was set: counted in planes, which is a few operations a tick however many were. */
+enum { NC_LOW = 3, NC_HIGH = 13, NC_LOW_FULL = 7, NC_HIGH_FULL = 1170 };
+typedef struct {
+    uint64_t *low;                       /* [unit][NC_LOW][word] */
+    uint64_t *high;                      /* [unit][NC_HIGH][word] */
+    uint32_t *total;                     /* [unit][lane] */
+    uint16_t *added, *folded;            /* [unit]: additions to low, and to high */
+} nc_tally;
+
 typedef struct {
     int64_t tick;
-    int32_t *membrane;                   /* [core][lane] */
+    uint64_t *membrane;                  /* [core][unit][plane][word] */
+    uint8_t *width;                      /* [core][unit]: planes in use, the last being the sign */
     uint64_t *scheduler;                 /* [slot][core][axon word] */
-    uint64_t *fired;                     /* [slot][core][lane word]: who fired in the last n_slots ticks */
+    uint64_t *fired;                     /* [slot][core][unit][word]: who fired in the last n_slots ticks */
     uint8_t *settled;                    /* [core]: without input, nothing can change */
-    uint32_t *axon_count, *neuron_count; /* [core][axon], [core][lane] */
-    const uint64_t *probe;               /* [core][lane word] or NULL */
+    nc_tally axons, neurons;             /* [core][axon word / 4], [core][unit] */
+    const uint64_t *probe;               /* [core][unit][word] or NULL */
     const int32_t *probe_row, *probe_lane;      /* membranes to record, rows ascending */
     int64_t n_probes;
     int32_t *trace;                      /* [tick of this call][probe] */
@@ -93,6 +119,9 @@ typedef struct {
 } nc_state;
 
 /* ---------------------------------------------------------------- random draws (see draws.py) */
+
+#define NC_GOLDEN 0x9E3779B9u
+#define NC_PLANE_STRIDE 2048u
 
 NC_INLINE uint64_t nc_mix64(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
@@ -105,118 +134,41 @@ NC_INLINE uint64_t nc_tick_key(uint64_t core_key, int64_t tick, uint64_t purpose
     return nc_mix64(ticked + purpose * 0xDA942042E4DD58B5ull);
 }
 
+/* Words of either type: plain, or eight at a time. */
+#define NC_SCRAMBLE(x, high)                   \
+    do {                                       \
+        x = (x ^ (x >> 16)) * 0x21F0AAADu + high; \
+        x = (x ^ (x >> 15)) * 0xD35A2D97u;     \
+        x = x ^ (x >> 15);                     \
+    } while (0)
+
 NC_INLINE uint32_t nc_word(uint32_t low, uint32_t high, uint32_t index) {
-    uint32_t x = index * 0x9E3779B9u + low;
-    x = (x ^ (x >> 17)) * 0xED5AD4BBu + high;
-    x = (x ^ (x >> 11)) * 0xAC4C1B51u;
-    x = (x ^ (x >> 15)) * 0x31848BABu;
-    return x ^ (x >> 14);
+    uint32_t x = index * NC_GOLDEN + low;
+    NC_SCRAMBLE(x, high);
+    return x;
 }
 
-NC_INLINE void nc_words(uint64_t key, int32_t n, uint32_t *restrict out) {
-    for (int32_t i = 0; i < n; i++) out[i] = nc_word((uint32_t)key, (uint32_t)(key >> 32), (uint32_t)i);
-}
+/* ---------------------------------------------------------------- memory of a thread */
 
-/* A step of one in the direction of `weight`, taken if the draw does not exceed its magnitude. */
-NC_INLINE int32_t nc_chance(int32_t weight, int32_t draw) {
-    int32_t magnitude = weight < 0 ? -weight : weight;
-    int32_t sign = (weight > 0) - (weight < 0);
-    return magnitude >= draw ? sign : 0;
-}
+/* Deliveries for the cores of one thread: bit numbers in the scheduler, 32 or 64 bits each. */
+typedef struct { void *items; size_t length, capacity; } nc_box;
 
-/* ---------------------------------------------------------------- one core, one tick */
+enum { NC_GROUP = 4, NC_SPIKES = 2 * 64, NC_PREFETCH = 12 };
 
-/* MASK[b] expands the bits of a byte to eight lanes of 0 or -1. */
-static nc_v8 nc_mask[256];
+typedef struct {
+    int64_t core;
+    int32_t n;
+    uint16_t *axons;                     /* the active ones, ascending */
+} nc_job;
 
-static void nc_prepare(void) {
-    for (int b = 0; b < 256; b++)
-        for (int k = 0; k < 8; k++) nc_mask[b][k] = -((b >> k) & 1);
-}
-
-NC_INLINE void nc_integrate(const nc_program *p, nc_state *s, int64_t core, const int32_t *axons, int n) {
-    int32_t *v = s->membrane + core * p->lanes;
-    const uint64_t *rows = p->crossbar + core * (int64_t)p->n_axons * p->lane_words;
-    const uint8_t *type = p->axon_type + core * p->n_axons;
-    const uint32_t *row_of = p->weight_row + core * p->n_types;
-    for (int32_t word = 0; word < p->lane_words; word++) {
-        nc_v8 *block = (nc_v8 *)(v + 64 * word);
-        nc_v8 a0 = block[0], a1 = block[1], a2 = block[2], a3 = block[3];
-        nc_v8 a4 = block[4], a5 = block[5], a6 = block[6], a7 = block[7];
-        for (int i = 0; i < n; i++) {
-            const uint8_t *bits = (const uint8_t *)(rows + (int64_t)axons[i] * p->lane_words + word);
-            const nc_v8 *w = (const nc_v8 *)(p->weight + (int64_t)row_of[type[axons[i]]] * p->lanes + 64 * word);
-            a0 += w[0] & nc_mask[bits[0]];
-            a1 += w[1] & nc_mask[bits[1]];
-            a2 += w[2] & nc_mask[bits[2]];
-            a3 += w[3] & nc_mask[bits[3]];
-            a4 += w[4] & nc_mask[bits[4]];
-            a5 += w[5] & nc_mask[bits[5]];
-            a6 += w[6] & nc_mask[bits[6]];
-            a7 += w[7] & nc_mask[bits[7]];
-        }
-        block[0] = a0; block[1] = a1; block[2] = a2; block[3] = a3;
-        block[4] = a4; block[5] = a5; block[6] = a6; block[7] = a7;
-    }
-}
-
-/* Stochastic weights: every active axon draws a fresh byte for each neuron it reaches. */
-NC_INLINE void nc_integrate_random(const nc_program *p, nc_state *s, int64_t core, const int32_t *axons, int n,
-                                   uint32_t *draw_words) {
-    int32_t *v = s->membrane + core * p->lanes;
-    const uint64_t *rows = p->crossbar + core * (int64_t)p->n_axons * p->lane_words;
-    const uint32_t *row_of = p->weight_row + core * p->n_types;
-    for (int i = 0; i < n; i++) {
-        const int32_t *c = p->weight_chance + (int64_t)row_of[p->axon_type[core * p->n_axons + axons[i]]] * p->lanes;
-        const uint8_t *draws = (const uint8_t *)draw_words;
-        nc_words(nc_tick_key(p->key[core], s->tick, NC_DRAW_SYNAPSE + (uint64_t)axons[i]), p->lanes / 4, draw_words);
-        for (int32_t word = 0; word < p->lane_words; word++) {
-            uint64_t bits = rows[(int64_t)axons[i] * p->lane_words + word];
-            for (; bits; bits &= bits - 1) {
-                int32_t lane = 64 * word + __builtin_ctzll(bits);
-                v[lane] += nc_chance(c[lane], draws[lane] & p->draw_mask);
-            }
-        }
-    }
-}
-
-/* Steps 3 and 4 of the tick for the neuron at lane `at` of the profiles; `random` is eta. Returns whether it fires. Unsigned sums wrap where a chip
-   has no clamp. */
-NC_INLINE int nc_finish(const nc_program *p, int64_t at, int32_t *membrane, int32_t random) {
-    int32_t v = *membrane, mode = p->reset_mode[at], saturates = p->floor_mode[at] == 1;
-    int32_t alpha = (int32_t)((uint32_t)p->threshold[at] + (uint32_t)random);
-    int32_t beta = (int32_t)((uint32_t)p->floor[at] + (saturates ? 0u : (uint32_t)random));
-    int32_t bound = (int32_t)(0u - (uint32_t)beta);
-    int fires = v >= alpha;
-    if (fires) {
-        if (mode == 0) v = p->reset[at];
-        else if (mode == 1) v = (int32_t)((uint32_t)v - (uint32_t)alpha);
-    } else if (v < bound || (p->floor_inclusive && v == bound)) {
-        if (saturates) v = bound;
-        else if (mode == 0) v = (int32_t)(0u - (uint32_t)p->reset[at]);
-        else if (mode == 1) v = (int32_t)((uint32_t)v + (uint32_t)beta);
-    }
-    if (v > p->clamp_max) {
-        v = p->clamp_max;
-        fires |= p->clamp_fires;
-    } else if (v < p->clamp_min) {
-        v = p->clamp_min;
-    }
-    *membrane = v;
-    return fires;
-}
-
-enum { NC_QUEUE = 64, NC_LAG = 40, NC_AHEAD = 3 };
-
-/* Per-thread working space; draws hold one word per lane. The queues are rings between running counts. */
 typedef struct {
     nc_events outputs, spikes;
-    int64_t source[NC_QUEUE];
-    uint64_t *word[NC_QUEUE], bit[NC_QUEUE];
-    unsigned fired, resolved, routed, delivered;
-    int32_t *active;
-    uint32_t *draws, *random;
-    int32_t *leak;
+    nc_job jobs[2][NC_GROUP];
+    uint16_t *axons;                     /* [2][NC_GROUP][n_axons]: the jobs' lists */
+    const uint64_t **rows;               /* crossbar rows sorted by axon type, each type padded to a multiple of 4 */
+    int64_t *fired;                      /* neurons whose spikes wait for their destination to arrive in the cache */
+    int32_t n_fired, n_old;              /* all of them, and those that have waited long enough */
+    nc_box *boxes[2];                    /* [parity of the tick][thread] */
     int failed;
 } nc_scratch;
 
@@ -234,291 +186,241 @@ static int nc_push(nc_events *events, int64_t tick, int32_t a, int32_t b) {
     return 0;
 }
 
-/* Spikes on their way out of a thread. Each stage asks for the memory that the next one touches, and waits NC_LAG spikes. */
-NC_INLINE void nc_deliver(nc_scratch *scratch, int shared) {
-    unsigned i = scratch->delivered++ % NC_QUEUE;
-    if (shared) __atomic_fetch_or(scratch->word[i], scratch->bit[i], __ATOMIC_RELAXED);
-    else *scratch->word[i] |= scratch->bit[i];
+/* Room for n more deliveries. */
+static int nc_reserve(nc_box *box, size_t n, int wide) {
+    if (box->length + n <= box->capacity) return 0;
+    size_t capacity = 2 * (box->length + n) + 1024;
+    void *items = realloc(box->items, capacity * (wide ? 8 : 4));
+    if (!items) return -1;
+    box->items = items;
+    box->capacity = capacity;
+    return 0;
 }
 
-NC_INLINE void nc_resolve(const nc_program *p, nc_state *s, nc_scratch *scratch, int shared) {
-    int64_t at = scratch->source[scratch->resolved++ % NC_QUEUE];
-    uint64_t target = p->target[at];
-    s->neuron_count[at]++;
-    if (NC_TARGET_KIND(target) == NC_TO_AXON) {
-        int64_t slot = s->tick % p->n_slots + NC_TARGET_DELAY(target);
-        if (slot >= p->n_slots) slot -= p->n_slots;
-        uint64_t *word = s->scheduler + slot * p->n_cores * p->axon_words + NC_TARGET_WORD(target);
-        unsigned i = scratch->routed++ % NC_QUEUE;
-        __builtin_prefetch(word, 1);
-        scratch->word[i] = word;
-        scratch->bit[i] = 1ull << NC_TARGET_BIT(target);
-        if (scratch->routed - scratch->delivered > NC_LAG) nc_deliver(scratch, shared);
-    } else if (NC_TARGET_KIND(target) == NC_TO_OUTPUT) {
-        if (nc_push(&scratch->outputs, s->tick, (int32_t)NC_TARGET_WORD(target), 0)) scratch->failed = 1;
-    }
-}
-
-NC_INLINE void nc_send(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t at, int shared) {
-    __builtin_prefetch(p->target + at);
-    __builtin_prefetch(s->neuron_count + at, 1);
-    scratch->source[scratch->fired++ % NC_QUEUE] = at;
-    if (scratch->fired - scratch->resolved > NC_LAG) nc_resolve(p, s, scratch, shared);
-}
-
-NC_INLINE void nc_flush(const nc_program *p, nc_state *s, nc_scratch *scratch, int shared) {
-    while (scratch->resolved != scratch->fired) nc_resolve(p, s, scratch, shared);
-    while (scratch->delivered != scratch->routed) nc_deliver(scratch, shared);
-}
-
-/* The leak of every lane in this tick, random steps included. */
-NC_INLINE const int32_t *nc_leak(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t core, int features) {
-    const int32_t *leak = p->leak + (int64_t)p->profile[core] * p->lanes;
-    if (!(features & NC_RANDOM_LEAK)) return leak;
-    const int32_t *sign = p->leak_sign + (int64_t)p->profile[core] * p->lanes;
-    const uint8_t *magnitude = p->leak_magnitude + (int64_t)p->profile[core] * p->lanes;
-    const uint8_t *draws = (const uint8_t *)scratch->draws;
-    int32_t *out = scratch->leak;
-    nc_b32 none = {0}, mask = none + (uint8_t)p->draw_mask;
-    nc_words(nc_tick_key(p->key[core], s->tick, NC_DRAW_LEAK), p->lanes / 4, scratch->draws);
-    for (int32_t j = 0; j < p->lanes; j += 32) {
-        union { nc_b32 bytes; uint64_t parts[4]; } steps;
-        steps.bytes = (nc_b32)((*(const nc_b32 *)(draws + j) & mask) <= *(const nc_b32 *)(magnitude + j));
-        for (int32_t k = 0; k < 4; k++) {
-            /* One bit of each of eight bytes, gathered into one byte. */
-            uint64_t bits = ((steps.parts[k] & 0x0101010101010101ull) * 0x0102040810204080ull) >> 56;
-            int32_t lane = j + 8 * k;
-            *(nc_v8 *)(out + lane) = *(const nc_v8 *)(leak + lane) + (*(const nc_v8 *)(sign + lane) & nc_mask[bits]);
-        }
-    }
-    return out;
-}
-
-/* Leak, threshold, reset, floor and clamp of one core, and its spikes. Returns whether any membrane moved or fired. */
-NC_INLINE int nc_update(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t core, int features, int shared) {
-    int64_t first = core * p->lanes, rule = (int64_t)p->profile[core] * p->lanes;
-    int32_t *membrane = s->membrane + first;
-    const int32_t *leak = nc_leak(p, s, scratch, core, features);
-    const int32_t *random = (const int32_t *)scratch->random;
-    uint64_t *fired = s->fired + ((s->tick % p->n_slots) * p->n_cores + core) * p->lane_words;
-    nc_v8 zero = {0}, ceiling = zero + p->clamp_max, moved = zero;
-    int attention = 0;
-    if (features & NC_RANDOM_THRESHOLD)
-        nc_words(nc_tick_key(p->key[core], s->tick, NC_DRAW_THRESHOLD), p->lanes, scratch->random);
-
-    for (int32_t word = 0; word < p->lane_words; word++) {
-        nc_v8 flagged = zero;
-        for (int k = 0; k < 8; k++) {
-            int32_t lane = 64 * word + 8 * k;
-            nc_v8 before = *(nc_v8 *)(membrane + lane), step = *(const nc_v8 *)(leak + lane), v;
-            if (features & NC_REVERSAL) {
-                nc_v8 reversed = *(const nc_v8 *)(p->reversal + rule + lane);
-                nc_v8 sign = (before < zero) - (before > zero);
-                v = before + (reversed & (sign * step)) + (~reversed & step);
-                nc_v8 after = (v < zero) - (v > zero);
-                if (p->stops_at_zero) v &= ~(reversed & (after != sign));
-            } else {
-                v = before + step;
-            }
-            nc_v8 high = *(const nc_v8 *)(p->high + rule + lane);
-            if (features & NC_RANDOM_THRESHOLD) {
-                nc_v8 mask = *(const nc_v8 *)(p->threshold_mask + rule + lane);
-                nc_v8 alpha = *(const nc_v8 *)(p->threshold + rule + lane) + (*(const nc_v8 *)(random + lane) & mask);
-                nc_v8 above = alpha > ceiling;
-                high = (above & (ceiling + 1)) | (~above & alpha);
-            }
-            nc_v8 special = (v >= high) | (v < *(const nc_v8 *)(p->low + rule + lane));
-            nc_v8 least = *(const nc_v8 *)(p->saturate + rule + lane);
-            nc_v8 raised = (v < least) & ~special;
-            v = (raised & least) | (~raised & v);
-            moved |= v ^ before;
-            flagged |= special & (zero + (1 << k));
-            *(nc_v8 *)(membrane + lane) = v;
-        }
-        uint64_t spikes = 0;
-        for (int l = 0; l < 8; l++) {
-            uint32_t marks = (uint32_t)flagged[l];
-            attention |= (int)marks;
-            for (; marks; marks &= marks - 1) {
-                int32_t lane = 64 * word + 8 * __builtin_ctz(marks) + l;
-                int32_t eta = 0;
-                if (features & NC_RANDOM_THRESHOLD) eta = random[lane] & p->threshold_mask[rule + lane];
-                if (nc_finish(p, rule + lane, membrane + lane, eta)) {
-                    spikes |= 1ull << (lane & 63);
-                    nc_send(p, s, scratch, first + lane, shared);
-                }
-            }
-        }
-        fired[word] = spikes;
-        if (s->probe) {
-            for (uint64_t seen = spikes & s->probe[core * p->lane_words + word]; seen; seen &= seen - 1)
-                if (nc_push(&scratch->spikes, s->tick, (int32_t)core, 64 * word + __builtin_ctzll(seen)))
-                    scratch->failed = 1;
-        }
-    }
-    for (int l = 0; l < 8; l++) attention |= moved[l];
-    return attention != 0;
-}
-
-/* Reads and clears the scheduler row; lists the active axons in ascending order. */
-NC_INLINE int nc_collect(const nc_program *p, nc_state *s, int64_t core, int32_t *active) {
-    uint64_t *row = s->scheduler + ((s->tick % p->n_slots) * p->n_cores + core) * p->axon_words;
-    uint32_t *count = s->axon_count + core * p->n_axons;
-    int n = 0;
-    for (int32_t word = 0; word < p->axon_words; word++) {
-        uint64_t bits = row[word];
-        if (!bits) continue;
-        row[word] = 0;
-        for (; bits; bits &= bits - 1) {
-            int32_t axon = 64 * word + __builtin_ctzll(bits);
-            count[axon]++;
-            active[n++] = axon;
-        }
-    }
-    return n;
-}
-
-/* Asks for the crossbar rows and counters that a core will need in this tick. */
-NC_INLINE void nc_prefetch(const nc_program *p, const nc_state *s, int64_t core) {
-    const uint64_t *row = s->scheduler + ((s->tick % p->n_slots) * p->n_cores + core) * p->axon_words;
-    for (int32_t word = 0; word < p->axon_words; word++) {
-        for (uint64_t bits = row[word]; bits; bits &= bits - 1) {
-            int64_t axon = core * p->n_axons + 64 * word + __builtin_ctzll(bits);
-            const char *start = (const char *)(p->crossbar + axon * p->lane_words);
-            for (int32_t at = 0; at < p->lane_words * 8; at += 64) __builtin_prefetch(start + at);
-            __builtin_prefetch(s->axon_count + axon, 1);
-        }
-    }
-}
-
-NC_CLONES
-static void nc_tick(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t begin, int64_t end, int shared) {
-    for (int64_t core = begin; core < end; core++) {
-        int features = p->features[core], moved;
-        if (core + NC_AHEAD < end) nc_prefetch(p, s, core + NC_AHEAD);
-        int n = nc_collect(p, s, core, scratch->active);
-        if (!n && s->settled[core]) {
-            memset(s->fired + ((s->tick % p->n_slots) * p->n_cores + core) * p->lane_words, 0,
-                   (size_t)p->lane_words * sizeof(uint64_t));
-            continue;
-        }
-        if (n) nc_integrate(p, s, core, scratch->active, n);
-        if (n && (features & NC_RANDOM_WEIGHT)) nc_integrate_random(p, s, core, scratch->active, n, scratch->draws);
-        switch (features & ~NC_RANDOM_WEIGHT) {
-        case 0: moved = nc_update(p, s, scratch, core, 0, shared); break;
-        case NC_RANDOM_LEAK: moved = nc_update(p, s, scratch, core, NC_RANDOM_LEAK, shared); break;
-        default: moved = nc_update(p, s, scratch, core, features, shared); break;
-        }
-        /* Nothing came in, nothing moved, nothing is drawn: the next tick without input is this tick again. */
-        s->settled[core] = !n && !moved && !(features & (NC_RANDOM_LEAK | NC_RANDOM_THRESHOLD));
-    }
-    nc_flush(p, s, scratch, shared);
-}
-
-/* ---------------------------------------------------------------- threads */
-
+typedef struct nc_pool nc_pool;
 typedef struct {
-    int n_threads, arrived, generation;
-    int open;                            /* the gate that workers pass once the work is divided */
-} nc_barrier;
-
-static void nc_wait(nc_barrier *b) {
-    int generation = __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == b->n_threads) {
-        __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
-        return;
-    }
-    for (int spins = 0; __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation; spins++)
-        if (spins > 4000) sched_yield();
-}
-
-typedef struct {
-    const nc_program *program;
+    nc_pool *pool;
     nc_state state;                      /* own copy: the tick advances in each thread alike */
     nc_scratch scratch;
-    nc_barrier *barrier;
-    int64_t n_ticks, begin, end;
-    int shared, leads;
+    int64_t begin, end;                  /* the cores whose scheduler rows only this thread writes */
+    int64_t next;                        /* first core of its own that nobody has taken yet in this tick */
+    int64_t ready;                       /* the tick for which its scheduler rows are complete */
+    int index;
+    pthread_t thread;
 } nc_worker;
 
-static void nc_inject(const nc_program *p, nc_state *s, int64_t offset, int64_t tick) {
-    uint64_t *plane = s->scheduler + (tick % p->n_slots) * p->n_cores * p->axon_words;
-    for (int64_t i = s->event_start[offset]; i < s->event_start[offset + 1]; i++)
-        __atomic_fetch_or(plane + s->event_word[i], 1ull << s->event_bit[i], __ATOMIC_RELAXED);
+typedef void (*nc_cores_function)(const nc_program *, nc_worker *, int64_t, int64_t, int);
+
+struct nc_pool {
+    const nc_program *program;
+    nc_cores_function run;
+    nc_worker *workers;
+    uint8_t *owner;                      /* the thread that owns a scheduler bit: owner[bit >> owner_shift] */
+    int owner_shift, n_threads, capacity, started;
+    int64_t chunk, n_ticks;              /* cores taken at a time */
+    int arrived, passed;                 /* the barrier */
+    int quits;
+    int64_t generation;                  /* of calls, for the threads that wait for one */
+    pid_t process;                       /* a forked child has none of its parent's threads */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+/* ---------------------------------------------------------------- counting */
+
+NC_INLINE nc_vec nc_get(const uint64_t *at) { return (nc_vec) * (const nc_memory *)at; }
+NC_INLINE void nc_put(uint64_t *at, nc_vec value) { *(nc_memory *)at = (nc_memory)value; }
+
+/* Adds what stands in the planes to the totals and clears them. */
+NC_COLD void nc_spill(nc_tally *t, int64_t unit) {
+    uint64_t *groups[2] = {t->low + unit * NC_LOW * NC_WORDS, t->high + unit * NC_HIGH * NC_WORDS};
+    int planes[2] = {NC_LOW, NC_HIGH};
+    uint32_t *total = t->total + unit * NC_LANES;
+    for (int g = 0; g < 2; g++)
+        for (int b = 0; b < planes[g]; b++)
+            for (int w = 0; w < NC_WORDS; w++) {
+                uint64_t *word = groups[g] + b * NC_WORDS + w;
+                for (; *word; *word &= *word - 1) total[64 * w + __builtin_ctzll(*word)] += 1u << b;
+            }
+    t->added[unit] = t->folded[unit] = 0;
 }
 
-static void nc_sample(const nc_program *p, const nc_state *s, int64_t offset, int64_t begin, int64_t end) {
-    for (int64_t i = 0; i < s->n_probes; i++)
-        if (s->probe_row[i] >= begin && s->probe_row[i] < end)
-            s->trace[offset * s->n_probes + i] = s->membrane[(int64_t)s->probe_row[i] * p->lanes + s->probe_lane[i]];
-}
-
-static void *nc_work(void *argument) {
-    nc_worker *w = (nc_worker *)argument;
-    nc_state *s = &w->state;
-    for (int64_t i = 0; i < w->n_ticks; i++, s->tick++) {
-        nc_tick(w->program, s, &w->scratch, w->begin, w->end, w->shared);
-        if (s->n_probes) nc_sample(w->program, s, i, w->begin, w->end);
-        /* External spikes of the next tick: its scheduler plane is not read before the barrier. */
-        if (w->leads && i + 1 < w->n_ticks) nc_inject(w->program, s, i + 1, s->tick + 1);
-        if (w->shared) nc_wait(w->barrier);
+/* Moves the low planes into the high ones. */
+static void nc_fold(nc_tally *t, int64_t unit) {
+    uint64_t *low = t->low + unit * NC_LOW * NC_WORDS, *high = t->high + unit * NC_HIGH * NC_WORDS;
+    nc_vec carry = {0};
+    for (int b = 0; b < NC_LOW; b++) {
+        nc_vec x = nc_get(high + b * NC_WORDS), y = nc_get(low + b * NC_WORDS);
+        nc_put(high + b * NC_WORDS, x ^ y ^ carry);
+        carry = (x & y) | (carry & (x | y));
+        nc_put(low + b * NC_WORDS, (nc_vec){0});
     }
-    return NULL;
-}
-
-static void *nc_enter(void *argument) {
-    nc_worker *w = (nc_worker *)argument;
-    while (!__atomic_load_n(&w->barrier->open, __ATOMIC_ACQUIRE)) sched_yield();
-    return nc_work(w);
-}
-
-static int nc_open(nc_worker *w) {
-    const nc_program *p = w->program;
-    size_t lanes = (size_t)p->lanes;
-    w->scratch.active = (int32_t *)malloc(sizeof(int32_t) * (size_t)p->n_axons);
-    w->scratch.draws = (uint32_t *)aligned_alloc(64, sizeof(uint32_t) * lanes);
-    w->scratch.random = (uint32_t *)aligned_alloc(64, sizeof(uint32_t) * lanes);
-    w->scratch.leak = (int32_t *)aligned_alloc(64, sizeof(int32_t) * lanes);
-    return w->scratch.active && w->scratch.draws && w->scratch.random && w->scratch.leak ? 0 : -1;
-}
-
-static void nc_close(nc_worker *w) {
-    free(w->scratch.active);
-    free(w->scratch.draws);
-    free(w->scratch.random);
-    free(w->scratch.leak);
-    free(w->scratch.outputs.items);
-    free(w->scratch.spikes.items);
-}
-
-/* Runs n_ticks ticks with n workers, already opened. Returns 0, or -1 if memory ran out. */
-static int nc_run(nc_worker *workers, int n, const nc_program *program, nc_state *state, int64_t n_ticks) {
-    pthread_t threads[256];
-    int started = 0, failed = 0;
-    nc_barrier barrier = {n, 0, 0, 0};
-    if (n_ticks > 0) nc_inject(program, state, 0, state->tick);
-    for (int i = 0; i < n; i++) {
-        workers[i].state = *state;
-        workers[i].barrier = &barrier;
-        workers[i].n_ticks = n_ticks;
-        workers[i].leads = i == 0;
+    for (int b = NC_LOW; b < NC_HIGH; b++) {
+        nc_vec x = nc_get(high + b * NC_WORDS);
+        nc_put(high + b * NC_WORDS, x ^ carry);
+        carry &= x;
     }
-    for (int i = 1; i < n; i++, started++)
-        if (pthread_create(&threads[i], NULL, nc_enter, &workers[i])) break;
-    /* Threads that could not be had are done without. */
-    barrier.n_threads = started + 1;
-    for (int i = 0; i <= started; i++) {
-        workers[i].begin = program->n_cores * i / (started + 1);
-        workers[i].end = program->n_cores * (i + 1) / (started + 1);
-        workers[i].shared = started > 0;
-    }
-    __atomic_store_n(&barrier.open, 1, __ATOMIC_RELEASE);
-    nc_work(&workers[0]);
-    for (int i = 1; i <= started; i++) pthread_join(threads[i], NULL);
-    for (int i = 0; i < n; i++) failed |= workers[i].scratch.failed;
-    state->tick += n_ticks;
-    return failed ? -1 : 0;
+    t->added[unit] = 0;
+    if (++t->folded[unit] == NC_HIGH_FULL) nc_spill(t, unit);
 }
+
+NC_INLINE void nc_count(nc_tally *t, int64_t unit, nc_vec bits) {
+    uint64_t *low = t->low + unit * NC_LOW * NC_WORDS;
+    for (int b = 0; b < NC_LOW; b++) {
+        nc_vec x = nc_get(low + b * NC_WORDS);
+        nc_put(low + b * NC_WORDS, x ^ bits);
+        bits &= x;
+    }
+    if (++t->added[unit] == NC_LOW_FULL) nc_fold(t, unit);
+}
+
+static void nc_total(nc_tally *t, int64_t n_units) {
+    for (int64_t unit = 0; unit < n_units; unit++)
+        if (t->added[unit] || t->folded[unit]) nc_spill(t, unit);
+}
+
+/* ---------------------------------------------------------------- planes and numbers */
+
+/* values [rows][n] to planes [rows][units][planes][word]; lanes beyond n are 0. */
+static void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t planes, uint64_t *out) {
+    for (int64_t row = 0; row < rows; row++)
+        for (int32_t lane = 0; lane < n; lane += 64) {
+            int32_t count = n - lane < 64 ? n - lane : 64;
+            uint64_t *at = out + ((row * units + lane / NC_LANES) * planes) * NC_WORDS + lane % NC_LANES / 64;
+            const int32_t *from = values + row * n + lane;
+            for (int32_t b = 0; b < planes; b++) {
+                int32_t shift = b < 31 ? b : 31;
+                uint64_t word = 0;
+                for (int32_t k = 0; k < count; k++) word |= (uint64_t)(uint32_t)((from[k] >> shift) & 1) << k;
+                at[b * NC_WORDS] = word;
+            }
+        }
+}
+
+/* The membrane of a lane, from `width` planes of its unit. */
+NC_INLINE int32_t nc_lane(const uint64_t *planes, int width, int lane) {
+    const uint64_t *word = planes + lane / 64;
+    uint32_t value = 0;
+    for (int b = 0; b < width; b++) value |= (uint32_t)((word[b * NC_WORDS] >> (lane % 64)) & 1u) << b;
+    unsigned unused = 32u - (unsigned)width;
+    return (int32_t)(value << unused) >> unused;
+}
+
+/* Planes that a number needs, sign included. */
+NC_INLINE int nc_width(uint64_t magnitude) { return magnitude ? 65 - __builtin_clzll(magnitude) : 1; }
+
+/* The membranes [core][neurons] as numbers. */
+static void nc_read_membranes(const nc_program *p, const nc_state *s, int32_t neurons, int32_t *out) {
+    for (int64_t core = 0; core < p->n_cores; core++)
+        for (int32_t neuron = 0; neuron < neurons; neuron++) {
+            int64_t place = core * p->units + neuron / NC_LANES;
+            out[core * neurons + neuron] = nc_lane(s->membrane + place * p->planes * NC_WORDS, s->width[place], neuron % NC_LANES);
+        }
+}
+
+/* After all planes were written: how many each unit needs. */
+static void nc_fit_widths(const nc_program *p, nc_state *s) {
+    for (int64_t place = 0; place < p->n_cores * p->units; place++) {
+        const uint64_t *planes = s->membrane + place * p->planes * NC_WORDS;
+        int64_t row = (int64_t)p->profile[place / p->units] * p->units + place % p->units;
+        int width = p->planes;
+        while (width > p->profiles[row].least_width
+               && !memcmp(planes + (width - 1) * NC_WORDS, planes + (width - 2) * NC_WORDS, NC_WORDS * sizeof(uint64_t)))
+            width--;
+        s->width[place] = (uint8_t)width;
+    }
+}
+
+/* Deliveries sent from tick `first` on (at most n_slots ago) that are not due before s->tick: [slot][core]. */
+static void nc_pending(const nc_program *p, const nc_state *s, int64_t first, int64_t *pending) {
+    int64_t words = p->n_cores * p->units * NC_WORDS;
+    for (int64_t tick = first; tick < s->tick; tick++) {
+        const uint64_t *fired = s->fired + tick % p->n_slots * words;
+        for (int64_t i = 0; i < words; i++)
+            for (uint64_t word = fired[i]; word; word &= word - 1) {
+                int64_t at = 64 * i + __builtin_ctzll(word);
+                uint64_t target = p->wide ? ((const uint64_t *)p->target)[at] : ((const uint32_t *)p->target)[at];
+                int64_t delay = (int64_t)(target >> p->target_shift);
+                int64_t core = (int64_t)((target & ((1ull << p->target_shift) - 1)) >> 6) / p->axon_words;
+                if (delay && tick + delay >= s->tick) pending[(tick + delay) % p->n_slots * p->n_cores + core]++;
+            }
+    }
+}
+
+/* ---------------------------------------------------------------- one tick, for each instruction set */
+
+#define NC_JOIN2(a, b) a##_##b
+#define NC_JOIN(a, b) NC_JOIN2(a, b)
+#define NC_NAME(name) NC_JOIN(name, NC_ISA)
+
+#if defined(__aarch64__)
+#define NC_ISA neon                      /* part of every 64-bit ARM: what the compiler takes anyway */
+#else
+#define NC_ISA portable
+#endif
+#include "slices.h"
+#include "tick.h"
+#undef NC_ISA
+
+#if defined(__x86_64__)
+#define NC_TESTZ
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+#endif
+#define NC_ISA avx2
+#include "slices.h"
+#include "tick.h"
+#undef NC_ISA
+#ifdef __clang__
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,bmi,bmi2,lzcnt,popcnt")
+#endif
+#define NC_ISA avx512
+#define NC_TERNARY
+#include "slices.h"
+#include "tick.h"
+#undef NC_ISA
+#undef NC_TERNARY
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef NC_TESTZ
+#endif
+
+typedef struct { const char *name; nc_cores_function run; int supported; } nc_path;
+
+/* The paths of this build, best first; what the processor lacks is marked. */
+static nc_path nc_paths[] = {
+#if defined(__x86_64__)
+    {"avx512", nc_cores_avx512, 0},
+    {"avx2", nc_cores_avx2, 0},
+#endif
+#if defined(__aarch64__)
+    {"neon", nc_cores_neon, 1},
+#else
+    {"portable", nc_cores_portable, 1},
+#endif
+};
+enum { NC_PATHS = sizeof(nc_paths) / sizeof(nc_paths[0]) };
+
+static void nc_prepare(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    nc_paths[1].supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+    nc_paths[0].supported = nc_paths[1].supported && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+                            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+#endif
+}
+
+#include "pool.h"
 
 #endif

@@ -1,0 +1,244 @@
+/* The loop over ticks in a pool of threads that live as long as the engine; included by kernel.h.
+
+   Each thread owns a range of cores: only it writes their scheduler rows. Spikes for others' cores go through boxes, which their
+   owner empties at the next tick, so that no delivery needs an atomic operation and the order of events cannot matter. A
+   thread that is done with its own cores takes over chunks of those of others. One barrier a tick. */
+
+static void nc_pause(int spins) {
+#if defined(__x86_64__)
+    _mm_pause();
+#endif
+    if (spins > 2000) sched_yield();
+}
+
+static void nc_wait(nc_pool *pool) {
+    int generation = __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&pool->arrived, 1, __ATOMIC_ACQ_REL) == pool->n_threads) {
+        __atomic_store_n(&pool->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&pool->passed, generation + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE) == generation; spins++) nc_pause(spins);
+}
+
+/* Empties the boxes that the last tick filled for this thread. */
+static void nc_receive(nc_worker *w) {
+    nc_pool *pool = w->pool;
+    uint64_t *scheduler = w->state.scheduler;
+    for (int k = 0; k < pool->n_threads; k++) {
+        nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1][w->index];
+        size_t n = box->length;
+        box->length = 0;
+        if (pool->program->wide) {
+            const uint64_t *items = (const uint64_t *)box->items;
+            for (size_t i = 0; i < n; i++) {
+                if (i + NC_PREFETCH < n) __builtin_prefetch(scheduler + (items[i + NC_PREFETCH] >> 6), 1);
+                scheduler[items[i] >> 6] |= 1ull << (items[i] & 63);
+            }
+        } else {
+            const uint32_t *items = (const uint32_t *)box->items;
+            for (size_t i = 0; i < n; i++) {
+                if (i + NC_PREFETCH < n) __builtin_prefetch(scheduler + (items[i + NC_PREFETCH] >> 6), 1);
+                scheduler[items[i] >> 6] |= 1ull << (items[i] & 63);
+            }
+        }
+    }
+}
+
+/* External spikes of this tick for the thread's own cores. */
+static void nc_inject(nc_worker *w, int64_t offset) {
+    const nc_program *p = w->pool->program;
+    const nc_state *s = &w->state;
+    int64_t first = w->begin * p->axon_words, last = w->end * p->axon_words;
+    uint64_t *plane = s->scheduler + (s->tick % p->n_slots) * p->n_words;
+    for (int64_t i = s->event_start[offset]; i < s->event_start[offset + 1]; i++) {
+        int64_t word = s->event_word[i];
+        if (word >= first && word < last) plane[word] |= 1ull << s->event_bit[i];
+    }
+}
+
+static void nc_sample(nc_worker *w, int64_t offset) {
+    const nc_program *p = w->pool->program;
+    const nc_state *s = &w->state;
+    for (int64_t i = 0; i < s->n_probes; i++) {
+        if (s->probe_row[i] < w->begin || s->probe_row[i] >= w->end) continue;
+        int64_t place = (int64_t)s->probe_row[i] * p->units + s->probe_lane[i] / NC_LANES;
+        const uint64_t *planes = s->membrane + place * p->planes * NC_WORDS;
+        s->trace[offset * s->n_probes + i] = nc_lane(planes, s->width[place], s->probe_lane[i] % NC_LANES);
+    }
+}
+
+/* Ticks the cores of `owner` that nobody has taken yet. */
+static void nc_take_chunks(nc_worker *w, nc_worker *owner, int keep) {
+    nc_pool *pool = w->pool;
+    for (;;) {
+        int64_t begin = pool->n_threads > 1 ? __atomic_fetch_add(&owner->next, pool->chunk, __ATOMIC_RELAXED) : owner->next;
+        if (pool->n_threads == 1) owner->next = owner->end;
+        if (begin >= owner->end) return;
+        int64_t end = pool->n_threads > 1 && begin + pool->chunk < owner->end ? begin + pool->chunk : owner->end;
+        pool->run(pool->program, w, begin, end, keep);
+    }
+}
+
+static void nc_work(nc_worker *w) {
+    nc_pool *pool = w->pool;
+    nc_state *s = &w->state;
+    for (int64_t i = 0; i < pool->n_ticks; i++) {
+        nc_receive(w);
+        nc_inject(w, i);
+        w->next = w->begin;
+        __atomic_store_n(&w->ready, s->tick, __ATOMIC_RELEASE);
+        int keep = pool->n_ticks - i <= pool->program->n_slots;
+        nc_take_chunks(w, w, keep);
+        for (int k = 1; k < pool->n_threads; k++) {
+            nc_worker *other = &pool->workers[(w->index + k) % pool->n_threads];
+            if (__atomic_load_n(&other->ready, __ATOMIC_ACQUIRE) == s->tick) nc_take_chunks(w, other, keep);
+        }
+        if (pool->n_threads > 1) nc_wait(pool);
+        if (s->n_probes) nc_sample(w, i);
+        s->tick++;
+    }
+    nc_receive(w);
+    if (pool->n_threads > 1) nc_wait(pool);
+}
+
+static void *nc_enter(void *argument) {
+    nc_worker *w = (nc_worker *)argument;
+    nc_pool *pool = w->pool;
+    int64_t seen = 0;
+    for (;;) {
+        for (int spins = 0; spins < 2000 && __atomic_load_n(&pool->generation, __ATOMIC_ACQUIRE) == seen; spins++) nc_pause(0);
+        pthread_mutex_lock(&pool->lock);
+        while (pool->generation == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+        seen = pool->generation;
+        pthread_mutex_unlock(&pool->lock);
+        if (pool->quits) return NULL;
+        nc_work(w);
+    }
+}
+
+static void nc_announce(nc_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    __atomic_store_n(&pool->generation, pool->generation + 1, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* Divides the cores among the threads, in whole chunks whose scheduler words are aligned to a power of two. */
+static void nc_divide(nc_pool *pool) {
+    const nc_program *p = pool->program;
+    int64_t n_chunks = (p->n_cores + pool->chunk - 1) / pool->chunk;
+    for (int k = 0; k < pool->n_threads; k++) {
+        nc_worker *w = &pool->workers[k];
+        w->begin = n_chunks * k / pool->n_threads * pool->chunk;
+        w->end = n_chunks * (k + 1) / pool->n_threads * pool->chunk;
+        if (w->end > p->n_cores) w->end = p->n_cores;
+        w->ready = -1;
+        for (int64_t entry = w->begin / pool->chunk * p->axon_words; entry < (w->end + pool->chunk - 1) / pool->chunk * p->axon_words;
+             entry++)
+            pool->owner[entry] = (uint8_t)k;
+    }
+}
+
+static void nc_stop(nc_pool *pool) {
+    if (pool->process == getpid() && pool->started) {
+        pool->quits = 1;
+        nc_announce(pool);
+        for (int k = 0; k < pool->started; k++) pthread_join(pool->workers[k + 1].thread, NULL);
+    }
+    pool->started = 0;
+}
+
+/* Starts the threads if this process does not have them; those that cannot be had are done without. */
+static void nc_start(nc_pool *pool) {
+    if (pool->n_threads == 1 || (pool->started && pool->process == getpid())) return;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    pool->started = pool->arrived = pool->passed = 0;
+    pool->generation = 0;
+    pool->process = getpid();
+    for (int k = 1; k < pool->n_threads; k++, pool->started++)
+        if (pthread_create(&pool->workers[k].thread, NULL, nc_enter, &pool->workers[k])) break;
+    if (pool->started + 1 < pool->n_threads) {
+        pool->n_threads = pool->started + 1;
+        nc_divide(pool);
+    }
+}
+
+static void nc_close_worker(nc_worker *w, int n_threads) {
+    free(w->scratch.outputs.items);
+    free(w->scratch.spikes.items);
+    free(w->scratch.axons);
+    free(w->scratch.rows);
+    free(w->scratch.fired);
+    for (int parity = 0; parity < 2; parity++) {
+        for (int k = 0; w->scratch.boxes[parity] && k < n_threads; k++) free(w->scratch.boxes[parity][k].items);
+        free(w->scratch.boxes[parity]);
+    }
+}
+
+static void nc_pool_close(nc_pool *pool) {
+    if (!pool) return;
+    nc_stop(pool);
+    for (int k = 0; pool->workers && k < pool->capacity; k++) nc_close_worker(&pool->workers[k], pool->capacity);
+    free(pool->workers);
+    free(pool->owner);
+    free(pool);
+}
+
+static int nc_open_worker(nc_worker *w, const nc_program *p, int n_threads) {
+    nc_scratch *s = &w->scratch;
+    size_t axons = (size_t)p->n_axons;
+    s->axons = (uint16_t *)malloc(sizeof(uint16_t) * 2 * NC_GROUP * axons);
+    s->rows = (const uint64_t **)malloc(sizeof(uint64_t *) * (axons + 4 * 256));
+    s->fired = (int64_t *)malloc(sizeof(int64_t) * (NC_SPIKES + 3 * NC_LANES));
+    for (int parity = 0; parity < 2; parity++) s->boxes[parity] = (nc_box *)calloc((size_t)n_threads, sizeof(nc_box));
+    if (!s->axons || !s->rows || !s->fired || !s->boxes[0] || !s->boxes[1]) return -1;
+    for (int k = 0; k < 2 * NC_GROUP; k++) s->jobs[k / NC_GROUP][k % NC_GROUP].axons = s->axons + (size_t)k * axons;
+    return 0;
+}
+
+/* A pool of n threads, the caller's being the first, that runs a program by a path; NULL if memory ran out. */
+static nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads) {
+    nc_pool *pool = (nc_pool *)calloc(1, sizeof(nc_pool));
+    if (!pool) return NULL;
+    pool->program = program;
+    pool->run = nc_paths[path].run;
+    pool->n_threads = pool->capacity = n_threads;
+    pool->chunk = 1;
+    while (pool->chunk < 64 && pool->chunk * 4 * n_threads < program->n_cores) pool->chunk *= 2;
+    pool->owner_shift = 6 + __builtin_ctzll((uint64_t)pool->chunk);
+    pool->workers = (nc_worker *)calloc((size_t)n_threads, sizeof(nc_worker));
+    pool->owner = (uint8_t *)calloc((size_t)(program->n_words / pool->chunk + program->axon_words + 1), 1);
+    int failed = !pool->workers || !pool->owner;
+    for (int k = 0; !failed && k < n_threads; k++) {
+        pool->workers[k].pool = pool;
+        pool->workers[k].index = k;
+        failed = nc_open_worker(&pool->workers[k], program, n_threads);
+    }
+    if (failed) {
+        nc_pool_close(pool);
+        return NULL;
+    }
+    nc_divide(pool);
+    return pool;
+}
+
+/* Runs n_ticks ticks. Returns 0, or -1 if memory ran out. */
+static int nc_pool_run(nc_pool *pool, nc_state *state, int64_t n_ticks) {
+    int failed = 0;
+    nc_start(pool);
+    pool->n_ticks = n_ticks;
+    for (int k = 0; k < pool->n_threads; k++) {
+        pool->workers[k].state = *state;
+        pool->workers[k].ready = -1;
+    }
+    if (pool->n_threads > 1) nc_announce(pool);
+    nc_work(&pool->workers[0]);
+    for (int k = 0; k < pool->n_threads; k++) {
+        failed |= pool->workers[k].scratch.failed;
+        pool->workers[k].scratch.failed = 0;
+    }
+    state->tick += n_ticks;
+    return failed ? -1 : 0;
+}
