@@ -10,7 +10,7 @@ import numpy as np
 
 cdef extern from "kernel.h" nogil:
     ctypedef struct nc_profile:
-        int32_t leak_bits
+        int32_t leak_from
 
     ctypedef struct nc_program:
         int64_t n_cores, n_words
@@ -21,7 +21,9 @@ cdef extern from "kernel.h" nogil:
         int32_t wide, target_shift
         const uint64_t *crossbar
         const uint8_t *axon_type
+        const uint32_t *type_start
         const uint32_t *weight_row
+        const uint32_t *weight_place
         const uint64_t *weight
         const uint32_t *weight_bits
         const uint64_t *chance
@@ -37,10 +39,11 @@ cdef extern from "kernel.h" nogil:
         const uint64_t *reset
         const uint64_t *modes
         const uint64_t *threshold_mask
-        int32_t leak_planes, mask_planes
+        int32_t mask_planes
         const uint8_t *features
         const void *target
         const uint64_t *key
+        const uint64_t *zero
 
     ctypedef struct nc_event:
         int64_t tick
@@ -160,10 +163,11 @@ cdef class Program:
         self.c.floor_inclusive = sizes["floor_inclusive"]
         self.c.wide = sizes["wide"]
         self.c.target_shift = sizes["target_shift"]
-        self.c.leak_planes = sizes["leak_planes"]
         self.c.mask_planes = sizes["mask_planes"]
         self.c.crossbar = <const uint64_t *>_address(tables, "crossbar", np.uint64)
         self.c.axon_type = <const uint8_t *>_address(tables, "axon_type", np.uint8)
+        self.c.type_start = <const uint32_t *>_address(tables, "type_start", np.uint32)
+        self.c.weight_place = <const uint32_t *>_address(tables, "weight_place", np.uint32)
         self.c.weight_row = <const uint32_t *>_address(tables, "weight_row", np.uint32)
         self.c.weight = <const uint64_t *>_address(tables, "weight", np.uint64)
         self.c.weight_bits = <const uint32_t *>_address(tables, "weight_bits", np.uint32)
@@ -183,6 +187,7 @@ cdef class Program:
         self.c.features = <const uint8_t *>_address(tables, "features", np.uint8)
         self.c.target = <const void *>_address(tables, "target", np.uint64 if sizes["wide"] else np.uint32)
         self.c.key = <const uint64_t *>_address(tables, "key", np.uint64)
+        self.c.zero = <const uint64_t *>_address(tables, "zero", np.uint64)
 
 
 cdef size_t _address(dict tables, str name, object dtype) except? 0:

@@ -29,6 +29,7 @@
 #endif
 
 #define NC_INLINE static inline __attribute__((always_inline))
+#define NC_UNROLL _Pragma("GCC unroll 32")
 #define NC_COLD static __attribute__((noinline, cold))
 
 /* Vectors pass only between inlined functions, so the calling convention that GCC warns of is never used. */
@@ -48,7 +49,6 @@ enum { NC_DRAW_LEAK = 0, NC_DRAW_THRESHOLD = 1, NC_DRAW_SYNAPSE = 2 };
 
 /* One profile of neuron parameters for one unit. Planes are two's complement, continued to `planes` planes by the sign. */
 typedef struct {
-    int32_t leak_bits;                   /* which magnitude planes of the certain leak are not empty */
     int32_t leak_from;                   /* stochastic leak: planes below this one are all ones, so draws need no compare */
     int32_t threshold_width, floor_width;/* planes that thresholds and floors need, sign included */
     int32_t least_width;                 /* planes that a membrane needs at least: reset values */
@@ -66,27 +66,30 @@ typedef struct {
     int32_t wide, target_shift;          /* destinations: 64 bits instead of 32; the delay stands above target_shift */
     const uint64_t *crossbar;            /* [core][axon][unit][word] */
     const uint8_t *axon_type;            /* [core][axon] */
-    const uint32_t *weight_row;          /* [core][type]: row of the tables that follow */
+    const uint32_t *type_start;          /* [core][type]: axons of earlier types, each type rounded up to a multiple of 4 */
+    const uint32_t *weight_row;          /* [core][type]: row of the weights */
+    const uint32_t *weight_place;        /* [core][type]: first word of that row in the table of weights */
     const uint64_t *weight;              /* [row][unit][1 + weight_planes][word]: sign, magnitude; 0 where stochastic */
-    const uint32_t *weight_bits;         /* [row][unit]: magnitude planes that are not empty */
+    const uint32_t *weight_bits;         /* [core][type]: magnitude planes that are not empty */
     const uint64_t *chance;              /* [row][unit][2 + random_bits][word]: sign, mask, magnitude; NULL if none */
-    const uint8_t *chance_used;          /* [row][unit] */
+    const uint8_t *chance_used;          /* [row] */
     const uint32_t *input_bound;         /* [core]: largest magnitude that one axon adds */
     const uint32_t *leak_bound;          /* [core]: largest magnitude of the leak */
     const uint32_t *profile;             /* [core]: row of the tables that follow */
     const nc_profile *profiles;          /* [row][unit] */
-    const uint64_t *leak;                /* [row][unit][1 + leak_planes][word]: sign, magnitude */
+    const uint64_t *leak;                /* [row][unit][plane][word], 0 where stochastic */
     const uint64_t *leak_chance;         /* [row][unit][2 + random_bits][word]: sign, mask, magnitude; or NULL */
     const uint64_t *not_threshold;       /* [row][unit][plane][word]: the complement of alpha */
     const uint64_t *not_bound;           /* [row][unit][plane][word]: the complement of -beta */
     const uint64_t *reset;               /* [row][unit][plane][word] */
     const uint64_t *modes;               /* [row][unit][4][word]: reset to value, linear; floor saturates; leak reversal */
     const uint64_t *threshold_mask;      /* [row][unit][mask_planes][word] or NULL */
-    int32_t leak_planes, mask_planes;
+    int32_t mask_planes;
     const uint8_t *features;             /* [core] */
     const void *target;                  /* [core][lane]: delay << target_shift | bit of the scheduler plane; delay 0 is an
                                             output line + 1, or nothing */
     const uint64_t *key;                 /* [core] */
+    const uint64_t *zero;                /* [plane][word]: a leak of nothing */
 } nc_program;
 
 typedef struct { int64_t tick; int32_t a, b; } nc_event;
@@ -153,7 +156,9 @@ NC_INLINE uint32_t nc_word(uint32_t low, uint32_t high, uint32_t index) {
 /* Deliveries for the cores of one thread: bit numbers in the scheduler, 32 or 64 bits each. */
 typedef struct { void *items; size_t length, capacity; } nc_box;
 
-enum { NC_GROUP = 4, NC_SPIKES = 2 * 64, NC_PREFETCH = 12 };
+/* Cores whose rows are asked for together; spikes that wait for their destinations; deliveries asked for ahead; active axons
+   up to which rows are added one by one. */
+enum { NC_GROUP = 4, NC_SPIKES = 64, NC_PREFETCH = 16, NC_FEW = 12 };
 
 typedef struct {
     int64_t core;
@@ -167,7 +172,8 @@ typedef struct {
     uint16_t *axons;                     /* [2][NC_GROUP][n_axons]: the jobs' lists */
     const uint64_t **rows;               /* crossbar rows sorted by axon type, each type padded to a multiple of 4 */
     int64_t *fired;                      /* neurons whose spikes wait for their destination to arrive in the cache */
-    int32_t n_fired, n_old;              /* all of them, and those that have waited long enough */
+    int32_t n_fired;
+    uint64_t slot_start[256];            /* first bit of the scheduler plane that is so many ticks ahead */
     nc_box *boxes[2];                    /* [parity of the tick][thread] */
     int failed;
 } nc_scratch;

@@ -21,27 +21,26 @@ static void nc_wait(nc_pool *pool) {
     for (int spins = 0; __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE) == generation; spins++) nc_pause(spins);
 }
 
+/* Sets the bits whose numbers a box holds, and asks for the words of later ones. */
+#define NC_SET_BITS(type, box, scheduler)                                                         \
+    do {                                                                                          \
+        const type *items = (const type *)(box)->items, *end = items + (box)->length;             \
+        const type *sure = (box)->length > NC_PREFETCH ? end - NC_PREFETCH : items;               \
+        for (; items < sure; items++) {                                                           \
+            __builtin_prefetch((scheduler) + (items[NC_PREFETCH] >> 6), 1);                       \
+            (scheduler)[*items >> 6] |= 1ull << (*items & 63);                                    \
+        }                                                                                         \
+        for (; items < end; items++) (scheduler)[*items >> 6] |= 1ull << (*items & 63);           \
+    } while (0)
+
 /* Empties the boxes that the last tick filled for this thread. */
 static void nc_receive(nc_worker *w) {
     nc_pool *pool = w->pool;
-    uint64_t *scheduler = w->state.scheduler;
     for (int k = 0; k < pool->n_threads; k++) {
         nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1][w->index];
-        size_t n = box->length;
+        if (pool->program->wide) NC_SET_BITS(uint64_t, box, w->state.scheduler);
+        else NC_SET_BITS(uint32_t, box, w->state.scheduler);
         box->length = 0;
-        if (pool->program->wide) {
-            const uint64_t *items = (const uint64_t *)box->items;
-            for (size_t i = 0; i < n; i++) {
-                if (i + NC_PREFETCH < n) __builtin_prefetch(scheduler + (items[i + NC_PREFETCH] >> 6), 1);
-                scheduler[items[i] >> 6] |= 1ull << (items[i] & 63);
-            }
-        } else {
-            const uint32_t *items = (const uint32_t *)box->items;
-            for (size_t i = 0; i < n; i++) {
-                if (i + NC_PREFETCH < n) __builtin_prefetch(scheduler + (items[i + NC_PREFETCH] >> 6), 1);
-                scheduler[items[i] >> 6] |= 1ull << (items[i] & 63);
-            }
-        }
     }
 }
 
@@ -82,13 +81,16 @@ static void nc_take_chunks(nc_worker *w, nc_worker *owner, int keep) {
 
 static void nc_work(nc_worker *w) {
     nc_pool *pool = w->pool;
+    const nc_program *p = pool->program;
     nc_state *s = &w->state;
     for (int64_t i = 0; i < pool->n_ticks; i++) {
         nc_receive(w);
         nc_inject(w, i);
+        for (int64_t d = 0; d < p->n_slots; d++)
+            w->scratch.slot_start[d] = (uint64_t)((s->tick + d) % p->n_slots * p->n_words * 64);
         w->next = w->begin;
         __atomic_store_n(&w->ready, s->tick, __ATOMIC_RELEASE);
-        int keep = pool->n_ticks - i <= pool->program->n_slots;
+        int keep = pool->n_ticks - i <= p->n_slots;
         nc_take_chunks(w, w, keep);
         for (int k = 1; k < pool->n_threads; k++) {
             nc_worker *other = &pool->workers[(w->index + k) % pool->n_threads];
@@ -190,7 +192,7 @@ static int nc_open_worker(nc_worker *w, const nc_program *p, int n_threads) {
     nc_scratch *s = &w->scratch;
     size_t axons = (size_t)p->n_axons;
     s->axons = (uint16_t *)malloc(sizeof(uint16_t) * 2 * NC_GROUP * axons);
-    s->rows = (const uint64_t **)malloc(sizeof(uint64_t *) * (axons + 4 * 256));
+    s->rows = (const uint64_t **)malloc(sizeof(uint64_t *) * (axons + 4 * (size_t)p->n_types));
     s->fired = (int64_t *)malloc(sizeof(int64_t) * (NC_SPIKES + 3 * NC_LANES));
     for (int parity = 0; parity < 2; parity++) s->boxes[parity] = (nc_box *)calloc((size_t)n_threads, sizeof(nc_box));
     if (!s->axons || !s->rows || !s->fired || !s->boxes[0] || !s->boxes[1]) return -1;

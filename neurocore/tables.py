@@ -33,7 +33,6 @@ PER_NEURON = (
     "configured",
 )
 PROFILE_FIELDS = (
-    "leak_bits",
     "leak_from",
     "threshold_width",
     "floor_width",
@@ -162,6 +161,7 @@ class Tables:
             "features": self._features(),
             "target": target,
             "key": contiguous(draws.core_keys(seed, self.cores.stream), np.uint64),
+            "zero": aligned((32, WORDS), np.uint64),
             **weights,
             **profiles,
         }
@@ -201,19 +201,28 @@ class Tables:
         first, kind = distinct([weight, stochastic])
         weight, stochastic = self._lanes(weight[first]), self._lanes(stochastic[first]).astype(bool)
         certain, random = np.where(stochastic, 0, weight), np.where(stochastic, weight, 0)
-        n_planes = int(bit_lengths(certain).max(initial=0))
+        n_planes = self._weight_planes(certain)
         planes = signed_planes(certain, n_planes)
+        used = np.bitwise_or.reduce(used_bits(planes[:, 1:]).reshape(-1, self.units), axis=1)
         bound = np.maximum(np.abs(certain).max(axis=1, initial=0), (random != 0).any(axis=1))
         bound = bound.reshape(-1, self.units).max(axis=1, initial=0)[kind].reshape(self.n, types).max(axis=1, initial=0)
+        counts = np.stack([(cores.axon_type == kind).sum(axis=1) for kind in range(types)], axis=1)
         tables: dict[str, Array | None] = {
+            "type_start": contiguous(np.cumsum(counts + 3 & ~3, axis=1) - (counts + 3 & ~3), np.uint32),
             "weight_row": contiguous(kind, np.uint32),
+            "weight_place": contiguous(kind * np.uint32(self.units * (1 + n_planes) * WORDS), np.uint32),
             "weight": planes,
-            "weight_bits": contiguous(used_bits(planes[:, 1:]), np.uint32),
+            "weight_bits": contiguous(used[kind], np.uint32),
             "input_bound": contiguous(bound, np.uint32),
             "chance": self._chances(random) if random.any() else None,
-            "chance_used": contiguous((random != 0).any(axis=1), np.uint8),
+            "chance_used": contiguous((random != 0).any(axis=1).reshape(-1, self.units).any(axis=1), np.uint8),
         }
         return tables, {"weight_planes": n_planes}
+
+    def _weight_planes(self, weights: Array) -> int:
+        """Magnitude planes of all weights: 1, 2 or 4, for which the kernel has loops of its own, or as many as are needed."""
+        needed = int(bit_lengths(weights).max(initial=0))
+        return next((size for size in (1, 2, 4) if needed <= size), needed)
 
     def _chances(self, values: Array) -> Array:
         """Random steps: sign, mask and magnitude; no draw exceeds 2^bits - 1, so larger magnitudes always act, as it does."""
@@ -231,17 +240,15 @@ class Tables:
         stochastic = value["leak_stochastic"] != 0
         certain = np.where(stochastic, 0, value["leak"])
         random = np.where(stochastic, value["leak"], 0)
-        leak_planes = int(bit_lengths(certain).max(initial=0))
         mask_planes = int(value["threshold_mask_bits"].max(initial=0))
         bits = np.arange(mask_planes)
         masks = ((1 << value["threshold_mask_bits"].astype(np.int64)) - 1)[..., None] >> bits & 1
         mode = value["reset_mode"]
         modes = (mode == 0, mode == 1, value["floor_mode"] == 1, value["leak_reversal"] != 0)
-        leak = signed_planes(certain, leak_planes)
         tables: dict[str, Array | None] = {
             "profile": contiguous(kind, np.uint32),
-            "profiles": self._profile_numbers(value, leak, random),
-            "leak": leak,
+            "profiles": self._profile_numbers(value, random),
+            "leak": planes_of(certain, self.planes),
             "leak_chance": self._chances(random) if random.any() else None,
             "not_threshold": ~planes_of(value["threshold"], self.planes),
             "not_bound": ~planes_of(-value["floor"], self.planes),
@@ -254,13 +261,13 @@ class Tables:
             else None,
             "leak_bound": self._leak_bound(certain, random, kind),
         }
-        return tables, {"leak_planes": leak_planes, "mask_planes": mask_planes}
+        return tables, {"mask_planes": mask_planes}
 
     def _leak_bound(self, certain: Array, random: Array, kind: Array) -> Array:
         bound = np.maximum(np.abs(certain).max(axis=1, initial=0), (random != 0).any(axis=1))
         return contiguous(bound.reshape(-1, self.units).max(axis=1, initial=0)[kind], np.uint32)
 
-    def _profile_numbers(self, value: dict[str, Array], leak: Array, random: Array) -> Array:
+    def _profile_numbers(self, value: dict[str, Array], random: Array) -> Array:
         alpha, beta, reset, mode = (value[name] for name in ("threshold", "floor", "reset", "reset_mode"))
         lowest = beta.min(axis=1, initial=2**31 - 1)
         negative = (alpha < 0).any(axis=1) | (beta < 0).any(axis=1)
@@ -269,7 +276,6 @@ class Tables:
         least = np.where(mode == 0, bit_lengths(reset) + 1, 1).max(axis=1, initial=1)
         draws_needed = self._first_compared(random)
         columns = {
-            "leak_bits": used_bits(leak[:, 1:]),
             "leak_from": draws_needed,
             "threshold_width": np.where(negative, self.planes, bit_lengths(alpha).max(axis=1, initial=0) + 1),
             "floor_width": np.where(negative, self.planes, bit_lengths(beta).max(axis=1, initial=0) + 1),

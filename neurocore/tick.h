@@ -42,17 +42,61 @@ NC_INLINE nc_vec NC_NAME(nc_random)(uint64_t key, int unit, int plane) {
 
 /* ---------------------------------------------------------------- integrate */
 
-/* Row by row: best for few active axons. */
-NC_INLINE void NC_NAME(nc_sum_rows)(const nc_program *p, int64_t core, int unit, const nc_job *job, nc_vec *sum, int bits) {
-    const uint64_t *rows = p->crossbar + (core * p->n_axons * p->units + unit) * NC_WORDS;
+/* What a unit's membranes gain in a tick: the certain leak, random steps of the leak, and the weights of the active axons. */
+typedef struct {
+    const uint64_t *leak;                /* planes */
+    nc_vec steps, minus;                 /* lanes that make a random step, and those whose step is down */
+} NC_NAME(nc_drive);
+
+/* Row by row, best for few active axons: the sum of `bits` planes stays in registers. Weights have `digits` magnitude planes.
+   Both are constants where this is used. */
+NC_INLINE void NC_NAME(nc_sum_rows)(const nc_program *restrict p, int64_t core, int unit, const nc_job *job,
+                                    const NC_NAME(nc_drive) *drive, nc_vec *restrict sum, const int bits, const int digits,
+                                    const int features) {
+    const int64_t pitch = (int64_t)p->units * NC_WORDS;
+    const uint64_t *rows = p->crossbar + core * p->n_axons * pitch + unit * NC_WORDS;
     const uint8_t *type = p->axon_type + core * p->n_axons;
-    const uint32_t *row_of = p->weight_row + core * p->n_types;
-    const int64_t stride = (int64_t)(1 + p->weight_planes) * NC_WORDS;
+    const uint32_t *place = p->weight_place + core * p->n_types;
+    const uint64_t *weights = p->weight + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+    const uint16_t *axon = job->axons, *last = axon + job->n;
+    nc_vec s[NC_MAX_PLANES];
+    NC_UNROLL for (int b = 0; b < bits; b++) s[b] = nc_get(drive->leak + b * NC_WORDS);
+    for (; axon < last; axon++) {
+        const uint64_t *number = weights + place[type[*axon]];
+        nc_vec row = nc_get(rows + *axon * pitch), minus = nc_get(number), carry = {0};
+        NC_UNROLL for (int b = 0; b < bits; b++) {
+            nc_vec x = s[b];
+            if (b < digits) {
+                nc_vec addend = row & nc_get(number + (1 + b) * NC_WORDS);
+                s[b] = b ? NC_XOR3(x, addend, carry) : x ^ addend;
+                x ^= minus;
+                carry = b ? NC_MAJORITY(x, addend, carry) : x & addend;
+            } else {
+                s[b] = x ^ carry;
+                carry = NC_MASK_STEP(x, minus, carry);
+            }
+        }
+    }
+    if (features & NC_RANDOM_LEAK) {
+        nc_vec addend = drive->steps;
+        NC_UNROLL for (int b = 0; b < bits; b++) {
+            nc_vec x = s[b];
+            s[b] = x ^ addend;
+            addend = NC_MASK_STEP(x, drive->minus, addend);
+        }
+    }
+    NC_UNROLL for (int b = 0; b < bits; b++) sum[b] = s[b];
+}
+
+/* The same for any number of planes. */
+NC_COLD void NC_NAME(nc_sum_wide_rows)(const nc_program *p, int64_t core, int unit, const nc_job *job, nc_vec *sum, int bits) {
+    const int64_t pitch = (int64_t)p->units * NC_WORDS;
     for (int i = 0; i < job->n; i++) {
-        int64_t axon = job->axons[i], weight = (int64_t)row_of[type[axon]] * p->units + unit;
-        const uint64_t *number = p->weight + weight * stride;
-        nc_vec row = nc_get(rows + axon * p->units * NC_WORDS), minus = nc_get(number);
-        for (uint32_t used = p->weight_bits[weight]; used; used &= used - 1) {
+        int64_t axon = job->axons[i];
+        int64_t type = core * p->n_types + p->axon_type[core * p->n_axons + axon];
+        const uint64_t *number = p->weight + p->weight_place[type] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+        nc_vec row = nc_get(p->crossbar + (core * p->n_axons + axon) * pitch + unit * NC_WORDS), minus = nc_get(number);
+        for (uint32_t used = p->weight_bits[type]; used; used &= used - 1) {
             int b = __builtin_ctz(used);
             NC_NAME(nc_add_bit)(sum, b, bits, row & nc_get(number + (1 + b) * NC_WORDS), minus);
         }
@@ -60,10 +104,10 @@ NC_INLINE void NC_NAME(nc_sum_rows)(const nc_program *p, int64_t core, int unit,
 }
 
 /* Counts, per lane, how many of m rows are set, four rows at a time (m a multiple of 4; carry-save addition). */
-NC_INLINE void NC_NAME(nc_count_rows)(const uint64_t **rows, int m, nc_vec *count, int levels) {
-    nc_vec ones = {0}, twos = {0};
-    for (int level = 2; level < levels; level++) count[level] = (nc_vec){0};
-    for (int i = 0; i < m; i += 4) {
+NC_INLINE void NC_NAME(nc_count_rows)(const uint64_t **rows, int64_t m, nc_vec *count, const int levels) {
+    nc_vec ones = {0}, twos = {0}, more[NC_MAX_PLANES];
+    NC_UNROLL for (int level = 2; level < levels; level++) more[level] = (nc_vec){0};
+    for (int64_t i = 0; i < m; i += 4) {
         nc_vec a = nc_get(rows[i]), b = nc_get(rows[i + 1]), c = nc_get(rows[i + 2]), d = nc_get(rows[i + 3]);
         nc_vec first = NC_MAJORITY(ones, a, b);
         ones = NC_XOR3(ones, a, b);
@@ -71,45 +115,42 @@ NC_INLINE void NC_NAME(nc_count_rows)(const uint64_t **rows, int m, nc_vec *coun
         ones = NC_XOR3(ones, c, d);
         nc_vec carry = NC_MAJORITY(twos, first, second);
         twos = NC_XOR3(twos, first, second);
-        for (int level = 2; level < levels; level++) {
-            nc_vec x = count[level];
-            count[level] = x ^ carry;
+        NC_UNROLL for (int level = 2; level < levels; level++) {
+            nc_vec x = more[level];
+            more[level] = x ^ carry;
             carry &= x;
         }
     }
     count[0] = ones;
     count[1] = twos;
+    NC_UNROLL for (int level = 2; level < levels; level++) count[level] = more[level];
 }
 
 /* By axon type: counts the active rows of a type, then multiplies by its weights. Best for many active axons. */
-NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *p, nc_scratch *scratch, int64_t core, int unit, const nc_job *job,
-                                      nc_vec *sum, int bits) {
+NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, nc_scratch *scratch, int64_t core, int unit, const nc_job *job,
+                                      nc_vec *restrict sum, int bits) {
     static const uint64_t empty[NC_WORDS] = {0};
-    const uint64_t *rows = p->crossbar + (core * p->n_axons * p->units + unit) * NC_WORDS;
+    const int64_t pitch = (int64_t)p->units * NC_WORDS;
+    const uint64_t *rows = p->crossbar + core * p->n_axons * pitch + unit * NC_WORDS;
     const uint8_t *type = p->axon_type + core * p->n_axons;
-    const int64_t stride = (int64_t)(1 + p->weight_planes) * NC_WORDS;
-    int32_t length[256], start[256], at = 0;
-    for (int g = 0; g < p->n_types; g++) length[g] = 0;
-    for (int i = 0; i < job->n; i++) length[type[job->axons[i]]]++;
+    const uint32_t *start = p->type_start + core * p->n_types;
+    const uint16_t *axon = job->axons, *last = axon + job->n;
+    const uint64_t **end[256];
+    for (int g = 0; g < p->n_types; g++) end[g] = scratch->rows + start[g];
+    for (; axon < last; axon++) *end[type[*axon]]++ = rows + *axon * pitch;
     for (int g = 0; g < p->n_types; g++) {
-        start[g] = at;
-        at += (length[g] + 3) & ~3;
-        for (int k = start[g] + length[g]; k < at; k++) scratch->rows[k] = empty;
-    }
-    for (int i = 0; i < job->n; i++) {
-        int64_t axon = job->axons[i];
-        scratch->rows[start[type[axon]]++] = rows + axon * p->units * NC_WORDS;
-    }
-    for (int g = 0; g < p->n_types; g++) {
-        int m = length[g];
+        const uint64_t **begin = scratch->rows + start[g];
+        int64_t m = end[g] - begin, padded = (m + 3) & ~(int64_t)3;
         if (!m) continue;
+        for (int64_t k = m; k < padded; k++) begin[k] = empty;
         int levels = 32 - __builtin_clz((unsigned)m);
         nc_vec count[NC_MAX_PLANES];
-        NC_NAME(nc_count_rows)(scratch->rows + start[g] - m, (m + 3) & ~3, count, levels);
-        int64_t weight = (int64_t)p->weight_row[core * p->n_types + g] * p->units + unit;
-        const uint64_t *number = p->weight + weight * stride;
+        if (levels <= 3) NC_NAME(nc_count_rows)(begin, padded, count, 3);
+        else if (levels <= 5) NC_NAME(nc_count_rows)(begin, padded, count, 5);
+        else NC_NAME(nc_count_rows)(begin, padded, count, 17);
+        const uint64_t *number = p->weight + p->weight_place[core * p->n_types + g] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
         nc_vec minus = nc_get(number);
-        for (uint32_t used = p->weight_bits[weight]; used; used &= used - 1) {
+        for (uint32_t used = p->weight_bits[core * p->n_types + g]; used; used &= used - 1) {
             int from = __builtin_ctz(used), to = from + levels < bits ? from + levels : bits;
             nc_vec magnitude = nc_get(number + (1 + from) * NC_WORDS), carry = {0};
             for (int b = from; b < to; b++) {
@@ -123,15 +164,41 @@ NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *p, nc_scratch *scratch, 
     }
 }
 
+/* The sum of a tick in `bits` planes or a few more. */
+NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int unit,
+                                     const NC_NAME(nc_drive) *drive, nc_vec *restrict sum, int bits, const int features) {
+    const int64_t core = job->core;
+#define NC_SUM(n, digits) NC_NAME(nc_sum_rows)(p, core, unit, job, drive, sum, n, digits, features)
+    if (job->n <= NC_FEW && bits <= 8 && p->planes >= 8 && p->weight_planes <= 4 && p->weight_planes != 3) {
+        if (p->weight_planes == 1) {
+            if (bits <= 4) NC_SUM(4, 1);
+            else if (bits <= 6) NC_SUM(6, 1);
+            else NC_SUM(8, 1);
+        } else if (p->weight_planes == 2) {
+            if (bits <= 4) NC_SUM(4, 2);
+            else if (bits <= 6) NC_SUM(6, 2);
+            else NC_SUM(8, 2);
+        } else {
+            NC_SUM(8, 4);
+        }
+        return;
+    }
+#undef NC_SUM
+    for (int b = 0; b < bits; b++) sum[b] = nc_get(drive->leak + b * NC_WORDS);
+    if (job->n > NC_FEW) NC_NAME(nc_sum_counts)(p, &w->scratch, core, unit, job, sum, bits);
+    else if (job->n) NC_NAME(nc_sum_wide_rows)(w->pool->program, core, unit, job, sum, bits);
+    if (features & NC_RANDOM_LEAK) NC_NAME(nc_add_bit)(sum, 0, bits, drive->steps, drive->minus);
+}
+
 /* Stochastic weights: every active axon draws afresh for each neuron that it reaches. */
 NC_COLD void NC_NAME(nc_sum_chances)(const nc_program *p, int64_t core, int64_t tick, int unit, const nc_job *job, nc_vec *sum,
                                      int bits) {
     const int64_t stride = (int64_t)(2 + p->random_bits) * NC_WORDS;
     for (int i = 0; i < job->n; i++) {
         int64_t axon = job->axons[i];
-        int64_t row = (int64_t)p->weight_row[core * p->n_types + p->axon_type[core * p->n_axons + axon]] * p->units + unit;
+        int64_t row = p->weight_row[core * p->n_types + p->axon_type[core * p->n_axons + axon]];
         if (!p->chance_used[row]) continue;
-        const uint64_t *number = p->chance + row * stride;
+        const uint64_t *number = p->chance + (row * p->units + unit) * stride;
         nc_vec reached = nc_get(p->crossbar + ((core * p->n_axons + axon) * p->units + unit) * NC_WORDS);
         uint64_t key = nc_tick_key(p->key[core], tick, NC_DRAW_SYNAPSE + (uint64_t)axon);
         nc_vec acts = NC_NAME(nc_chance)(key, unit, number + 2 * NC_WORDS, 0, p->random_bits);
@@ -141,23 +208,11 @@ NC_COLD void NC_NAME(nc_sum_chances)(const nc_program *p, int64_t core, int64_t 
 
 /* ---------------------------------------------------------------- leak */
 
-/* Adds the leak of this tick to a number of `bits` planes, in the lanes of `acts`, turned round in those of `turned`. */
-NC_INLINE void NC_NAME(nc_add_leak)(const nc_program *p, const nc_profile *profile, int64_t row, int64_t core, int64_t tick,
-                                    int unit, int features, nc_vec acts, nc_vec turned, nc_vec *sum, int bits) {
-    const uint64_t *number = p->leak + row * (1 + p->leak_planes) * NC_WORDS;
-    if (profile->leak_bits) {
-        nc_vec minus = nc_get(number) ^ turned;
-        for (uint32_t used = (uint32_t)profile->leak_bits; used; used &= used - 1) {
-            int b = __builtin_ctz(used);
-            NC_NAME(nc_add_bit)(sum, b, bits, acts & nc_get(number + (1 + b) * NC_WORDS), minus);
-        }
-    }
-    if (features & NC_RANDOM_LEAK) {
-        const uint64_t *chance = p->leak_chance + row * (2 + p->random_bits) * NC_WORDS;
-        uint64_t key = nc_tick_key(p->key[core], tick, NC_DRAW_LEAK);
-        nc_vec steps = NC_NAME(nc_chance)(key, unit, chance + 2 * NC_WORDS, profile->leak_from, p->random_bits);
-        NC_NAME(nc_add_bit)(sum, 0, bits, steps & acts & nc_get(chance + NC_WORDS), nc_get(chance) ^ turned);
-    }
+/* Lanes in which a stochastic leak makes a step in this tick. */
+NC_INLINE nc_vec NC_NAME(nc_random_leak)(const nc_program *restrict p, int64_t row, uint64_t key, int unit) {
+    const uint64_t *chance = p->leak_chance + row * (2 + p->random_bits) * NC_WORDS;
+    return nc_get(chance + NC_WORDS)
+           & NC_NAME(nc_chance)(key, unit, chance + 2 * NC_WORDS, p->profiles[row].leak_from, p->random_bits);
 }
 
 /* ---------------------------------------------------------------- threshold and floor */
@@ -171,22 +226,34 @@ NC_INLINE nc_vec NC_NAME(nc_compare_sign)(nc_vec above, nc_vec sign, int width, 
     return NC_MAJORITY(~sign, ~last, above);
 }
 
-/* V += sum over `width` planes, and who is at or above the threshold, and (with_floor) who is not below the floor. */
-NC_INLINE void NC_NAME(nc_advance)(uint64_t *v, const nc_vec *sum, int width, const uint64_t *not_threshold,
-                                   int threshold_width, const uint64_t *not_bound, int bound_width, int with_floor,
-                                   nc_vec *fires, nc_vec *holds) {
+/* V += sum over `width` planes, and who is at or above the threshold, and (with_floor) who is not below the floor. The sum has
+   `bits` planes, at most as many as `width`. */
+NC_INLINE void NC_NAME(nc_advance)(uint64_t *restrict v, const nc_vec *restrict sum, int bits, int width,
+                                   const uint64_t *not_threshold, int threshold_width, const uint64_t *not_bound, int bound_width,
+                                   const int with_floor, nc_vec *fires, nc_vec *holds) {
     nc_vec carry = {0}, above = nc_ones, held = *holds, s = {0};
-    for (int b = 0; b < width - 1; b++) {
-        nc_vec x = nc_get(v + b * NC_WORDS), y = sum[b];
+    const nc_vec y = sum[bits - 1];
+    const int64_t last = width - 1, most = bits < last ? bits : last;
+    int64_t b = 0;
+    for (; b < most; b++) {
+        nc_vec x = nc_get(v + b * NC_WORDS), z = sum[b];
+        s = NC_XOR3(x, z, carry);
+        carry = NC_MAJORITY(x, z, carry);
+        nc_put(v + b * NC_WORDS, s);
+        above = NC_MAJORITY(s, nc_get(not_threshold + b * NC_WORDS), above);
+        if (with_floor) held = NC_MAJORITY(s, nc_get(not_bound + b * NC_WORDS), held);
+    }
+    for (; b < last; b++) {
+        nc_vec x = nc_get(v + b * NC_WORDS);
         s = NC_XOR3(x, y, carry);
         carry = NC_MAJORITY(x, y, carry);
         nc_put(v + b * NC_WORDS, s);
         above = NC_MAJORITY(s, nc_get(not_threshold + b * NC_WORDS), above);
         if (with_floor) held = NC_MAJORITY(s, nc_get(not_bound + b * NC_WORDS), held);
     }
-    nc_vec x = nc_get(v + (width - 1) * NC_WORDS), y = sum[width - 1];
+    nc_vec x = nc_get(v + last * NC_WORDS);
     s = NC_XOR3(x, y, carry);
-    nc_put(v + (width - 1) * NC_WORDS, s);
+    nc_put(v + last * NC_WORDS, s);
     *fires = NC_NAME(nc_compare_sign)(above, s, width, not_threshold, threshold_width);
     if (with_floor) *holds = NC_NAME(nc_compare_sign)(held, s, width, not_bound, bound_width);
 }
@@ -260,8 +327,8 @@ NC_INLINE nc_vec NC_NAME(nc_not_zero)(const uint64_t *v, int width) {
 }
 
 /* V += sum, then a leak whose direction follows the sign of V in the lanes with reversal. */
-NC_COLD void NC_NAME(nc_reverse)(const nc_program *p, const nc_profile *profile, int64_t row, int64_t core, int64_t tick,
-                                 int unit, int features, uint64_t *v, nc_vec *sum, int width) {
+NC_COLD void NC_NAME(nc_reverse)(const nc_program *p, int64_t row, const NC_NAME(nc_drive) *drive, uint64_t *v, nc_vec *sum,
+                                 int width) {
     nc_vec value[NC_MAX_PLANES], carry = {0};
     for (int b = 0; b < width; b++) {
         nc_vec x = nc_get(v + b * NC_WORDS);
@@ -271,8 +338,15 @@ NC_COLD void NC_NAME(nc_reverse)(const nc_program *p, const nc_profile *profile,
         sum[b] = (nc_vec){0};
     }
     nc_vec reversed = nc_get(p->modes + (row * 4 + 3) * NC_WORDS), sign = value[width - 1];
-    nc_vec positive = NC_NAME(nc_not_zero)(v, width) & ~sign;
-    NC_NAME(nc_add_leak)(p, profile, row, core, tick, unit, features, ~reversed | sign | positive, reversed & sign, value, width);
+    nc_vec positive = NC_NAME(nc_not_zero)(v, width) & ~sign, acts = ~reversed | sign | positive, turned = reversed & sign;
+    const uint64_t *leak = p->leak + row * p->planes * NC_WORDS;
+    carry = turned & acts;
+    for (int b = 0; b < width; b++) {
+        nc_vec x = value[b], addend = (nc_get(leak + b * NC_WORDS) ^ turned) & acts;
+        value[b] = NC_XOR3(x, addend, carry);
+        carry = NC_MAJORITY(x, addend, carry);
+    }
+    NC_NAME(nc_add_bit)(value, 0, width, drive->steps & acts, drive->minus ^ turned);
     for (int b = 0; b < width; b++) nc_put(v + b * NC_WORDS, value[b]);
     if (!p->stops_at_zero) return;
     nc_vec after = value[width - 1], rises = NC_NAME(nc_not_zero)(v, width) & ~after;
@@ -302,60 +376,66 @@ NC_COLD void NC_NAME(nc_randomise)(const nc_program *p, const nc_profile *profil
 
 /* ---------------------------------------------------------------- a unit */
 
-/* Steps 1 to 4 of a tick; returns who fired. `moved` becomes set if anything changed, and is only kept if it is asked for. */
-NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *p, nc_state *s, nc_scratch *scratch, int64_t core, int unit,
-                                  const nc_job *job, int features, int *moved) {
-    int64_t place = core * p->units + unit, row = (int64_t)p->profile[core] * p->units + unit;
+/* Steps 1 to 4 of a tick; returns who fired. `moved`, if it is not NULL, becomes set if anything changed. */
+NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int unit,
+                                  const int features, int *moved) {
+    const nc_program *const whole = w->pool->program;    /* *p may be a copy with some members constant: see nc_cores */
+    nc_state *s = &w->state;
+    const int64_t core = job->core, place = core * p->units + unit, row = (int64_t)p->profile[core] * p->units + unit;
+    const int64_t planes = p->planes, offset = row * planes * NC_WORDS;
     const nc_profile *profile = p->profiles + row;
-    uint64_t *v = s->membrane + place * p->planes * NC_WORDS;
+    uint64_t *v = s->membrane + place * planes * NC_WORDS;
     int width = s->width[place];
-    uint64_t largest = (uint64_t)job->n * p->input_bound[core] + p->leak_bound[core];
-    int bits = nc_width(largest);
-    if (bits > p->planes) bits = p->planes;
+    int bits = nc_width((uint64_t)job->n * p->input_bound[core] + p->leak_bound[core]);
+    if (bits > planes) bits = (int)planes;
     nc_vec sum[NC_MAX_PLANES], before[NC_MAX_PLANES];
-    for (int b = 0; b < bits; b++) sum[b] = (nc_vec){0};
-
-    if (job->n) {
-        if (job->n <= 8) NC_NAME(nc_sum_rows)(p, core, unit, job, sum, bits);
-        else NC_NAME(nc_sum_counts)(p, scratch, core, unit, job, sum, bits);
-        if (features & NC_RANDOM_WEIGHT) NC_NAME(nc_sum_chances)(p, core, s->tick, unit, job, sum, bits);
+    NC_NAME(nc_drive) drive = {p->leak + offset, {0}, {0}};
+    if (features & NC_RANDOM_LEAK) {
+        drive.steps = NC_NAME(nc_random_leak)(p, row, nc_tick_key(p->key[core], s->tick, NC_DRAW_LEAK), unit);
+        drive.minus = nc_get(p->leak_chance + row * (2 + p->random_bits) * NC_WORDS);
     }
-    if (!(features & NC_REVERSAL))
-        NC_NAME(nc_add_leak)(p, profile, row, core, s->tick, unit, features, nc_ones, (nc_vec){0}, sum, bits);
+    if (features & NC_REVERSAL) {
+        const NC_NAME(nc_drive) none = {p->zero, {0}, {0}};
+        NC_NAME(nc_integrate)(p, w, job, unit, &none, sum, bits, 0);
+    } else {
+        NC_NAME(nc_integrate)(p, w, job, unit, &drive, sum, bits, features);
+    }
+    if (job->n && (features & NC_RANDOM_WEIGHT)) NC_NAME(nc_sum_chances)(whole, core, s->tick, unit, job, sum, bits);
 
     /* One plane more than either has room for their sum; p->planes has room for everything. */
     int wide = (width > bits ? width : bits) + 1;
-    if (wide > p->planes) wide = p->planes;
+    if (wide > planes) wide = (int)planes;
     nc_vec sign = nc_get(v + (width - 1) * NC_WORDS);
-    for (int b = width; b < wide; b++) nc_put(v + b * NC_WORDS, sign);
-    for (int b = bits; b < wide; b++) sum[b] = sum[bits - 1];
+    for (int64_t b = width; b < wide; b++) nc_put(v + b * NC_WORDS, sign);
     if (moved)
         for (int b = 0; b < wide; b++) before[b] = nc_get(v + b * NC_WORDS);
-    if (features & NC_REVERSAL) NC_NAME(nc_reverse)(p, profile, row, core, s->tick, unit, features, v, sum, wide);
+    if (features & NC_REVERSAL) {
+        for (int b = bits; b < wide; b++) sum[b] = sum[bits - 1];
+        NC_NAME(nc_reverse)(whole, row, &drive, v, sum, wide);
+    }
 
-    const uint64_t *not_threshold = p->not_threshold + row * p->planes * NC_WORDS;
-    const uint64_t *not_bound = p->not_bound + row * p->planes * NC_WORDS;
-    const uint64_t *reset = p->reset + row * p->planes * NC_WORDS, *modes = p->modes + row * 4 * NC_WORDS;
+    const uint64_t *not_threshold = p->not_threshold + offset, *not_bound = p->not_bound + offset;
     int threshold_width = profile->threshold_width, floor_width = profile->floor_width;
     nc_vec drawn[2][NC_MAX_PLANES];
     if (features & NC_RANDOM_THRESHOLD) {
-        NC_NAME(nc_randomise)(p, profile, row, nc_tick_key(p->key[core], s->tick, NC_DRAW_THRESHOLD), unit, drawn[0], drawn[1]);
+        NC_NAME(nc_randomise)(whole, profile, row, nc_tick_key(p->key[core], s->tick, NC_DRAW_THRESHOLD), unit, drawn[0], drawn[1]);
         not_threshold = (const uint64_t *)drawn[0];
         not_bound = (const uint64_t *)drawn[1];
-        threshold_width = floor_width = p->planes;
+        threshold_width = floor_width = (int)planes;
     }
 
     /* `holds` starts with the answer for equal values: V < -beta is below, or V <= -beta. */
     nc_vec fires, holds = p->floor_inclusive ? (nc_vec){0} : nc_ones;
     if (wide > profile->floor_free_width) {
-        NC_NAME(nc_advance)(v, sum, wide, not_threshold, threshold_width, not_bound, floor_width, 1, &fires, &holds);
+        NC_NAME(nc_advance)(v, sum, bits, wide, not_threshold, threshold_width, not_bound, floor_width, 1, &fires, &holds);
         nc_vec below = ~(holds | fires);
-        if (NC_ANY(below)) NC_NAME(nc_after_floor)(v, wide, not_bound, reset, modes, &below);
+        if (NC_ANY(below)) NC_NAME(nc_after_floor)(v, wide, not_bound, p->reset + offset, p->modes + row * 4 * NC_WORDS, &below);
     } else {
-        NC_NAME(nc_advance)(v, sum, wide, not_threshold, threshold_width, not_bound, floor_width, 0, &fires, &holds);
+        NC_NAME(nc_advance)(v, sum, bits, wide, not_threshold, threshold_width, not_bound, floor_width, 0, &fires, &holds);
     }
-    if (NC_ANY(fires)) NC_NAME(nc_after_spike)(profile, v, wide, not_threshold, reset, modes, fires);
-    if (p->clamps && wide > p->clamp_free_width) NC_NAME(nc_clamp)(p, v, wide, &fires);
+    if (NC_ANY(fires))
+        NC_NAME(nc_after_spike)(profile, v, wide, not_threshold, p->reset + offset, p->modes + row * 4 * NC_WORDS, fires);
+    if (p->clamps && wide > p->clamp_free_width) NC_NAME(nc_clamp)(whole, v, wide, &fires);
     if (moved) {
         nc_vec changed = fires;
         for (int b = 0; b < wide; b++) changed |= before[b] ^ nc_get(v + b * NC_WORDS);
@@ -371,138 +451,138 @@ NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *p, nc_state *s, nc_scratch *
     return fires;
 }
 
+/* The same for whatever a core's neurons use. */
+static __attribute__((noinline)) void NC_NAME(nc_any_unit)(nc_worker *w, const nc_job *job, int unit, int features, int *moved,
+                                                           nc_vec *fires) {
+    *fires = NC_NAME(nc_unit)(w->pool->program, w, job, unit, features, moved);
+}
+
 /* ---------------------------------------------------------------- spikes */
 
-/* Writes the numbers of the set bits of four words, each plus `base`, and returns how many. */
-#define NC_LIST(words, base, out, n)                                                                    \
-    do {                                                                                                \
-        int c0 = __builtin_popcountll((words)[0]), c1 = c0 + __builtin_popcountll((words)[1]);          \
-        int c2 = c1 + __builtin_popcountll((words)[2]);                                                 \
-        n = c2 + __builtin_popcountll((words)[3]);                                                      \
-        if (n <= 20) {                                                                                  \
-            /* Few: no branch depends on where they are. */                                             \
-            for (int i = 0; i < n; i++) {                                                               \
-                int k = (i >= c0) + (i >= c1) + (i >= c2);                                              \
-                uint64_t word = (words)[k];                                                             \
-                (out)[i] = (base) + 64 * k + __builtin_ctzll(word);                                     \
-                (words)[k] = word & (word - 1);                                                         \
-            }                                                                                           \
-        } else {                                                                                        \
-            int i = 0;                                                                                  \
-            for (int k = 0; k < NC_WORDS; k++)                                                          \
-                for (uint64_t word = (words)[k]; word; word &= word - 1)                                \
-                    (out)[i++] = (base) + 64 * k + __builtin_ctzll(word);                               \
-        }                                                                                               \
-    } while (0)
+/* Writes base + the number of each set bit to `out`, asks for at + that * size, and returns how many there are. The loop has
+   one branch, whatever the bits. */
+#define NC_LIST(type, name)                                                                                             \
+    NC_INLINE int64_t NC_NAME(name)(nc_vec bits, int64_t base, type *restrict out, const char *at, int64_t size) {      \
+        uint64_t words[NC_WORDS + 1];                                                                                   \
+        int64_t starts[NC_WORDS + 1], n_words = 0;                                                                      \
+        type *const first = out;                                                                                        \
+        for (int k = 0; k < NC_WORDS; k++) {                                                                            \
+            uint64_t word = bits[k];                                                                                    \
+            words[n_words] = word;                                                                                      \
+            starts[n_words] = base + 64 * k;                                                                            \
+            n_words += word != 0;                                                                                       \
+        }                                                                                                               \
+        words[n_words] = 0;                                                                                             \
+        const uint64_t *next = words;                                                                                   \
+        const int64_t *start = starts;                                                                                  \
+        for (uint64_t word = *next; word;) {                                                                            \
+            int64_t number = *start + __builtin_ctzll(word);                                                            \
+            *out++ = (type)number;                                                                                      \
+            __builtin_prefetch(at + number * size);                                                                     \
+            word &= word - 1;                                                                                           \
+            int64_t done = word == 0;                                                                                   \
+            next += done;                                                                                               \
+            start += done;                                                                                              \
+            word = done ? *next : word;                                                                                 \
+        }                                                                                                               \
+        return out - first;                                                                                             \
+    }
+NC_LIST(uint16_t, nc_list_axons)
+NC_LIST(int64_t, nc_list_neurons)
+#undef NC_LIST
 
-/* Sends the spikes of neurons [from, to) of the waiting list to the boxes of the threads that own their destinations. */
-NC_INLINE void NC_NAME(nc_route)(const nc_program *p, nc_worker *w, int from, int to) {
+/* Sends the spikes of the first n waiting neurons to the boxes of the threads that own their destinations. */
+NC_INLINE void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restrict w, int n) {
     nc_scratch *scratch = &w->scratch;
-    const int n_threads = w->pool->n_threads, shift = p->target_shift;
+    const int n_threads = w->pool->n_threads, shift = p->target_shift, owner_shift = w->pool->owner_shift, wide = p->wide;
     const uint8_t *owner = w->pool->owner;
-    const int owner_shift = w->pool->owner_shift;
-    const int64_t now = w->state.tick % p->n_slots, plane = p->n_words * 64;
+    const uint64_t *slot_start = scratch->slot_start, below = (1ull << shift) - 1;
     nc_box *boxes = scratch->boxes[w->state.tick & 1];
     for (int k = 0; k < n_threads; k++)
-        if (nc_reserve(&boxes[k], (size_t)(to - from), p->wide)) {
+        if (nc_reserve(&boxes[k], (size_t)n, wide)) {
             scratch->failed = 1;
             return;
         }
-    for (int i = from; i < to; i++) {
+    for (int64_t i = 0; i < n; i++) {
         int64_t at = scratch->fired[i];
-        uint64_t target = p->wide ? ((const uint64_t *)p->target)[at] : ((const uint32_t *)p->target)[at];
-        uint64_t bit = target & ((1ull << shift) - 1), delay = target >> shift;
-        if (delay) {
-            int64_t slot = now + (int64_t)delay;
-            if (slot >= p->n_slots) slot -= p->n_slots;
-            nc_box *box = &boxes[n_threads > 1 ? owner[bit >> owner_shift] : 0];
-            if (p->wide) ((uint64_t *)box->items)[box->length++] = (uint64_t)(slot * plane) + bit;
-            else ((uint32_t *)box->items)[box->length++] = (uint32_t)(slot * plane) + (uint32_t)bit;
+        uint64_t target = wide ? ((const uint64_t *)p->target)[at] : ((const uint32_t *)p->target)[at];
+        uint64_t bit = target & below, delay = target >> shift;
+        if (__builtin_expect(delay != 0, 1)) {
+            nc_box *box = &boxes[owner[bit >> owner_shift]];
+            uint64_t item = slot_start[delay] + bit;
+            if (wide) ((uint64_t *)box->items)[box->length++] = item;
+            else ((uint32_t *)box->items)[box->length++] = (uint32_t)item;
         } else if (bit) {
             if (nc_push(&scratch->outputs, w->state.tick, (int32_t)(bit - 1), 0)) scratch->failed = 1;
         }
     }
 }
 
-/* Notes who fired, and routes those whose destinations were asked for a while ago. */
-NC_INLINE void NC_NAME(nc_send)(const nc_program *p, nc_worker *w, int64_t core, int unit, nc_vec fires) {
+static void NC_NAME(nc_note)(nc_worker *w, int64_t core, int unit, const nc_vec *fires) {
+    const uint64_t *probe = w->state.probe + (core * w->pool->program->units + unit) * NC_WORDS;
+    for (int k = 0; k < NC_WORDS; k++)
+        for (uint64_t seen = (*fires)[k] & probe[k]; seen; seen &= seen - 1)
+            if (nc_push(&w->scratch.spikes, w->state.tick, (int32_t)core, NC_LANES * unit + 64 * k + __builtin_ctzll(seen)))
+                w->scratch.failed = 1;
+}
+
+/* Lets those who fired wait until their destinations have arrived in the cache, and routes those who have waited. */
+NC_INLINE void NC_NAME(nc_send)(const nc_program *restrict p, nc_worker *restrict w, int64_t core, int unit, nc_vec fires) {
     nc_scratch *scratch = &w->scratch;
     int64_t place = core * p->units + unit, first = place * NC_LANES;
     nc_count(&w->state.neurons, place, fires);
-    uint64_t words[NC_WORDS];
-    int64_t *out = scratch->fired + scratch->n_fired;
-    int n;
-    memcpy(words, &fires, sizeof words);
-    NC_LIST(words, first, out, n);
-    for (int i = 0; i < n; i++)
-        __builtin_prefetch((const char *)p->target + (p->wide ? 8 : 4) * out[i]);
-    if (w->state.probe) {
-        const uint64_t *probe = w->state.probe + place * NC_WORDS;
-        for (int k = 0; k < NC_WORDS; k++)
-            for (uint64_t seen = fires[k] & probe[k]; seen; seen &= seen - 1)
-                if (nc_push(&scratch->spikes, w->state.tick, (int32_t)core, NC_LANES * unit + 64 * k + __builtin_ctzll(seen)))
-                    scratch->failed = 1;
+    if (w->state.probe) NC_NAME(nc_note)(w, core, unit, &fires);
+    int64_t n = NC_NAME(nc_list_neurons)(fires, first, scratch->fired + scratch->n_fired, (const char *)p->target, p->wide ? 8 : 4);
+    scratch->n_fired += (int)n;
+    if (scratch->n_fired >= NC_SPIKES) {
+        int old = scratch->n_fired - (int)n;
+        NC_NAME(nc_route)(p, w, old);
+        memmove(scratch->fired, scratch->fired + old, sizeof(int64_t) * (size_t)n);
+        scratch->n_fired = (int)n;
     }
-    scratch->n_fired += n;
-    if (scratch->n_fired < NC_SPIKES) {
-        scratch->n_old = scratch->n_fired;
-        return;
-    }
-    NC_NAME(nc_route)(p, w, 0, scratch->n_old);
-    int rest = scratch->n_fired - scratch->n_old;
-    memmove(scratch->fired, scratch->fired + scratch->n_old, sizeof(int64_t) * (size_t)rest);
-    scratch->n_fired = scratch->n_old = rest;
 }
 
 /* ---------------------------------------------------------------- cores */
 
 /* Reads and clears the scheduler rows of cores [begin, end); lists those with work and asks for the crossbar rows. */
-NC_INLINE int NC_NAME(nc_collect)(const nc_program *p, nc_state *s, nc_scratch *scratch, int which, int64_t begin, int64_t end,
-                                  int keep) {
-    int64_t slot = s->tick % p->n_slots;
-    int n_jobs = 0, blocks = p->axon_words / NC_WORDS;
-    for (int64_t core = begin; core < end; core++) {
-        uint64_t *row = s->scheduler + (slot * p->n_cores + core) * p->axon_words;
-        nc_job *job = &scratch->jobs[which][n_jobs];
-        int total = 0;
-        for (int block = 0; block < blocks; block++) {
-            uint64_t words[NC_WORDS];
+NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restrict w, int which, int64_t begin, int64_t end, int keep) {
+    nc_state *s = &w->state;
+    const int64_t slot = s->tick % p->n_slots, blocks = p->axon_words / NC_WORDS, pitch = (int64_t)p->units * NC_WORDS;
+    nc_job *job = w->scratch.jobs[which];
+    uint64_t *row = s->scheduler + (slot * p->n_cores + begin) * p->axon_words;
+    for (int64_t core = begin; core < end; core++, row += p->axon_words) {
+        const char *rows = (const char *)(p->crossbar + core * p->n_axons * pitch);
+        int64_t total = 0;
+        for (int64_t block = 0; block < blocks; block++) {
             nc_vec bits = nc_get(row + block * NC_WORDS);
             if (!NC_ANY(bits)) continue;
-            memcpy(words, &bits, sizeof words);
             nc_put(row + block * NC_WORDS, (nc_vec){0});
             nc_count(&s->axons, core * blocks + block, bits);
-            uint16_t *out = job->axons + total;
-            int n;
-            NC_LIST(words, (uint16_t)(block * NC_LANES), out, n);
-            total += n;
+            total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total, rows, 8 * pitch);
         }
         if (!total && s->settled[core]) {
-            if (keep)
-                memset(s->fired + (slot * p->n_cores + core) * p->units * NC_WORDS, 0, sizeof(uint64_t) * NC_WORDS * (size_t)p->units);
+            if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
             continue;
         }
-        const char *rows = (const char *)(p->crossbar + core * p->n_axons * p->units * NC_WORDS);
-        int64_t stride = 32 * (int64_t)p->units;
-        for (int i = 0; i < total; i++) __builtin_prefetch(rows + job->axons[i] * stride);
         job->core = core;
-        job->n = total;
-        n_jobs++;
+        job->n = (int32_t)total;
+        job++;
     }
-    return n_jobs;
+    return (int)(job - w->scratch.jobs[which]);
 }
 
-NC_INLINE void NC_NAME(nc_core)(const nc_program *p, nc_worker *w, const nc_job *job, int keep) {
+NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int keep) {
     nc_state *s = &w->state;
-    int64_t core = job->core;
-    int features = p->features[core], moved = 0;
-    int watched = !job->n && !(features & (NC_RANDOM_LEAK | NC_RANDOM_THRESHOLD));
+    const int64_t core = job->core;
+    const int features = p->features[core];
+    const int watched = !job->n && !(features & (NC_RANDOM_LEAK | NC_RANDOM_THRESHOLD));
+    int moved = 0;
     for (int unit = 0; unit < p->units; unit++) {
         nc_vec fires;
-        if (watched) fires = NC_NAME(nc_unit)(p, s, &w->scratch, core, unit, job, features, &moved);
-        else if (features == 0) fires = NC_NAME(nc_unit)(p, s, &w->scratch, core, unit, job, 0, NULL);
-        else if (features == NC_RANDOM_LEAK) fires = NC_NAME(nc_unit)(p, s, &w->scratch, core, unit, job, NC_RANDOM_LEAK, NULL);
-        else fires = NC_NAME(nc_unit)(p, s, &w->scratch, core, unit, job, features, NULL);
+        if (watched) NC_NAME(nc_any_unit)(w, job, unit, features, &moved, &fires);
+        else if (features == NC_RANDOM_LEAK) fires = NC_NAME(nc_unit)(p, w, job, unit, NC_RANDOM_LEAK, NULL);
+        else if (features == 0) fires = NC_NAME(nc_unit)(p, w, job, unit, 0, NULL);
+        else NC_NAME(nc_any_unit)(w, job, unit, features, NULL, &fires);
         if (keep) nc_put(s->fired + ((s->tick % p->n_slots * p->n_cores + core) * p->units + unit) * NC_WORDS, fires);
         if (NC_ANY(fires)) NC_NAME(nc_send)(p, w, core, unit, fires);
     }
@@ -510,21 +590,33 @@ NC_INLINE void NC_NAME(nc_core)(const nc_program *p, nc_worker *w, const nc_job 
     s->settled[core] = watched && !moved;
 }
 
-/* Ticks the cores [begin, end); `keep` says whether who fired will be asked for later. */
-static void NC_NAME(nc_cores)(const nc_program *p, nc_worker *w, int64_t begin, int64_t end, int keep) {
-    nc_scratch *scratch = &w->scratch;
+NC_INLINE void NC_NAME(nc_range)(const nc_program *restrict p, nc_worker *restrict w, int64_t begin, int64_t end, int keep) {
     int which = 0;
     int64_t next = begin + NC_GROUP < end ? begin + NC_GROUP : end;
-    int n_jobs = NC_NAME(nc_collect)(p, &w->state, scratch, which, begin, next, keep);
+    int n_jobs = NC_NAME(nc_collect)(p, w, which, begin, next, keep);
     for (;;) {
         int64_t after = next + NC_GROUP < end ? next + NC_GROUP : end;
-        int n_next = NC_NAME(nc_collect)(p, &w->state, scratch, which ^ 1, next, after, keep);
-        for (int i = 0; i < n_jobs; i++) NC_NAME(nc_core)(p, w, &scratch->jobs[which][i], keep);
+        int n_next = NC_NAME(nc_collect)(p, w, which ^ 1, next, after, keep);
+        for (int i = 0; i < n_jobs; i++) NC_NAME(nc_core)(p, w, &w->scratch.jobs[which][i], keep);
         if (next == end) break;
         next = after;
         which ^= 1;
         n_jobs = n_next;
     }
-    NC_NAME(nc_route)(p, w, 0, scratch->n_fired);
-    scratch->n_fired = scratch->n_old = 0;
+    NC_NAME(nc_route)(p, w, w->scratch.n_fired);
+    w->scratch.n_fired = 0;
+}
+
+/* Ticks the cores [begin, end); `keep` says whether who fired will be asked for later. Cores of at most 256 axons and neurons are
+   the common case, which is compiled with these numbers as constants: the copy is never stored to. */
+static void NC_NAME(nc_cores)(const nc_program *whole, nc_worker *w, int64_t begin, int64_t end, int keep) {
+    nc_program p = *whole;
+    if (p.units == 1 && p.axon_words == NC_WORDS && !p.wide) {
+        p.units = 1;
+        p.axon_words = NC_WORDS;
+        p.wide = 0;
+        NC_NAME(nc_range)(&p, w, begin, end, keep);
+    } else {
+        NC_NAME(nc_range)(whole, w, begin, end, keep);
+    }
 }
