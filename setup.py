@@ -27,6 +27,7 @@ if debug:
         "-fwrapv",
         "-fno-strict-aliasing",
         "-pthread",
+        "-DNC_EMULATE_AVX512",
         "-Wall",
         "-Wextra",
         "-Werror",

@@ -96,7 +96,7 @@ typedef struct { int64_t tick; int32_t a, b; } nc_event;
 typedef struct { nc_event *items; size_t length, capacity; } nc_events;
 
 /* How often each of 256 lanes was set: counted in planes, which is a few operations a tick however many were. */
-enum { NC_LOW = 3, NC_HIGH = 13, NC_LOW_FULL = 7, NC_HIGH_FULL = 1170 };
+enum { NC_LOW = 4, NC_HIGH = 13, NC_LOW_FULL = 15, NC_HIGH_FULL = 546 };
 typedef struct {
     uint64_t *low;                       /* [unit][NC_LOW][word] */
     uint64_t *high;                      /* [unit][NC_HIGH][word] */
@@ -159,6 +159,7 @@ typedef struct { void *items; size_t length, capacity; } nc_box;
 /* Cores whose rows are asked for together; spikes that wait for their destinations; deliveries asked for ahead; active axons
    up to which rows are added one by one. */
 enum { NC_GROUP = 4, NC_SPIKES = 64, NC_PREFETCH = 16, NC_FEW = 12 };
+enum { NC_SLACK = 16 };                  /* places behind a list that may be written */
 
 typedef struct {
     int64_t core;
@@ -287,6 +288,9 @@ static void nc_total(nc_tally *t, int64_t n_units) {
 
 /* ---------------------------------------------------------------- planes and numbers */
 
+/* The number of the lowest bit that is set; 64 if none is. */
+NC_INLINE int64_t nc_lowest(uint64_t word) { return word ? __builtin_ctzll(word) : 64; }
+
 /* values [rows][n] to planes [rows][units][planes][word]; lanes beyond n are 0. */
 static void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t planes, uint64_t *out) {
     for (int64_t row = 0; row < rows; row++)
@@ -382,12 +386,21 @@ static void nc_pending(const nc_program *p, const nc_state *s, int64_t first, in
 #undef NC_ISA
 #ifdef __clang__
 #pragma clang attribute pop
+#ifdef NC_EMULATE_AVX512
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
+#else
 #pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
+#endif
 #else
 #pragma GCC pop_options
 #pragma GCC push_options
+#ifdef NC_EMULATE_AVX512
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+#else
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,bmi,bmi2,lzcnt,popcnt")
 #endif
+#endif
+/* A build for tests has this path on every processor with AVX2: the ternary instruction is worked out from its table. */
 #define NC_ISA avx512
 #define NC_TERNARY
 #include "slices.h"
@@ -422,8 +435,12 @@ static void nc_prepare(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     nc_paths[1].supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+#ifdef NC_EMULATE_AVX512
+    nc_paths[0].supported = nc_paths[1].supported;
+#else
     nc_paths[0].supported = nc_paths[1].supported && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
                             && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+#endif
 #endif
 }
 

@@ -190,10 +190,10 @@ static void nc_pool_close(nc_pool *pool) {
 
 static int nc_open_worker(nc_worker *w, const nc_program *p, int n_threads) {
     nc_scratch *s = &w->scratch;
-    size_t axons = (size_t)p->n_axons;
+    size_t axons = (size_t)p->n_axons + NC_SLACK;
     s->axons = (uint16_t *)malloc(sizeof(uint16_t) * 2 * NC_GROUP * axons);
     s->rows = (const uint64_t **)malloc(sizeof(uint64_t *) * (axons + 4 * (size_t)p->n_types));
-    s->fired = (int64_t *)malloc(sizeof(int64_t) * (NC_SPIKES + 3 * NC_LANES));
+    s->fired = (int64_t *)malloc(sizeof(int64_t) * (NC_SPIKES + 3 * NC_LANES + NC_SLACK));
     for (int parity = 0; parity < 2; parity++) s->boxes[parity] = (nc_box *)calloc((size_t)n_threads, sizeof(nc_box));
     if (!s->axons || !s->rows || !s->fired || !s->boxes[0] || !s->boxes[1]) return -1;
     for (int k = 0; k < 2 * NC_GROUP; k++) s->jobs[k / NC_GROUP][k % NC_GROUP].axons = s->axons + (size_t)k * axons;

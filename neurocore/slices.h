@@ -11,7 +11,16 @@
 
 #ifdef NC_TERNARY
 /* The constant is the truth table: bit 4a + 2b + c is the result for those bits. */
+#undef NC_TERN
+#ifdef NC_EMULATE_AVX512
+#define NC_TERM(x, y, z, table, bit) ((table) >> (bit) & 1 ? (x) & (y) & (z) : (nc_vec){0})
+#define NC_TERN(a, b, c, table)                                                                                        \
+    (NC_TERM(~(a), ~(b), ~(c), table, 0) | NC_TERM(~(a), ~(b), (c), table, 1) | NC_TERM(~(a), (b), ~(c), table, 2)     \
+     | NC_TERM(~(a), (b), (c), table, 3) | NC_TERM((a), ~(b), ~(c), table, 4) | NC_TERM((a), ~(b), (c), table, 5)      \
+     | NC_TERM((a), (b), ~(c), table, 6) | NC_TERM((a), (b), (c), table, 7))
+#else
 #define NC_TERN(a, b, c, table) ((nc_vec)_mm256_ternarylogic_epi64((__m256i)(a), (__m256i)(b), (__m256i)(c), table))
+#endif
 #define NC_XOR3(a, b, c) NC_TERN(a, b, c, 0x96)
 #define NC_MAJORITY(a, b, c) NC_TERN(a, b, c, 0xE8)
 #define NC_SELECT(mask, a, b) NC_TERN(mask, a, b, 0xCA)      /* mask ? a : b */

@@ -459,64 +459,90 @@ static __attribute__((noinline)) void NC_NAME(nc_any_unit)(nc_worker *w, const n
 
 /* ---------------------------------------------------------------- spikes */
 
-/* Writes base + the number of each set bit to `out`, asks for at + that * size, and returns how many there are. The loop has
-   one branch, whatever the bits. */
-#define NC_LIST(type, name)                                                                                             \
-    NC_INLINE int64_t NC_NAME(name)(nc_vec bits, int64_t base, type *restrict out, const char *at, int64_t size) {      \
-        uint64_t words[NC_WORDS + 1];                                                                                   \
-        int64_t starts[NC_WORDS + 1], n_words = 0;                                                                      \
-        type *const first = out;                                                                                        \
-        for (int k = 0; k < NC_WORDS; k++) {                                                                            \
-            uint64_t word = bits[k];                                                                                    \
-            words[n_words] = word;                                                                                      \
-            starts[n_words] = base + 64 * k;                                                                            \
-            n_words += word != 0;                                                                                       \
-        }                                                                                                               \
-        words[n_words] = 0;                                                                                             \
-        const uint64_t *next = words;                                                                                   \
-        const int64_t *start = starts;                                                                                  \
-        for (uint64_t word = *next; word;) {                                                                            \
-            int64_t number = *start + __builtin_ctzll(word);                                                            \
-            *out++ = (type)number;                                                                                      \
-            __builtin_prefetch(at + number * size);                                                                     \
-            word &= word - 1;                                                                                           \
-            int64_t done = word == 0;                                                                                   \
-            next += done;                                                                                               \
-            start += done;                                                                                              \
-            word = done ? *next : word;                                                                                 \
-        }                                                                                                               \
-        return out - first;                                                                                             \
+/* Writes base + the number of each set bit to `out` and returns how many there are. Some places are written in any case, so
+   that hardly a branch depends on the bits; `out` has room for NC_SLACK more than there are. */
+#define NC_LIST(type, name)                                                                    \
+    NC_INLINE int64_t NC_NAME(name)(nc_vec bits, int64_t base, type *restrict out) {           \
+        type *const first = out;                                                               \
+        NC_UNROLL for (int k = 0; k < NC_WORDS; k++) {                                         \
+            uint64_t word = bits[k];                                                           \
+            const int64_t n = __builtin_popcountll(word), start = base + 64 * k;               \
+            NC_UNROLL for (int i = 0; i < 3; i++, word &= word - 1)                            \
+                out[i] = (type)(start + nc_lowest(word));                                      \
+            if (n > 3) {                                                                       \
+                NC_UNROLL for (int i = 3; i < NC_SLACK; i++, word &= word - 1)                 \
+                    out[i] = (type)(start + nc_lowest(word));                                  \
+                for (int64_t i = NC_SLACK; word; i++, word &= word - 1)                        \
+                    out[i] = (type)(start + nc_lowest(word));                                  \
+            }                                                                                  \
+            out += n;                                                                          \
+        }                                                                                      \
+        return out - first;                                                                    \
     }
 NC_LIST(uint16_t, nc_list_axons)
 NC_LIST(int64_t, nc_list_neurons)
 #undef NC_LIST
 
+/* Asks for at + list[i] * size for n > 0 numbers; for the few that are usual without a branch that depends on n. */
+#define NC_ASK(list, n, at, size)                                                              \
+    do {                                                                                       \
+        if ((n) <= 8) {                                                                        \
+            NC_UNROLL for (int64_t i = 0; i < 8; i++)                                          \
+                __builtin_prefetch((at) + (list)[i < (n) ? i : 0] * (size));                   \
+        } else {                                                                               \
+            for (int64_t i = 0; i < (n); i++) __builtin_prefetch((at) + (list)[i] * (size));   \
+        }                                                                                      \
+    } while (0)
+
+/* Routes n waiting neurons; `put(thread, bit number in the scheduler)` takes a delivery. */
+#define NC_ROUTE(item_type, target_type, put)                                                                  \
+    do {                                                                                                       \
+        const target_type *const targets = (const target_type *)p->target;                                     \
+        for (int64_t i = 0; i < n; i++) {                                                                      \
+            const uint64_t target = targets[scratch->fired[i]], bit = target & below, delay = target >> shift; \
+            if (__builtin_expect(delay != 0, 1)) {                                                             \
+                const item_type item = (item_type)(slot_start[delay] + bit);                                   \
+                put(owner[bit >> owner_shift], item);                                                          \
+            } else if (bit) {                                                                                  \
+                if (nc_push(&scratch->outputs, w->state.tick, (int32_t)(bit - 1), 0)) scratch->failed = 1;     \
+            }                                                                                                  \
+        }                                                                                                      \
+    } while (0)
+
 /* Sends the spikes of the first n waiting neurons to the boxes of the threads that own their destinations. */
-NC_INLINE void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restrict w, int n) {
+NC_INLINE void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restrict w, int64_t n) {
     nc_scratch *scratch = &w->scratch;
-    const int n_threads = w->pool->n_threads, shift = p->target_shift, owner_shift = w->pool->owner_shift, wide = p->wide;
-    const uint8_t *owner = w->pool->owner;
-    const uint64_t *slot_start = scratch->slot_start, below = (1ull << shift) - 1;
-    nc_box *boxes = scratch->boxes[w->state.tick & 1];
+    const int n_threads = w->pool->n_threads, shift = p->target_shift, owner_shift = w->pool->owner_shift;
+    const uint8_t *const owner = w->pool->owner;
+    const uint64_t *const slot_start = scratch->slot_start, below = (1ull << shift) - 1;
+    nc_box *const boxes = scratch->boxes[w->state.tick & 1];
     for (int k = 0; k < n_threads; k++)
-        if (nc_reserve(&boxes[k], (size_t)n, wide)) {
+        if (nc_reserve(&boxes[k], (size_t)n, p->wide)) {
             scratch->failed = 1;
             return;
         }
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = scratch->fired[i];
-        uint64_t target = wide ? ((const uint64_t *)p->target)[at] : ((const uint32_t *)p->target)[at];
-        uint64_t bit = target & below, delay = target >> shift;
-        if (__builtin_expect(delay != 0, 1)) {
-            nc_box *box = &boxes[owner[bit >> owner_shift]];
-            uint64_t item = slot_start[delay] + bit;
-            if (wide) ((uint64_t *)box->items)[box->length++] = item;
-            else ((uint32_t *)box->items)[box->length++] = (uint32_t)item;
-        } else if (bit) {
-            if (nc_push(&scratch->outputs, w->state.tick, (int32_t)(bit - 1), 0)) scratch->failed = 1;
-        }
+    if (p->wide) {
+#define NC_PUT(k, item) ((uint64_t *)boxes[k].items)[boxes[k].length++] = (item)
+        NC_ROUTE(uint64_t, uint64_t, NC_PUT);
+#undef NC_PUT
+    } else if (n_threads <= 2) {
+        /* Written to both, kept in one: no branch and no memory between a delivery and the next. */
+        uint32_t nothing[NC_SPIKES + NC_LANES];
+        uint32_t *first = (uint32_t *)boxes[0].items + boxes[0].length;
+        uint32_t *second = n_threads == 2 ? (uint32_t *)boxes[1].items + boxes[1].length : nothing;
+        uint32_t *const start[2] = {first, second};
+#define NC_PUT(k, item) (*first = *second = (item), second += (k), first += 1 - (k))
+        NC_ROUTE(uint32_t, uint32_t, NC_PUT);
+#undef NC_PUT
+        boxes[0].length += (size_t)(first - start[0]);
+        if (n_threads == 2) boxes[1].length += (size_t)(second - start[1]);
+    } else {
+#define NC_PUT(k, item) ((uint32_t *)boxes[k].items)[boxes[k].length++] = (item)
+        NC_ROUTE(uint32_t, uint32_t, NC_PUT);
+#undef NC_PUT
     }
 }
+#undef NC_ROUTE
 
 static void NC_NAME(nc_note)(nc_worker *w, int64_t core, int unit, const nc_vec *fires) {
     const uint64_t *probe = w->state.probe + (core * w->pool->program->units + unit) * NC_WORDS;
@@ -532,7 +558,9 @@ NC_INLINE void NC_NAME(nc_send)(const nc_program *restrict p, nc_worker *restric
     int64_t place = core * p->units + unit, first = place * NC_LANES;
     nc_count(&w->state.neurons, place, fires);
     if (w->state.probe) NC_NAME(nc_note)(w, core, unit, &fires);
-    int64_t n = NC_NAME(nc_list_neurons)(fires, first, scratch->fired + scratch->n_fired, (const char *)p->target, p->wide ? 8 : 4);
+    int64_t *fired = scratch->fired + scratch->n_fired;
+    const int64_t n = NC_NAME(nc_list_neurons)(fires, first, fired), size = p->wide ? 8 : 4;
+    NC_ASK(fired, n, (const char *)p->target, size);
     scratch->n_fired += (int)n;
     if (scratch->n_fired >= NC_SPIKES) {
         int old = scratch->n_fired - (int)n;
@@ -558,8 +586,9 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
             if (!NC_ANY(bits)) continue;
             nc_put(row + block * NC_WORDS, (nc_vec){0});
             nc_count(&s->axons, core * blocks + block, bits);
-            total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total, rows, 8 * pitch);
+            total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
         }
+        if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
         if (!total && s->settled[core]) {
             if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
             continue;
