@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,11 +45,11 @@ def bytes_per_tick(arch: Architecture, busy_cores: int, active_axons: float, spi
 
 
 def copy_bandwidth(threads: int = 1) -> float:
-    """Bytes per second of a plain large NumPy copy on so many threads, bytes read and bytes written both counted; best of five."""
+    """Bytes per second of a plain large NumPy copy, bytes read and bytes written both counted: best of five."""
     source = np.ones(COPY_BYTES // 8)
     target = np.zeros_like(source)
     parts = np.linspace(0, len(source), threads + 1).astype(int)
-    slices = [slice(first, last) for first, last in zip(parts[:-1], parts[1:], strict=True)]
+    slices = [slice(first, last) for first, last in itertools.pairwise(parts)]
 
     def copy(part: slice) -> None:
         np.copyto(target[part], source[part])

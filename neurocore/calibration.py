@@ -17,7 +17,7 @@ import numpy as np
 from neurocore.architecture import Architecture
 from neurocore.config import ChipConfig, Cores
 from neurocore.emulator import Emulator
-from neurocore.recurrent import Array, Drive, Workload, drive_cores, largest_leak, wire
+from neurocore.recurrent import Drive, Workload, drive_cores, largest_leak, wire
 
 SMALL_CORES = 64
 TOLERANCE, OWN_TOLERANCE = 0.004, 0.006

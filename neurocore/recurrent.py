@@ -254,7 +254,8 @@ def _start_values(rng: np.random.Generator, threshold: Array, drive: Drive) -> A
     if drive.start is None:
         return rng.integers(0, threshold)
     share = rng.choice(drive.start, threshold.shape)
-    return np.minimum(np.rint(share * threshold), threshold - 1).astype(np.int64)
+    values: Array = np.minimum(np.rint(share * threshold), threshold - 1).astype(np.int64)
+    return values
 
 
 def _spread(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -264,5 +265,5 @@ def _spread(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def largest_leak(arch: Architecture, workload: Workload) -> int:
     """The largest leak that may be used; a stochastic one must leave a chance of not acting."""
     if not workload.stochastic:
-        return arch.neuron.leak.max
-    return min(arch.neuron.leak.max, 2**arch.neuron.random_bits - 2)
+        return int(arch.neuron.leak.max)
+    return int(min(arch.neuron.leak.max, 2**arch.neuron.random_bits - 2))

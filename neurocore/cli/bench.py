@@ -202,7 +202,7 @@ def _measure_grid(
     synapse_counts = synapse_counts or grid_synapses(arch)
     for suffix in ("csv", "json", "svg"):
         container.check_writable(f"{stem}.{suffix}")
-    points = []
+    points: list[dict[str, Any]] = []
     for point in sweep(arch, workload, rates, synapse_counts, ticks, threads, progress=stage):
         points.append({"asked_synapses": synapse_counts[len(points) // len(rates)], **point})
         _remark_on_rate(point)
