@@ -1,15 +1,15 @@
-"""Side by side: neurocore and the simulators that can run the same recurrent network, one thread each, alternately in rounds.
+r"""Side by side: neurocore and the simulators that can run the same recurrent network, one thread each, alternately in rounds.
 
     pip install .                                                   # neurocore, in the Python that runs this tool
-    python3 -m venv peers && peers/bin/pip install brian2 sanafe nest-simulator
-    git clone https://github.com/UA-RCL/RANC && cmake -S RANC/simulator -B ranc-build -DCMAKE_BUILD_TYPE=Release && \\
-        cmake --build ranc-build
+    python3 -m venv peers && peers/bin/pip install brian2 sanafe nest-simulator 'numpy<2.4'
+    git clone https://github.com/UA-RCL/RANC
+    cmake -S RANC/simulator -B ranc-build -DCMAKE_BUILD_TYPE=Release && cmake --build ranc-build
     python tools/compare_speed.py --peers-python peers/bin/python --ranc ranc-build/ranc_sim [--cores 16,256]
 
-Every simulator gets the arrays of one chip file. Two networks are run: one with a stochastic leak, and one with a fixed leak and a
-linear reset for those that draw no random numbers. All are built first; then each runs in turn, round after round, and the
-median counts. Rates are checked against neurocore's. What is missing is left out, and the reason given. The result is a
-table in Markdown.
+Brian2 2.9 does not start with NumPy 2.4. Every simulator gets the arrays of one chip. Two networks are run: one with a stochastic
+leak, and one with a fixed leak and a linear reset for those that draw no random numbers. All are built first; then each runs
+in turn, round after round, and the median counts. Rates are checked against neurocore's. What is missing is left out, and
+the reason given. The result is a table in Markdown. docs/performance.md says how the simulators were set up.
 """
 
 from __future__ import annotations

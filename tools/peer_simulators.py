@@ -2,10 +2,10 @@
 
     peer_simulators.py {brian2|nest|sanafe} NETWORK.npz TICKS FOLDER
 
-Builds the network, prints one JSON line {"build_seconds"}, then for every line on stdin simulates TICKS ticks on one thread and
-prints {"seconds", "spikes", "ticks"}. The network is arrays: ``source``, ``target``, ``weight``, ``delay`` per synapse; ``threshold``,
-``leak``, ``chance`` (of a step of ``leak``; 1 if it is certain), ``initial`` per neuron; ``linear`` (reset by subtraction, no
-floor) or reset to 0 with a floor at 0; ``neurons_per_core``. Needs NumPy and the simulator, not neurocore.
+Builds the network, prints one JSON line {"build_seconds"}, then for every line on stdin simulates TICKS ticks on one thread
+and prints {"seconds", "spikes", "ticks"}. The network is arrays: ``source``, ``target``, ``weight``, ``delay`` per synapse;
+``threshold``, ``leak``, ``chance`` (of a step of ``leak``; 1 if it is certain), ``initial`` per neuron; ``linear`` (reset by
+subtraction, no floor) or reset to 0 with a floor at 0; ``neurons_per_core``. Needs NumPy and the simulator, not neurocore.
 """
 
 from __future__ import annotations
