@@ -31,22 +31,26 @@ def build_brian2(network: Network, ticks: int, folder: str) -> Runner:
     b2.set_device("cpp_standalone", directory=folder, build_on_run=False)
     b2.prefs.core.default_float_dtype = np.float32
     b2.defaultclock.dt = 1 * b2.ms
-    # Leak, threshold, reset, then what spikes brought: a delay of d ticks is one of d - 1 here.
-    b2.magic_network.schedule = ["start", "groups", "thresholds", "resets", "synapses", "end"]
     linear = bool(network["linear"])
     model = "v : 1\ntheta : 1 (constant)\nleak : 1 (constant)\nchance : 1 (constant)"
     reset = "v -= theta" if linear else "v = 0"
     group = b2.NeuronGroup(len(network["threshold"]), model, threshold="v >= theta", reset=reset)
     step = "leak" if (network["chance"] == 1).all() else "leak * int(rand() < chance)"
     group.run_regularly(f"v = v + {step}" if linear else f"v = clip(v + {step}, 0, inf)", when="groups")
-    synapses = b2.Synapses(group, group, "w : 1", on_pre="v_post += w")
-    synapses.connect(i=network["source"], j=network["target"])
-    synapses.w = network["weight"]
-    synapses.delay = (network["delay"].astype(float) - 1) * b2.ms
+    every = []
+    for delay in np.unique(network["delay"]):  # A pathway per delay: no delay is stored per synapse.
+        chosen = network["delay"] == delay
+        synapses = b2.Synapses(group, group, "w : 1", on_pre="v_post += w", delay=(float(delay) - 1) * b2.ms)
+        synapses.connect(i=network["source"][chosen], j=network["target"][chosen])
+        synapses.w = network["weight"][chosen]
+        every.append(synapses)
     for name, key in (("theta", "threshold"), ("leak", "leak"), ("chance", "chance"), ("v", "initial")):
         setattr(group, name, network[key])
     monitor = b2.SpikeMonitor(group, record=False)
-    b2.run(ticks * b2.ms)
+    running = b2.Network(group, monitor, *every)
+    # Leak, threshold, reset, then what spikes brought: a delay of d ticks is one of d - 1 here.
+    running.schedule = ["start", "groups", "thresholds", "resets", "synapses", "end"]
+    running.run(ticks * b2.ms)
     b2.device.build(directory=folder, compile=True, run=False, debug=False)
 
     def run() -> tuple[float, float]:
