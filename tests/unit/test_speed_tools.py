@@ -75,7 +75,9 @@ def test_table_names_the_ratio_and_what_is_missing(tool) -> None:
 def test_changes_of_more_than_ten_percent_are_shown(tool) -> None:
     check_speed = tool("check_speed")
     stored = {name: {"ratio": 100.0} for name in ("a", "b", "c")}
-    found = {name: {"ratio": ratio, "spread": 0.01} for name, ratio in (("a", 88.0), ("b", 109.0), ("c", 120.0), ("d", 1.0))}
+    found = {
+        name: {"ratio": ratio, "spread": 0.01} for name, ratio in (("a", 88.0), ("b", 109.0), ("c", 120.0), ("d", 1.0))
+    }
     lines, slower = check_speed.compare(found, stored)
     assert slower
     assert [line.split()[-1] for line in lines[1:]] == ["slower", "1.0%", "faster", "1.000"]
