@@ -3,8 +3,8 @@
 Every axon is driven by one neuron somewhere on the chip, drawn at random, over a uniformly random delay; every axon reaches
 exactly K random neurons of its core. Every excitatory axon has an inhibitory twin beside it, with another driver, that
 reaches the same neurons with the opposite weight: each neuron is balanced, whatever K. (Rows drawn apart leave each neuron a
-surplus of either kind, by which some fall silent and the mean rates of two networks differ by several percent.) A leak drives the neurons;
-:mod:`neurocore.calibration` finds the leak and the threshold that give the rate.
+surplus of either kind, by which some fall silent and the mean rates of two networks differ by several percent.) A leak drives
+the neurons; :mod:`neurocore.calibration` finds the leak and the threshold that give the rate.
 
 Three variants, which combine: *deterministic* (a fixed leak instead of one that draws 8 bits a tick), *heterogeneous* (every
 neuron its own weights, leak and threshold; else all neurons are alike) and *stochastic threshold* (a draw more each tick).

@@ -111,6 +111,7 @@ def test_rate_is_within_two_percent(variant: str, rate: float, synapses: int) ->
     assert measured_rate(chip, 1400) == pytest.approx(rate, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [20, 100, 200])
 def test_rate_with_full_rows(rate: float) -> None:
     """All neurons of a core receive the same input and fluctuate together, so a longer mean is needed."""
