@@ -330,25 +330,6 @@ def test_resume_on_the_command_line(folder: Path, cli) -> None:
     assert cli(*run, "--ticks", "50", "-o", "x.h5", "--every", "15").code == 2
 
 
-def test_bench_recurrent(cli) -> None:
-    outcome = cli("bench", "recurrent", "--cores", "8", "--ticks", "100", "--synapses", "64", "--json")
-    assert outcome.code == 0, outcome.err
-    fields = {
-        "cores",
-        "rate_hz",
-        "synapses_per_axon",
-        "threads",
-        "ticks_per_second",
-        "real_time_factor",
-        "sops_per_second",
-        "peak_rss_mb",
-        "load_seconds",
-    }
-    assert fields <= outcome.json.keys()
-    assert outcome.json["rate_hz"] == pytest.approx(20, rel=0.15)
-    assert outcome.json["synapses_per_axon"] == pytest.approx(64)
-
-
 def test_usage_errors(cli) -> None:
     for arguments in (["run"], ["nosuch"], ["compile", "x.yaml"], ["power", "r.h5", "--powered", "half"]):
         assert cli(*arguments).code == 2
