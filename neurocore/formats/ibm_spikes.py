@@ -167,7 +167,8 @@ def read_spikes(path: StrPath) -> Spikes:
     if leaving.any():
         raise InputError(
             f"{name}: {int(leaving.sum())} of {len(leaving)} spikes leave the chip, such as one for destCore"
-            f" {int(found.core[leaving][0])}: these are output spikes, which belong to the output lines of a chip"
+            f" {int(found.core[leaving][0])}: these are output spikes, which belong to the output lines of a chip; name it"
+            " (convert --chip-file)"
         )
     return Spikes.from_axons(found.time + found.delay, found.core, found.axon)
 

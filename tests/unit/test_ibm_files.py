@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from neurocore.architecture import Architecture, load_architecture
+from neurocore.cli.formats import convert_command
 from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Group, InputMap
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, OutputError, UsageError
@@ -28,6 +29,8 @@ from neurocore.formats.ibm_spikes import (
     write_spikes,
 )
 from neurocore.spikes import Spikes
+from neurocore.spikes import read as read_own
+from neurocore.spikes import write as write_own
 from random_chips import random_chip
 
 NEURON: dict[str, Any] = {
@@ -770,6 +773,34 @@ def test_output_files_hold_the_tick_of_firing(file: Path, tmp_path: Path) -> Non
         InputError, match="1 spikes leave where the chip has no output, such as destCore -33, destAxon 9"
     ):
         read_output_spikes(tmp_path / "all.sfci", known)
+
+
+def test_lines_of_a_chip_on_the_command_line(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the chip, output spikes of IBM's files are spikes on its lines, and the other way round."""
+    monkeypatch.chdir(tmp_path)
+    chip = load(file, model_text([core()]))
+    lines, entry = np.arange(3), InputMap(np.arange(3), np.zeros(3, int), np.array([7, 9, 5]), np.array([1, 0, 2]))
+    replace(chip, inputs=(Group("x", (3,)),), input_map=entry).save("c.h5")
+    fired, given = Spikes.from_lines([0, 9, 9], [3, 0, 255]), Spikes.from_lines([4, 4, 8], lines)
+    write_own(tmp_path / "o.csv", fired)
+    write_own(tmp_path / "i.csv", given)
+
+    def convert(*arguments: str) -> None:
+        convert_command.main(list(arguments), standalone_mode=False)
+
+    for ending in ("sfto", "sfro"):
+        convert("o.csv", f"o.{ending}", "--chip-file", "c.h5")
+        assert read_output_spikes(f"o.{ending}", output_map(chip)) == fired
+        convert(f"o.{ending}", f"{ending}.npz", "--chip-file", "c.h5")
+        assert read_own(f"{ending}.npz") == fired
+        with pytest.raises(InputError, match=r"belong to the output lines of a chip; name it \(convert --chip-file\)"):
+            convert(f"o.{ending}", "x.npz")
+    convert("i.csv", "i.sfti", "--chip-file", "c.h5")
+    assert read_spikes("i.sfti") == Spikes.from_axons([5, 4, 10], [0, 0, 0], [7, 9, 5])
+    convert("i.sfti", "again.sfri", "--chip-file", "c.h5")
+    assert read_spikes("again.sfri") == read_spikes("i.sfti")
+    with pytest.raises(InputError, match=r"columns tick,line of a network; tick,core,axon of a bare chip was expected"):
+        convert("i.csv", "x.sfti")
 
 
 def test_outputs_of_other_chips_get_connectors(truenorth: Architecture) -> None:
