@@ -601,7 +601,7 @@ def test_many_faults_end_the_reading(file: Path) -> None:
         ('{"a":\n {"b": tru}}', "FILE:2:8: this is not JSON: expecting value"),
         ('{"a": ' + "[" * 100_000, "FILE:1:8: values are nested too deeply; a model has 6 levels"),
         ('{"a": ' + '{"b":' * 100_000, "FILE:1:7: values are nested too deeply; a model has 6 levels"),
-        ('{"a": ' + "9" * 5000 + "}", "FILE:1:7: Exceeds the limit"),
+        ('{"a": ' + "9" * 5000 + "}", "FILE:1:7: a number has thousands of digits"),
         ('{"model": 5}', 'FILE:1:11: the section "model" is given twice or is no object {...}; one was expected'),
         ('{"model": {"crossbarSize": 100}}', "FILE:1:11: crossbarSize is 100; 'truenorth' has 256"),
         ('{"core": {"id": 0}}', "FILE:1:10: core 0: neurons is None; an object {...} was expected"),
@@ -609,6 +609,23 @@ def test_many_faults_end_the_reading(file: Path) -> None:
 )
 def test_text_that_is_no_model(file: Path, text: str, reason: str) -> None:
     assert refusal(file, text)[0].startswith(reason)
+
+
+def test_long_files_that_hold_nothing(file: Path) -> None:
+    """Millions of comments, of unknown sections: quickly passed over, or refused."""
+    started = time.process_time()
+    text = model_text([core()])
+    commented = "//\n" * 1_000_000 + text[:1] + "/**/ // x\n" * 500_000 + text[1:]
+    assert load(file, commented).digest() == load(file, text).digest()
+    file.write_text("{" + ",".join(f'"k{n}": 1' for n in range(200_000)) + "}")
+    with pytest.raises(InputError, match="more than 10,000 sections are not known; no model has so many"):
+        read_model(file)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("count", ["-1", "1e308", "4294967296", "9" * 400])
+def test_numbers_of_cores_that_cannot_be(file: Path, count: str) -> None:
+    assert "a whole number below 2^32 was expected" in refusal(file, f'{{"model": {{"coreCount": {count}}}}}')[0]
 
 
 def test_sections_in_another_order(file: Path) -> None:
@@ -744,6 +761,17 @@ def test_text_in_any_spelling(tmp_path: Path) -> None:
     text = header(delay=3) + spike(5, 0, 1) + "\n  " + spike(2, 7, 255, destDelay=9, srcCore=1, srcNeuron=2)
     path.write_text(text.replace("\n", "\r\n") + '{"spike":{"srcTime":9,"destCore":1,"destAxon":2}}', encoding="utf-8")
     assert read_spikes(path) == Spikes.from_axons([8, 11, 12], [0, 7, 1], [1, 255, 2])
+
+
+def test_lines_with_blanks_are_no_slower(tmp_path: Path) -> None:
+    """Lines as most JSON writers space them take the quick way of IBM's own, which has none."""
+    text = "".join(spike(n, n % 7, n % 256) for n in range(200_000))
+    assert ": " in text
+    (tmp_path / "a.sfti").write_text(header() + text.replace(" ", ""), encoding="utf-8")
+    (tmp_path / "b.sfti").write_text(header() + text, encoding="utf-8")
+    expected, started = read_spikes(tmp_path / "a.sfti"), time.process_time()
+    assert read_spikes(tmp_path / "b.sfti") == expected
+    assert time.process_time() - started < 0.8
 
 
 @pytest.mark.parametrize("delay", [1, 4])
