@@ -118,7 +118,8 @@ class BoardReport:
                 idle += 1
                 continue
             yield (
-                f"  chip {chip.position}".ljust(20) + f"{chip.cores:>6,} cores, {chip.spikes:,} spikes,"
+                f"  chip {chip.position}".ljust(20)
+                + f"{chip.cores:>6,} core{'' if chip.cores == 1 else 's'}, {chip.spikes:,} spikes,"
                 f" {chip.synaptic_events:,} synaptic events, {chip.packets_sent:,} packets sent,"
                 f" {chip.packets_received:,} received, {chip.crossings_out:,} crossings out, {chip.crossings_in:,} in"
             )

@@ -235,8 +235,9 @@ class PowerReport:
         for row in self._chips():
             if row["powered_cores"]:
                 name = f"chip ({row['chip'][0]}, {row['chip'][1]})"
+                cores = f"{row['powered_cores']:,} core{'' if row['powered_cores'] == 1 else 's'}"
                 crossings = f"{_significant(row['crossing_mw'])} mW for packets to other chips"
-                yield f"  {name:<26}{_significant(row['total_mw']):>12} mW, {row['powered_cores']:,} cores, and {crossings}"
+                yield f"  {name:<26}{_significant(row['total_mw']):>12} mW, {cores}, and {crossings}"
 
     def _heading(self) -> str:
         cores = f"{self.powered_cores:,} core{'' if self.powered_cores == 1 else 's'}"

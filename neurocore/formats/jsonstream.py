@@ -159,7 +159,7 @@ class JsonStream:
                 if self._peek() != ord('"'):
                     self.fail("not valid JSON: a key in quotes was expected")
                 key = self.decode(self.raw(), "a key")
-                self._take(b":", f"the value of {key!r}")
+                self._take(b":", f"the value of {key[:40]!r}")
                 if key in seen:
                     self.fail(f"the key {key[:40]!r} is given twice")
                 seen.add(key)
