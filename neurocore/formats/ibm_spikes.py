@@ -215,7 +215,7 @@ def _read_raw(file: IO[bytes], name: str, start: bytes) -> _Records:
     except (ValueError, RecursionError):
         header = None
     encoding = header.get("encoding") if isinstance(header, dict) else None
-    if not isinstance(header, dict) or encoding not in _WORDS:
+    if not isinstance(header, dict) or not isinstance(encoding, str) or encoding not in _WORDS:
         raise InputError(f"{name} has a header of encoding {encoding!r:.40}; {' or '.join(_WORDS)} was expected")
     width, columns = _WORDS[encoding]
     if size % (4 * width):

@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, NoReturn, cast
@@ -54,8 +55,7 @@ class RepeatedKeyError(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise RepeatedKeyError(f"the key {twice[:40]!r} is given twice")
     return result
 
@@ -292,6 +292,7 @@ class JsonStream:
 
     def decode(self, raw: bytes, path: str) -> Any:
         """A value's text, parsed. The stream stands behind it."""
+        path = path if len(path) <= 80 else f"{path[:80]}..."
         try:
             return _DECODER.decode(raw.decode("utf-8"))
         except json.JSONDecodeError as error:

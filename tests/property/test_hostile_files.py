@@ -172,3 +172,19 @@ def test_damaged_files_are_read_or_refused(name: str, seed: int, tmp_path: Path)
         problems = tuple(error.problems)
     assert len(problems) <= 22
     assert all(20 < len(problem) < 600 for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "sentence"),
+    [
+        ("ibm", b'"S0"', b"{}", r"row 0 has the type \{\}; one of S0, S1, S2, S3 was expected"),
+        ("ibm", b'"S0"', b"[]", r"row 0 has the type \[\]; one of S0, S1, S2, S3 was expected"),
+        ("binary spikes", b'"RAWI3"', b"{}", r"has a header of encoding \{\}; RAWI3 or RAWO6 was expected"),
+        ("config", b"max_tick_offset", b"a" * 5000 + b'":[}', r": a{80}\.\.\. is not valid JSON: "),
+        ("config", b'max_tick_offset"', b"a" * 5000 + b'" 1', r"was expected in the value of 'a{40}'"),
+    ],
+)
+def test_what_damage_found(name: str, old: bytes, new: bytes, sentence: str, tmp_path: Path) -> None:
+    text, read = READERS[name]
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path, text.replace(old, new))

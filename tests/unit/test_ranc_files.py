@@ -351,6 +351,15 @@ def test_connections_far_beyond_a_core(folder: Path, text: bytes, sentence: str)
     assert peak < 8 * len(text) + 5e6
 
 
+def test_a_repeated_key_behind_many(folder: Path) -> None:
+    started = time.process_time()
+    names = [f"z{n}" for n in range(100_000)] + ["z99999"]
+    text = b'"connections"', ",".join(f'"{name}":0' for name in names).encode() + b',"connections"'
+    with pytest.raises(InputError, match="the key 'z99999' is given twice"):
+        network(GOOD.replace(*text))
+    assert time.process_time() - started < 3
+
+
 def test_a_small_packed_file_of_nothing(folder: Path) -> None:
     with pytest.raises(InputError, match=r"more than 67,108,864 bytes of white space in a row; no such file has"):
         network(gzip.compress(b" " * 100_000_000, 1) + gzip.compress(GOOD))
