@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocore.architecture import Architecture
+from neurocore.architecture import Architecture, Range
 
 Array = npt.NDArray[Any]
 
@@ -194,12 +194,15 @@ class DigitCode:
 
 
 @lru_cache(maxsize=4096)
-def find_digit_code(low: int, high: int, n_types: int, largest: int) -> DigitCode | None:
-    """The code with the fewest axons for weights low..high (low <= 0 <= high) with at most n_types values up to ``largest``."""
+def find_digit_code(low: int, high: int, n_types: int, largest: int, lowest: int | None = None) -> DigitCode | None:
+    """The code with the fewest axons for weights low..high (low <= 0 <= high) with at most n_types values.
+
+    The values reach up to ``largest`` and down to ``lowest``, -``largest`` if None.
+    """
     best: DigitCode | None = None
     if low >= 0:
         return _positive_code(high, n_types, largest)
-    for bottom in range(1, min(-low, largest) + 1):
+    for bottom in range(1, min(-low, largest if lowest is None else -lowest) + 1):
         count = -(low // bottom)
         if best is not None and count >= best.n_axons:
             continue
@@ -256,10 +259,18 @@ def _choose_digits(synapses: CoreSynapses, arch: Architecture) -> tuple[DigitCod
         scale = np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
         reduced = synapses.weight // scale[synapses.neuron]
         low, high = min(int(reduced.min()), 0), max(int(reduced.max()), 0)
-        code = find_digit_code(low, high, arch.core.axon_types, int(limit // np.abs(scale).max()))
+        code = find_digit_code(low, high, arch.core.axon_types, *_digit_range(scale, limits))
         if code is not None and (best is None or code.n_axons < best[0].n_axons):
             best = code, scale
     return best
+
+
+def _digit_range(scale: Array, limits: Range) -> tuple[int, int]:
+    """The largest and the lowest digit that every neuron's scale keeps within the chip's weights."""
+    steps = (int(scale.max()), int(scale.min()))
+    largest = min((limits.max if step > 0 else -limits.min) // abs(step) for step in steps)
+    lowest = min((-limits.min if step > 0 else limits.max) // abs(step) for step in steps)
+    return largest, -lowest
 
 
 def _largest_divisor(values: Array, cap: int) -> Array:
@@ -309,6 +320,8 @@ def _axon_list(counts: Array) -> tuple[Array, Array]:
 
 MOST_COINS = 6
 MOST_CANDIDATES = 18
+MOST_COIN_TYPES = 4
+"""Types beyond which no coins are tried: the choices grow as a power of them, and digits alone take an axon per bit by then."""
 
 
 def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
@@ -317,9 +330,9 @@ def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
     A coin is the neuron's value for a type, and a weight is a sum of coins; a signal gets as many axons of a type as any neuron
     spends on it. The search is small and not complete. None if it finds nothing.
     """
-    if synapses.stochastic.any() or not len(synapses.weight) or synapses.n_neurons > arch.core.axon_types:
-        return None
     n_types = arch.core.axon_types
+    if synapses.stochastic.any() or not len(synapses.weight) or not synapses.n_neurons <= n_types <= MOST_COIN_TYPES:
+        return None
     counts = np.zeros((n_types, len(synapses.weight)), np.int64)
     weight = np.zeros((n_types, synapses.n_neurons), np.int64)
     for neuron in range(synapses.n_neurons):

@@ -83,7 +83,9 @@ class Activity:
     ``hops`` are the core-to-core hops of all packets, ``io_packets`` the inputs and outputs, ``io_hops``
     their way between core and edge, ``chip_crossings`` the passages from one chip to another. The arrays
     are [n] for the n cores listed in ``core`` and [p] for the p populations named; ``*_hops`` are those
-    of the packets that the core or population sent. Arrays that are left empty leave that part of the
+    of the packets that the core or population sent. On a board of several chips, ``chip`` [c] are their
+    positions (column, row), and ``chip_*`` [c] the same counts by chip: the cores in use, of ``cores_per_chip``,
+    and the packets that left over the chip's edges. Arrays that are left empty leave that part of the
     report empty. ``inferences`` is None where the run knows of none.
     """
 
@@ -106,6 +108,13 @@ class Activity:
     population_spikes: Array = field(default_factory=_nothing)
     population_synaptic_events: Array = field(default_factory=_nothing)
     population_hops: Array = field(default_factory=_nothing)
+    chip: tuple[tuple[int, int], ...] = ()
+    cores_per_chip: int = 0
+    chip_cores_used: Array = field(default_factory=_nothing)
+    chip_synaptic_events: Array = field(default_factory=_nothing)
+    chip_spikes: Array = field(default_factory=_nothing)
+    chip_hops: Array = field(default_factory=_nothing)
+    chip_crossings_out: Array = field(default_factory=_nothing)
     inferences: int | None = None
 
 
@@ -156,7 +165,8 @@ class PowerReport:
     ``per_core`` is in the order of ``core``; ``idle_cores`` are the powered cores beyond these, each of
     which draws ``idle_core_mw``. ``per_population`` is in the order of ``population``, whose last entry
     is the powered neurons of no population. Cores and idle cores together, and populations, add up to
-    ``total_mw`` less ``io_mw``.
+    ``total_mw`` less ``io_mw``. ``per_chip`` is in the order of ``chip``, empty for a single chip, and adds
+    up likewise; ``chip_crossing_mw`` is what the packets that left each chip for another cost, in ``crossing_mw``.
     """
 
     total_mw: float
@@ -185,6 +195,10 @@ class PowerReport:
     per_core: PowerShares
     population: tuple[str, ...]
     per_population: PowerShares
+    chip: tuple[tuple[int, int], ...]
+    chip_powered_cores: tuple[int, ...]
+    chip_crossing_mw: tuple[float, ...]
+    per_chip: PowerShares
 
     @property
     def accuracy_statement(self) -> str:
@@ -196,7 +210,8 @@ class PowerReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of ``power --json``: plain Python values, None where undefined."""
-        kept = ("core", "per_core", "population", "per_population", "sources")
+        kept = {"core", "per_core", "population", "per_population", "sources"}
+        kept |= {"chip", "chip_powered_cores", "chip_crossing_mw", "per_chip"}
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in kept}
         return {
             **values,
@@ -204,10 +219,25 @@ class PowerReport:
             "sources": list(self.sources),
             "per_core": _labelled("core", self.core, self.per_core),
             "per_population": _labelled("population", self.population, self.per_population),
+            **({"chips": list(self._chips())} if self.chip else {}),
         }
 
     def __str__(self) -> str:
-        return "\n".join([self._heading(), *self._parts(), *self._energies(), self.accuracy_statement])
+        lines = [self._heading(), *self._parts(), *self._energies(), *self._chip_lines()]
+        return "\n".join([*lines, self.accuracy_statement])
+
+    def _chips(self) -> Iterator[dict[str, Any]]:
+        columns = (self.chip, self.chip_powered_cores, self.chip_crossing_mw, self.per_chip.rows())
+        for chip, cores, crossing_mw, row in zip(*columns, strict=True):
+            yield {"chip": list(chip), "powered_cores": cores, **row, "crossing_mw": crossing_mw}
+
+    def _chip_lines(self) -> Iterator[str]:
+        for row in self._chips():
+            if row["powered_cores"]:
+                name = f"chip ({row['chip'][0]}, {row['chip'][1]})"
+                cores = f"{row['powered_cores']:,} core{'' if row['powered_cores'] == 1 else 's'}"
+                crossings = f"{_significant(row['crossing_mw'])} mW for packets to other chips"
+                yield f"  {name:<26}{_significant(row['total_mw']):>12} mW, {cores}, and {crossings}"
 
     def _heading(self) -> str:
         cores = f"{self.powered_cores:,} core{'' if self.powered_cores == 1 else 's'}"
@@ -315,16 +345,15 @@ class _Meter:
         update_pj = self.model.neuron_update_pj * self.model.dynamic_scale(self.voltage)
         return neurons * (update_pj * self.tick_hz * MW_PER_PJ_PER_SECOND)
 
-    def crossing_mw(self) -> float:
-        """Return the power of the packets between chips; the core supply has no part in it."""
-        crossings = float(self.per_second(self.activity.chip_crossings))
-        return crossings * self.model.crossing_pj * MW_PER_PJ_PER_SECOND
+    def crossing_mw(self, crossings: npt.ArrayLike) -> Floats:
+        """Return the power of packets between chips; the core supply has no part in it."""
+        return self.per_second(crossings) * (self.model.crossing_pj * MW_PER_PJ_PER_SECOND)
 
     def io_mw(self) -> float:
         """Return the power of inputs and outputs, of their way to the edge, and of packets between chips."""
         packets = self.dynamic_mw(self.model.io_packet_pj, self.activity.io_packets)
         hops = self.dynamic_mw(self.model.hop_pj, self.activity.io_hops)
-        return float(packets) + float(hops) + self.crossing_mw()
+        return float(packets) + float(hops) + float(self.crossing_mw(self.activity.chip_crossings))
 
     def shares(
         self,
@@ -381,16 +410,25 @@ class _Meter:
         )
         return (*counted.population_names, UNUSED), shares
 
+    def by_chip(self, powered: str) -> tuple[tuple[int, ...], PowerShares]:
+        """Measure the chips of a board one by one; also their powered cores."""
+        counted = self.activity
+        cores = counted.chip_cores_used if powered == "used" else np.full(len(counted.chip), counted.cores_per_chip)
+        neurons = cores * counted.neurons_per_core
+        shares = self.shares(neurons, counted.chip_synaptic_events, counted.chip_spikes, counted.chip_hops)
+        return tuple(cores.tolist()), shares
+
 
 def _report(meter: _Meter, powered: str, n_powered: int) -> PowerReport:
     io_mw = meter.io_mw()
     whole: dict[str, Any] = next(meter.whole(n_powered, io_mw).rows())
     population, per_population = meter.by_population(n_powered)
+    chip_cores, per_chip = meter.by_chip(powered)
     idle = np.array([float(meter.activity.neurons_per_core)])
     return PowerReport(
         **whole,
         io_mw=io_mw,
-        crossing_mw=meter.crossing_mw(),
+        crossing_mw=float(meter.crossing_mw(meter.activity.chip_crossings)),
         voltage=meter.voltage,
         tick_hz=meter.tick_hz,
         ticks=meter.activity.ticks,
@@ -404,6 +442,10 @@ def _report(meter: _Meter, powered: str, n_powered: int) -> PowerReport:
         per_core=meter.by_core(),
         population=population,
         per_population=per_population,
+        chip=meter.activity.chip,
+        chip_powered_cores=chip_cores,
+        chip_crossing_mw=tuple(meter.crossing_mw(meter.activity.chip_crossings_out).tolist()),
+        per_chip=per_chip,
     )
 
 

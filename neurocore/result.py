@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
+from neurocore.board import BoardReport, Tiling, measure_board
 from neurocore.config import OUTPUT, ChipConfig, Group
 from neurocore.engine import Counters
 from neurocore.errors import InputError
@@ -164,21 +165,47 @@ class RunResult:
         source, target, packets = self._packets()
         used = self.cores.input_packets > 0
         leaves = np.where(self.chip.target_core == OUTPUT, self.neuron_spikes, 0).sum(axis=1)
-        arch = self.chip.architecture
-        return measure_traffic(
+        tiling = self._tiling
+        report = measure_traffic(
             source,
             target,
             packets,
             self.ticks,
-            arch.columns,
-            arch.rows,
-            arch.mesh.columns,
-            arch.mesh.rows,
+            tiling.columns,
+            tiling.rows,
+            tiling.chip_columns,
+            tiling.chip_rows,
             self.chip.core[used].astype(np.int64),
             self.cores.input_packets[used],
             self.chip.core[leaves > 0].astype(np.int64),
             leaves[leaves > 0],
         )
+        if tiling.n_chips == 1:
+            return report
+        board = measure_board(
+            tiling,
+            self.ticks,
+            report.links,
+            report.io_links,
+            core=self.chip.core[self._in_use],
+            spikes=self.cores.spikes[self._in_use],
+            synaptic_events=self.cores.synaptic_events[self._in_use],
+            source_core=source,
+            target_core=target,
+            packets=packets,
+        )
+        return replace(report, board=board)
+
+    @property
+    def _tiling(self) -> Tiling:
+        """How the chip's cores lie on chips."""
+        arch = self.chip.architecture
+        return Tiling(arch.columns, arch.rows, arch.mesh.columns, arch.mesh.rows)
+
+    @property
+    def _in_use(self) -> Array:
+        """Which rows [n] hold a configured neuron."""
+        return np.asarray((self.chip.population >= -1).any(axis=1))
 
     def _packets(self) -> tuple[Array, Array, Array]:
         """Core-to-core packets summed by (source core, target core)."""
@@ -210,7 +237,7 @@ class RunResult:
 
         return Activity(
             ticks=self.ticks,
-            powered_cores_used=int((self.chip.population >= -1).any(axis=1).sum()),
+            powered_cores_used=int(self._in_use.sum()),
             powered_cores_chip=arch.n_cores,
             neurons_per_core=arch.core.neurons,
             synaptic_events=int(self.cores.synaptic_events.sum()),
@@ -228,8 +255,28 @@ class RunResult:
             population_spikes=by_population(self.neuron_spikes),
             population_synaptic_events=self.population_events,
             population_hops=by_population(hops),
+            **self._chip_activity(traffic.board, hops.sum(axis=1)),
             inferences=inferences,
         )
+
+    def _chip_activity(self, board: BoardReport | None, core_hops: Array) -> dict[str, Any]:
+        """The fields of an activity that are by chip; none for a single chip."""
+        if board is None:
+            return {}
+        mesh = self.chip.architecture.mesh
+        counts = ("cores", "synaptic_events", "spikes", "crossings_out")
+        cores, events, spikes, out = (
+            np.array([getattr(chip, name) for chip in board.chips], np.int64) for name in counts
+        )
+        return {
+            "chip": tuple(chip.position for chip in board.chips),
+            "cores_per_chip": mesh.columns * mesh.rows,
+            "chip_cores_used": cores,
+            "chip_synaptic_events": events,
+            "chip_spikes": spikes,
+            "chip_hops": self._tiling.total(self.chip.core, core_hops),
+            "chip_crossings_out": out,
+        }
 
     def power(
         self,

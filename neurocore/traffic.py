@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from neurocore.board import BoardReport
 
 Ints = npt.NDArray[np.int64]
 
@@ -36,17 +39,29 @@ class LinkLoads(NamedTuple):
         """Return the loads of both together."""
         return LinkLoads(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
-    def crossings(self, chip_columns: int, chip_rows: int) -> int:
-        """Count passages from chip to chip, chips of chip_columns x chip_rows cores tiled from (0, 0)."""
-        return int(
-            self.east[:, chip_columns - 1 :: chip_columns].sum()
-            + self.west[:, chip_columns::chip_columns].sum()
-            + self.north[chip_rows - 1 :: chip_rows].sum()
-            + self.south[chip_rows::chip_rows].sum()
+    def between_chips(self, chip_columns: int, chip_rows: int) -> LinkLoads:
+        """Sum the loads of each chip's edges [chip rows, chip columns], by the chip that they leave.
+
+        Chips of chip_columns x chip_rows cores are tiled from (0, 0); the last may be cut off by the mesh.
+        """
+        rows, columns = self.east.shape
+        x, y = np.arange(columns), np.arange(rows)[:, None]
+        last_column, last_row = (x + 1) % chip_columns == 0, (y + 1) % chip_rows == 0
+        at_edge = (last_column, x % chip_columns == 0, last_row, y % chip_rows == 0)
+        first_rows, first_columns = np.arange(0, rows, chip_rows), np.arange(0, columns, chip_columns)
+        return LinkLoads(
+            *(
+                np.add.reduceat(np.add.reduceat(loads * edge, first_rows, axis=0), first_columns, axis=1)
+                for loads, edge in zip(self, at_edge, strict=True)
+            )
         )
 
+    def crossings(self, chip_columns: int, chip_rows: int) -> int:
+        """Count passages from chip to chip, chips of chip_columns x chip_rows cores tiled from (0, 0)."""
+        return sum(int(loads.sum()) for loads in self.between_chips(chip_columns, chip_rows))
 
-_STEPS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+
+STEPS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 """dx and dy of a link, in the order of the fields of LinkLoads."""
 
 
@@ -93,7 +108,7 @@ class TrafficReport:
     ``output_packets`` took ``io_hops`` hops between core and edge. ``links`` counts all packets,
     ``io_links`` the part of inputs and outputs; ``chip_crossings`` (passages from chip to chip) and
     ``io_chip_crossings`` likewise. Link figures per tick are means over the run, 0 for a run without
-    ticks.
+    ticks. ``board`` has the same by chip where there is more than one.
     """
 
     ticks: int
@@ -110,6 +125,7 @@ class TrafficReport:
     io_links: LinkLoads
     chip_crossings: int
     io_chip_crossings: int
+    board: BoardReport | None = None
 
     @property
     def mean_hops(self) -> float:
@@ -153,10 +169,11 @@ class TrafficReport:
             "io_chip_crossings": self.io_chip_crossings,
             "max_link_packets_per_tick": self.max_link_packets_per_tick,
             "hottest_links": self.hottest_links,
+            **(self.board.as_dict() if self.board is not None else {}),
         }
 
     def __str__(self) -> str:
-        return "\n".join([*self._lines(), *(_link_line(link) for link in self.hottest_links)])
+        return "\n".join([*self._lines(), *(_link_line(link) for link in self.hottest_links), *self._board_lines()])
 
     def _lines(self) -> Iterator[str]:
         in_out = f"{self.input_packets:,} in, {self.output_packets:,} out, {_counted(self.io_hops, 'hop')}"
@@ -167,13 +184,16 @@ class TrafficReport:
         yield f"  chip crossings    {self.chip_crossings:>14,}, {self.io_chip_crossings:,} of them I/O"
         yield f"  most loaded link  {self.max_link_packets_per_tick:>14.4f} packets per tick"
 
+    def _board_lines(self) -> Iterator[str]:
+        return iter(()) if self.board is None else self.board.lines()
+
     def _per_tick(self, packets: int) -> float:
         return packets / self.ticks if self.ticks else 0.0
 
     def _link(self, index: int, packets: int) -> dict[str, Any]:
-        core, direction = divmod(index, len(_STEPS))
+        core, direction = divmod(index, len(STEPS))
         y, x = divmod(core, self.columns)
-        dx, dy = _STEPS[direction]
+        dx, dy = STEPS[direction]
         return {"from": [x, y], "to": [x + dx, y + dy], "packets_per_tick": self._per_tick(packets)}
 
 

@@ -34,6 +34,11 @@ def truenorth() -> Architecture:
 
 
 @pytest.fixture(scope="session")
+def paicore() -> Architecture:
+    return load_architecture("paicore")
+
+
+@pytest.fixture(scope="session")
 def data() -> Path:
     """Folder with other people's recordings; tests that need it are skipped where it is absent."""
     folder = Path(os.environ.get("NEUROCORE_DATA", ROOT.parent / "shared" / "data"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import emit, say, table
+from neurocore.cli.output import emit, keep_inputs, say, table
 
 if TYPE_CHECKING:
     from neurocore.config import ChipConfig
@@ -45,7 +45,8 @@ class Format:
 
     ``read`` takes the files of the command line; ``export`` a source file, a folder, input spikes or None, and the number of
     ticks for which the export must hold or None. ``write_run`` writes the output spikes of a run, ``read_spikes`` and
-    ``write_spikes`` files of input spikes. ``endings`` are those of its spike files, by which ``convert`` knows it.
+    ``write_spikes`` files of input spikes. ``read_for`` and ``write_for`` do the same for the lines of a given chip, where
+    the format knows none. ``endings`` are those of its spike files, by which ``convert`` knows it.
     """
 
     files: str
@@ -54,6 +55,8 @@ class Format:
     write_run: Callable[[RunResult, str], None] | None = None
     read_spikes: Callable[[str], Spikes] | None = None
     write_spikes: Callable[[str, Spikes], None] | None = None
+    read_for: Callable[[str, ChipConfig], Spikes] | None = None
+    write_for: Callable[[str, Spikes, ChipConfig], None] | None = None
     endings: tuple[str, ...] = ()
 
 
@@ -139,6 +142,26 @@ def _write_ibm_spikes(path: str, spikes: Spikes) -> None:
     write_spikes(path, spikes)
 
 
+def _leaves(path: str) -> bool:
+    """Whether a spike file's ending is that of spikes that leave a chip."""
+    return os.path.splitext(path)[1].lower() in (".sfto", ".sfro", ".sfci")
+
+
+def _read_ibm_for(path: str, chip: ChipConfig) -> Spikes:
+    from neurocore.formats.ibm_spikes import output_map, read_output_spikes, read_spikes
+
+    return read_output_spikes(path, output_map(chip)) if _leaves(path) else read_spikes(path)
+
+
+def _write_ibm_for(path: str, spikes: Spikes, chip: ChipConfig) -> None:
+    from neurocore.formats.ibm_spikes import axon_spikes, output_map, write_output_spikes, write_spikes
+
+    if _leaves(path):
+        write_output_spikes(path, spikes, output_map(chip))
+    else:
+        write_spikes(path, axon_spikes(chip, spikes) if spikes.is_network else spikes)
+
+
 # neurocore's own spike files
 
 
@@ -174,7 +197,9 @@ FORMATS: dict[str, Format] = {
         _write_ibm_run,
         _read_ibm_spikes,
         _write_ibm_spikes,
-        (".sfti", ".sfto", ".sfri", ".sfro"),
+        _read_ibm_for,
+        _write_ibm_for,
+        (".sfti", ".sfto", ".sfri", ".sfro", ".sfci"),
     ),
     "neurocore": Format(
         "spikes in .npz or .csv",
@@ -268,10 +293,19 @@ def export_command(
     type=click.Choice(list(FORMATS)),
     help="Format to write; default: by the ending of SPIKES_OUT.",
 )
+@click.option(
+    "--chip-file", metavar="CHIP", type=click.Path(), help="Chip whose lines the spikes are on; IBM's files name none."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def convert_command(source: str, target: str, name: str | None, as_json: bool) -> None:
-    """Write spikes, or the output spikes of a run, in another format: .npz, .csv, RANC's output.txt, IBM's .sfto."""
+def convert_command(source: str, target: str, name: str | None, chip_file: str | None, as_json: bool) -> None:
+    """Write spikes, or the output spikes of a run, in another format: .npz, .csv, RANC's output.txt, IBM's .sfto.
+
+    IBM's files name cores, axons and connectors: --chip-file says which lines of a chip these are, for .sfto and .sfro, and
+    for spikes on lines that become .sfti or .sfri.
+    """
     from neurocore import container
+
+    keep_inputs(target, source, chip_file)
 
     container.check_writable(target)
     chosen = name or _by_ending(target)
@@ -285,12 +319,27 @@ def convert_command(source: str, target: str, name: str | None, as_json: bool) -
         _function(chosen, "write_run", "the output of a run")(run, target)
         count, merged = len(run.spikes), 0
     else:
+        writer = _function(chosen, "write_spikes", "input spikes; give a run")
         reader = _function(_by_ending(source) or "neurocore", "read_spikes", "spikes")
-        spikes = reader(source)
-        _function(chosen, "write_spikes", "input spikes; give a run")(target, spikes)
-        count, merged = len(spikes), spikes.n_merged
+        count, merged = _convert_spikes(source, target, chosen, chip_file, reader, writer)
     rows = [("spikes", f"{count:,}" + (f", {merged:,} duplicates merged" if merged else "")), ("written", target)]
     emit({"format": chosen, "spikes": count, "merged": merged, "written": target}, as_json, table(rows))
+
+
+def _convert_spikes(
+    source: str, target: str, name: str, chip_file: str | None, reader: Callable[..., Any], writer: Callable[..., Any]
+) -> tuple[int, int]:
+    """Read spikes and write them, with the chip if there is one; returns how many there are, and how many merged."""
+    from neurocore.chipfile import load_chip
+
+    chip = None if chip_file is None else load_chip(chip_file)
+    read_for, write_for = FORMATS[_by_ending(source) or "neurocore"].read_for, FORMATS[name].write_for
+    spikes = reader(source) if chip is None or read_for is None else read_for(source, chip)
+    if chip is None or write_for is None:
+        writer(target, spikes)
+    else:
+        write_for(target, spikes, chip)
+    return len(spikes), spikes.n_merged
 
 
 def _by_ending(path: str) -> str | None:

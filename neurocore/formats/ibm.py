@@ -61,6 +61,8 @@ DEFAULT_SEED = 2**32 - 1
 MAX_LISTED = 20
 """Faults after which reading stops."""
 _MAX_UNKNOWN = 100
+_MAX_SECTIONS = 10_000
+"""Sections that are not known, after which reading stops."""
 _ORDER = "model, crossbarTypes, neuronTypes, core"
 _MODEL_KEYS = {
     *("coreCount", "neuronclass", "neuronClass", "crossbarSize", "crossbarclass", "crossbarClass", "buildKey64"),
@@ -129,11 +131,17 @@ class _Reader:
             "neuronTypes": lambda item: self.types.add(item, self._stranger),
             "core": self._take_core,
         }
+        strange = 0
         try:
             for key in self.stream.members():
                 take = sections.get(key)
                 if take is None:
                     self._stranger("", key)
+                    strange += 1
+                    if strange > _MAX_SECTIONS:
+                        raise InputError(
+                            f"{self.stream.place}: more than {_MAX_SECTIONS:,} sections are not known; no model has so many"
+                        )
                 for item in self.stream.items():
                     if take is not None:
                         self._attempt(take, item)
@@ -171,6 +179,8 @@ class _Reader:
         neuron_class = item.get("neuronclass", item.get("neuronClass", "NeuronGeneral"))
         crossbar_class = item.get("crossbarclass", item.get("crossbarClass", "CrossbarBinary"))
         problems = []
+        if "coreCount" in item and not 0 <= (whole(item["coreCount"]) or 0) < 2**32:
+            problems.append(f"coreCount is {item['coreCount']!r:.20}; a whole number below 2^32 was expected")
         if size not in (self.arch.core.axons, self.arch.core.neurons):
             problems.append(f"crossbarSize is {size!r:.40}; {self.arch.name!r} has {self.arch.core.axons}")
         if neuron_class != "NeuronGeneral":

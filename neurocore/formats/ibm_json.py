@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from neurocore.errors import InputError
+from neurocore.formats.jsonstream import plain_reason
 
 CHUNK = 2**19
 """Characters that are read from the file at a time."""
@@ -28,6 +29,7 @@ _NEAR_END = 64
 _OPEN_COMMENT = "this comment is not closed; it needs */"
 _PLAIN = re.compile(r'(?:[^"/]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _BLANK = re.compile(r"[ \t\n\r]*+")
+_COMMENTS = re.compile(r"(?:[ \t\n\r]*+(?://[^\n]*+\n|/\*(?:[^*]++|\*(?!/))*+\*/))++")
 _VISIBLE = re.compile(r"[^\n]")
 
 
@@ -95,7 +97,7 @@ class JsonStream:
             except RecursionError:
                 raise InputError(f"{self.place}: values are nested too deeply; a model has 6 levels") from None
             except ValueError as error:
-                raise InputError(f"{self.place}: {error}") from None
+                raise InputError(f"{self.place}: {plain_reason(error)}") from None
             self._grow()
         self._at = end
         return value
@@ -204,6 +206,8 @@ class _Uncommented:
         if start in ("/*", "//"):
             end = raw.find("*/", at + 2) + 2 if start == "/*" else raw.find("\n", at) + 1
             if end > at + 1:
+                if run := _COMMENTS.match(raw, at):
+                    end = run.end()
                 return end, _VISIBLE.sub(" ", raw[at:end])
             if self.ended and start == "//":
                 return len(raw), " "

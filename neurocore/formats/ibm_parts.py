@@ -219,12 +219,12 @@ def _slow_rows(
     """The same for rows in any spelling. Raises InputError that names the first bad one."""
     types, data = np.zeros(len(rows), np.uint8), bytearray()
     for axon, row in enumerate(rows):
-        if not isinstance(row, dict) or row.get("type") not in names:
-            kind = row.get("type") if isinstance(row, dict) else row
+        kind = row.get("type") if isinstance(row, dict) else row
+        if not isinstance(row, dict) or not isinstance(kind, str) or kind not in names:
             raise InputError(f"{subject}: row {axon} has the type {kind!r:.40}; one of {', '.join(names)} was expected")
         if row.keys() != _ROW_KEYS:
             _strangers("crossbar row", row, _ROW_KEYS, unknown)
-        types[axon] = names[row["type"]]
+        types[axon] = names[kind]
         synapses = row.get("synapses")
         try:
             bits = bytes.fromhex(synapses) if isinstance(synapses, str) else b""

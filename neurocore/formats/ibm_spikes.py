@@ -47,7 +47,8 @@ _MARK = b"\xff"
 _WORDS = {"RAWI3": (3, (0, 1, 2)), "RAWO6": (6, (0, 3, 4))}
 _FIELDS = ("srcTime", "destCore", "destAxon")
 _EXTRA = frozenset({"srcCore", "srcNeuron", "destDelay"})
-_LINE = rb'\{"spike":\{"srcTime":[0-9]{1,10}+,"destCore":-?+[0-9]{1,10}+,"destAxon":[0-9]{1,10}+\}\}\n'
+_LINE = rb'{"spike":{"srcTime":#,"destCore":-?+#,"destAxon":#}}'
+_LINE = re.sub(rb"([{}:,])", rb"[ \\t]*+[\1][ \\t]*+", _LINE).replace(b"#", b"[0-9]{1,10}+") + b"\n"
 _LINES = re.compile(b"(?:" + _LINE + b")++")
 _NO_NUMBER = bytes(code if chr(code) in "0123456789-" else 32 for code in range(256))
 _GROUP = re.compile(r"connector (-[0-9]{1,10})(?: axons ([0-9:x,-]+))?")
@@ -167,7 +168,8 @@ def read_spikes(path: StrPath) -> Spikes:
     if leaving.any():
         raise InputError(
             f"{name}: {int(leaving.sum())} of {len(leaving)} spikes leave the chip, such as one for destCore"
-            f" {int(found.core[leaving][0])}: these are output spikes, which belong to the output lines of a chip"
+            f" {int(found.core[leaving][0])}: these are output spikes, which belong to the output lines of a chip; name it"
+            " (convert --chip-file)"
         )
     return Spikes.from_axons(found.time + found.delay, found.core, found.axon)
 
@@ -213,7 +215,7 @@ def _read_raw(file: IO[bytes], name: str, start: bytes) -> _Records:
     except (ValueError, RecursionError):
         header = None
     encoding = header.get("encoding") if isinstance(header, dict) else None
-    if not isinstance(header, dict) or encoding not in _WORDS:
+    if not isinstance(header, dict) or not isinstance(encoding, str) or encoding not in _WORDS:
         raise InputError(f"{name} has a header of encoding {encoding!r:.40}; {' or '.join(_WORDS)} was expected")
     width, columns = _WORDS[encoding]
     if size % (4 * width):

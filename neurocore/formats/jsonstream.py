@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, NoReturn, cast
@@ -29,11 +30,18 @@ MAX_FILE = 2**34
 MAX_DEPTH = 32
 """Values nested deeper than this are refused."""
 
+MAX_BLANK = 2**26
+"""More white space than this in a row is refused: it takes a packed file next to nothing, and its reader long."""
+
+MAX_KEYS = 10_000
+"""A top-level object with more keys than this is refused; no format has as many."""
+
 _CHUNK = 2**18
 _QUICK = 2**12
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SCALAR = re.compile(rb"[^ \t\r\n,\[\]{}:\"]*+")
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_EMPTY = re.compile(rb"(?:\[[ \t\r\n]*+\][ \t\r\n]*+,[ \t\r\n]*+)++")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 _KIND = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255, ord('"'): 2}.get(byte, 0) for byte in range(256))
@@ -47,14 +55,19 @@ class RepeatedKeyError(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise RepeatedKeyError(f"the key {twice[:40]!r} is given twice")
     return result
 
 
 def _constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
+
+
+def plain_reason(error: Exception) -> str:
+    """What a decoder complains of, without the interpreter's advice on numbers of thousands of digits."""
+    text = str(error)
+    return "a number has thousands of digits" if "integer string conversion" in text else text
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
@@ -105,9 +118,14 @@ class JsonStream:
 
     def _peek(self) -> int:
         """The next byte that is not white space, where the stream then stands; -1 at the end of the file."""
+        blank = 0
         while True:
             match = _SPACE.match(self._buffer, self._at)
-            self._at = match.end() if match else self._at
+            end = match.end() if match else self._at
+            blank += end - self._at
+            if blank > MAX_BLANK:
+                self.fail(f"there are more than {MAX_BLANK:,} bytes of white space in a row; no such file has")
+            self._at = end
             if self._at < len(self._buffer):
                 return self._buffer[self._at]
             if not self._fill():
@@ -141,10 +159,12 @@ class JsonStream:
                 if self._peek() != ord('"'):
                     self.fail("not valid JSON: a key in quotes was expected")
                 key = self.decode(self.raw(), "a key")
-                self._take(b":", f"the value of {key!r}")
+                self._take(b":", f"the value of {key[:40]!r}")
                 if key in seen:
                     self.fail(f"the key {key[:40]!r} is given twice")
                 seen.add(key)
+                if len(seen) > MAX_KEYS:
+                    self.fail(f"the top-level object has more than {MAX_KEYS:,} keys; no such file has")
                 yield key
                 if self._take(b",}", "the top-level object") == ord("}"):
                     break
@@ -159,14 +179,20 @@ class JsonStream:
 
     def items(self, path: str) -> Iterator[Any]:
         """Elements of the next value, an array, parsed one at a time."""
-        for number, raw in enumerate(self._elements(path)):
-            yield raw if not isinstance(raw, bytes) else self.decode(raw, f"{path}[{number}]")
+        for _, item in self.filled_items(path, sparse=False):
+            yield item
+
+    def filled_items(self, path: str, *, sparse: bool = True) -> Iterator[tuple[int, Any]]:
+        """Elements of the next value, an array, with their numbers; if ``sparse``, empty arrays may be left out."""
+        for number, raw in self._elements(path, sparse=sparse):
+            yield number, raw if not isinstance(raw, bytes) else self.decode(raw, f"{path}[{number}]")
 
     def raw_items(self, path: str) -> Iterator[bytes]:
         """Elements of the next value, an array, as text."""
-        return cast("Iterator[bytes]", self._elements(path, quick=False))
+        return (cast("bytes", raw) for _, raw in self._elements(path, quick=False))
 
-    def _elements(self, path: str, *, quick: bool = True) -> Iterator[Any]:
+    def _elements(self, path: str, *, quick: bool = True, sparse: bool = False) -> Iterator[tuple[int, Any]]:
+        number = 0
         if self._peek() != ord("["):
             self.fail(f"{path} is not an array in brackets")
         self._at += 1
@@ -175,12 +201,17 @@ class JsonStream:
             return
         while True:
             self._peek()
+            if sparse and (match := _EMPTY.match(self._buffer, self._at)):
+                number += self._buffer.count(b"[", self._at, match.end())
+                self._at = match.end()
+                continue
             value, size = self._small() if quick else (None, 0)
             if size:
                 self._at += size
-                yield value
+                yield number, value
             else:
-                yield self.raw()
+                yield number, self.raw()
+            number += 1
             if self._take(b",]", path) == ord("]"):
                 return
 
@@ -261,13 +292,14 @@ class JsonStream:
 
     def decode(self, raw: bytes, path: str) -> Any:
         """A value's text, parsed. The stream stands behind it."""
+        path = path if len(path) <= 80 else f"{path[:80]}..."
         try:
             return _DECODER.decode(raw.decode("utf-8"))
         except json.JSONDecodeError as error:
             back = raw.count(b"\n", error.pos)
             raise InputError(f"{self.name}:{self.line() - back}: {path} is not valid JSON: {error.msg}") from error
         except (ValueError, RecursionError) as error:
-            what = "a byte is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            what = "a byte is not UTF-8" if isinstance(error, UnicodeDecodeError) else plain_reason(error)
             raise InputError(f"{self.name}:{self.line()}: {path} is not valid JSON: {what}") from error
 
 

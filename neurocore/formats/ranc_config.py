@@ -60,7 +60,9 @@ class Report:
     def unknown(self, given: Iterable[str], known: Iterable[str], path: str) -> None:
         """Count the keys that are not known."""
         for key in set(given) - set(known):
-            self.unknown_keys[f"{path}{key[:60]}"] += 1
+            name = f"{path}{key[:60]}"
+            full = name not in self.unknown_keys and len(self.unknown_keys) >= MAX_COMPLAINTS
+            self.unknown_keys["(others)" if full else name] += 1
 
     def lines(self) -> list[str]:
         """All remarks, the unknown keys last."""

@@ -42,6 +42,8 @@ _NEURON_KEYS = (*_NUMBERS, "weights", "destination_core_offset")
 _PACKET_KEYS = ("destination_core", "destination_axon", "destination_tick")
 
 _CONNECTIONS = re.compile(rb'"connections"[ \t\r\n]*+:[ \t\r\n]*+(\[[\[\]01, \t\r\n]*\])')
+_SPARE = 10_000
+"""Entries of ``connections`` beyond twice a core's that are still looked at one by one, to say where they stand."""
 _HELD = ""
 """Key of the object that stands for connections that were cut out of a core's text."""
 
@@ -71,7 +73,7 @@ class _Reader:
         """Read the value of one key of the top-level object."""
         self.found.add(key)
         if key == "packets":
-            for number, tick in enumerate(stream.items("packets")):
+            for number, tick in stream.filled_items("packets"):
                 self.tick(tick, number)
         elif key == "cores":
             for number, raw in enumerate(stream.raw_items("cores")):
@@ -177,11 +179,15 @@ class _Reader:
             self.wrong.add(f"{path}.neurons", found)
             return
         connections = _held(data["connections"], blocks)
+        most, given = self.config.axons * self.config.neurons, 0
+        if isinstance(connections, bytes) and (given := connections.count(b",") + 1) > 2 * most + _SPARE:
+            self.wrong.add(f"{path}.connections", f"has {given:,} entries; a core has room for {most:,}")
+            return
         rows = parse_bits(connections) if isinstance(connections, bytes) else None
         if rows is None:
             text = isinstance(connections, bytes)
-            given = stream.decode(connections, f"{path}.connections") if text else connections
-            rows = _plain_bits(given, f"{path}.connections", self.wrong)
+            plain = stream.decode(connections, f"{path}.connections") if text else connections
+            rows = _plain_bits(plain, f"{path}.connections", self.wrong)
         crossbar = self.crossbar(rows, len(neurons), f"{path}.connections")
         columns = self.neurons(neurons, f"{path}.neurons")
         if self.wrong.count == before:

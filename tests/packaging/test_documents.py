@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurocore.architecture import chip_names, load_architecture
 from neurocore.cli import main
 from neurocore.compiler.pipeline import compile_network
 
@@ -57,6 +59,29 @@ def test_yaml_document(tmp_path: Path) -> None:
     np.save(tmp_path / "w1.npy", np.ones((64, 100), np.int8))
     np.savez(tmp_path / "recurrent.npz", source=[0, 1], target=[1, 2], weight=[3, -1])
     assert compile_network(tmp_path / "net.yaml").n_outputs == 10
+
+
+def test_chips_document() -> None:
+    """The table of chip definitions has every one of them, with its own figures."""
+    lines = (ROOT / "docs" / "chips.md").read_text(encoding="utf-8").splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    columns = {name.strip("` "): number for number, cell in enumerate(table[0]) for name in cell.split(",") if name}
+    assert set(columns) == set(chip_names())
+    rows = {row[0]: row for row in table}
+    for name in ("truenorth", "goldengate", "ranc", "paicore", "tiny"):
+        arch, column = load_architecture(name), columns[name]
+        assert rows["axons x neurons a core"][column].startswith(f"{arch.core.axons:,} x {arch.core.neurons}")
+        assert rows["axon types"][column].startswith(str(arch.core.axon_types))
+        delay = arch.routing.delay
+        assert rows["delay, slots"][column].startswith(f"{delay.min}..{delay.max}, {arch.core.scheduler_slots}")
+        assert f"**`{name}`**" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("script", ["sound_localisation", "eight_bit_layer"])
+def test_examples_run(script: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / f"{script}.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert ("heard [(15, -6)]" if script == "sound_localisation" else "1 core, 960 axons") in out
 
 
 def test_python_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,9 @@ def check_one(chip_name: str, seed: int, random_parts: bool, engine: str = "comp
     return True
 
 
-@given(seed=SEEDS, chip=st.sampled_from(["tiny", "truenorth"]), engine=st.sampled_from(["compiled", "oracle"]))
+@given(
+    seed=SEEDS, chip=st.sampled_from(["tiny", "truenorth", "paicore"]), engine=st.sampled_from(["compiled", "oracle"])
+)
 def test_deterministic_networks(seed: int, chip: str, engine: str) -> None:
     check_one(chip, seed, random_parts=False, engine=engine)
 

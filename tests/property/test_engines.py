@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurocore.architecture import Architecture, Range, Rules, load_architecture
@@ -66,6 +66,13 @@ def test_tiny(seed: int, features: frozenset[str], n_cores: int, threads: int, r
 @given(seed=SEEDS, features=FEATURES, threads=st.sampled_from([1, 2]), rate=st.sampled_from([0.0, 5.0, 80.0]))
 def test_truenorth(seed: int, features: frozenset[str], threads: int, rate: float) -> None:
     compare(random_chip(load_architecture("truenorth"), seed, 2, features), seed, 24, threads, rate)
+
+
+@settings(max_examples=15)
+@pytest.mark.parametrize("name", ["goldengate", "paicore", "ranc"])
+@given(seed=SEEDS, features=FEATURES, threads=st.sampled_from([1, 2]), rate=st.sampled_from([0.0, 5.0, 80.0]))
+def test_other_chips(name: str, seed: int, features: frozenset[str], threads: int, rate: float) -> None:
+    compare(random_chip(load_architecture(name), seed, 2, features), seed, 20, threads, rate)
 
 
 VARIANTS = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocore.architecture import Architecture
+from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture
 from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Cores, Group, blank_arrays, pack_crossbar
 
 ALL_FEATURES = frozenset({"random_weight", "random_leak", "random_threshold", "reversal", "extremes"})
@@ -62,8 +62,12 @@ def _parameters(
     put("floor", edges(rng, limits.floor.min, limits.floor.max, shape, 20, extreme))
     put("reset", edges(rng, limits.reset.min, limits.reset.max, shape, 10, extreme))
     put("initial", edges(rng, limits.membrane.min, limits.membrane.max, shape, 15, extreme))
-    put("reset_mode", rng.integers(0, 3, shape))
-    put("floor_mode", rng.integers(0, 2, shape))
+    for name, names, allowed in (
+        ("reset_mode", RESET_MODES, limits.reset_modes),
+        ("floor_mode", FLOOR_MODES, limits.floor_modes),
+    ):
+        modes = np.array([number for number, mode in enumerate(names) if mode in allowed])
+        put(name, modes[rng.integers(0, len(modes), shape)])
     if "random_weight" in features and rules.stochastic_weights:
         put("weight_stochastic", rng.random(arrays["weight"].shape) < 0.3)
     if "random_leak" in features and rules.stochastic_leak:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,12 +27,15 @@ def decoded(weights: np.ndarray, arch: Architecture, stochastic: np.ndarray | No
     total = np.zeros((int(weights.any(axis=1).sum()), weights.shape[1]), np.int64)
     for axon in range(encoding.n_axons):
         total[encoding.signal[axon]] += encoding.crossbar[axon] * encoding.weight[encoding.kind[axon]]
-    assert np.abs(encoding.weight).max(initial=0) <= arch.neuron.weight.max
+    assert encoding.weight.max(initial=0) <= arch.neuron.weight.max
+    assert encoding.weight.min(initial=0) >= arch.neuron.weight.min
     return total, encoding
 
 
 @given(
-    seed=st.integers(0, 2**32 - 1), chip=st.sampled_from(["tiny", "truenorth"]), spread=st.sampled_from([1, 3, 9, 200])
+    seed=st.integers(0, 2**32 - 1),
+    chip=st.sampled_from(["tiny", "truenorth", "goldengate", "paicore"]),
+    spread=st.sampled_from([1, 3, 9, 200]),
 )
 def test_codes_are_exact(seed: int, chip: str, spread: int) -> None:
     arch = load_architecture(chip)
@@ -91,6 +96,25 @@ def test_digit_codes_cost_what_the_literature_says(low: int, high: int, axons: i
     assert code.n_axons == axons
     weights = np.arange(low, high + 1)
     assert (np.array(code.values) @ code.digits(weights) == weights).all()
+
+
+def test_a_chip_whose_weights_reach_further_down_than_up(paicore: Architecture) -> None:
+    """All 8-bit weights in eight types: seven bits and the sign bit, of one scale or mirrored for neurons without a plus."""
+    every = np.arange(-128, 128)
+    total, encoding = decoded(every[:, None], paicore)
+    assert total.ravel().tolist() == every[every != 0].tolist()
+    assert sorted(np.unique(encoding.weight[encoding.kind, 0])) == [-128, 1, 2, 4, 8, 16, 32, 64]
+    down = -np.arange(3, 129, 5)
+    both = np.stack([down, -down[::-1] - 1], axis=1)
+    assert decoded(both, paicore)[0].tolist() == both.tolist()
+
+
+def test_many_types_are_no_long_search(paicore: Architecture) -> None:
+    """Single neurons with more weights than types, which the search for coins would take minutes over."""
+    started = time.process_time()
+    encoding = decoded(np.random.default_rng(0).integers(-128, 128, (120, 1)), paicore)[1]
+    assert encoding.n_axons <= 960
+    assert time.process_time() - started < 3
 
 
 def test_weights_beyond_the_chip_are_split(truenorth: Architecture) -> None:

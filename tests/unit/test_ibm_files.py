@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from neurocore.architecture import Architecture, load_architecture
+from neurocore.cli.formats import convert_command
 from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Group, InputMap
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, OutputError, UsageError
@@ -28,6 +29,8 @@ from neurocore.formats.ibm_spikes import (
     write_spikes,
 )
 from neurocore.spikes import Spikes
+from neurocore.spikes import read as read_own
+from neurocore.spikes import write as write_own
 from random_chips import random_chip
 
 NEURON: dict[str, Any] = {
@@ -598,7 +601,7 @@ def test_many_faults_end_the_reading(file: Path) -> None:
         ('{"a":\n {"b": tru}}', "FILE:2:8: this is not JSON: expecting value"),
         ('{"a": ' + "[" * 100_000, "FILE:1:8: values are nested too deeply; a model has 6 levels"),
         ('{"a": ' + '{"b":' * 100_000, "FILE:1:7: values are nested too deeply; a model has 6 levels"),
-        ('{"a": ' + "9" * 5000 + "}", "FILE:1:7: Exceeds the limit"),
+        ('{"a": ' + "9" * 5000 + "}", "FILE:1:7: a number has thousands of digits"),
         ('{"model": 5}', 'FILE:1:11: the section "model" is given twice or is no object {...}; one was expected'),
         ('{"model": {"crossbarSize": 100}}', "FILE:1:11: crossbarSize is 100; 'truenorth' has 256"),
         ('{"core": {"id": 0}}', "FILE:1:10: core 0: neurons is None; an object {...} was expected"),
@@ -606,6 +609,23 @@ def test_many_faults_end_the_reading(file: Path) -> None:
 )
 def test_text_that_is_no_model(file: Path, text: str, reason: str) -> None:
     assert refusal(file, text)[0].startswith(reason)
+
+
+def test_long_files_that_hold_nothing(file: Path) -> None:
+    """Millions of comments, of unknown sections: quickly passed over, or refused."""
+    started = time.process_time()
+    text = model_text([core()])
+    commented = "//\n" * 1_000_000 + text[:1] + "/**/ // x\n" * 500_000 + text[1:]
+    assert load(file, commented).digest() == load(file, text).digest()
+    file.write_text("{" + ",".join(f'"k{n}": 1' for n in range(200_000)) + "}")
+    with pytest.raises(InputError, match="more than 10,000 sections are not known; no model has so many"):
+        read_model(file)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("count", ["-1", "1e308", "4294967296", "9" * 400])
+def test_numbers_of_cores_that_cannot_be(file: Path, count: str) -> None:
+    assert "a whole number below 2^32 was expected" in refusal(file, f'{{"model": {{"coreCount": {count}}}}}')[0]
 
 
 def test_sections_in_another_order(file: Path) -> None:
@@ -743,6 +763,17 @@ def test_text_in_any_spelling(tmp_path: Path) -> None:
     assert read_spikes(path) == Spikes.from_axons([8, 11, 12], [0, 7, 1], [1, 255, 2])
 
 
+def test_lines_with_blanks_are_no_slower(tmp_path: Path) -> None:
+    """Lines as most JSON writers space them take the quick way of IBM's own, which has none."""
+    text = "".join(spike(n, n % 7, n % 256) for n in range(200_000))
+    assert ": " in text
+    (tmp_path / "a.sfti").write_text(header() + text.replace(" ", ""), encoding="utf-8")
+    (tmp_path / "b.sfti").write_text(header() + text, encoding="utf-8")
+    expected, started = read_spikes(tmp_path / "a.sfti"), time.process_time()
+    assert read_spikes(tmp_path / "b.sfti") == expected
+    assert time.process_time() - started < 0.8
+
+
 @pytest.mark.parametrize("delay", [1, 4])
 def test_spike_files_round_trip(tmp_path: Path, delay: int) -> None:
     rng = np.random.default_rng(2)
@@ -770,6 +801,34 @@ def test_output_files_hold_the_tick_of_firing(file: Path, tmp_path: Path) -> Non
         InputError, match="1 spikes leave where the chip has no output, such as destCore -33, destAxon 9"
     ):
         read_output_spikes(tmp_path / "all.sfci", known)
+
+
+def test_lines_of_a_chip_on_the_command_line(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the chip, output spikes of IBM's files are spikes on its lines, and the other way round."""
+    monkeypatch.chdir(tmp_path)
+    chip = load(file, model_text([core()]))
+    lines, entry = np.arange(3), InputMap(np.arange(3), np.zeros(3, int), np.array([7, 9, 5]), np.array([1, 0, 2]))
+    replace(chip, inputs=(Group("x", (3,)),), input_map=entry).save("c.h5")
+    fired, given = Spikes.from_lines([0, 9, 9], [3, 0, 255]), Spikes.from_lines([4, 4, 8], lines)
+    write_own(tmp_path / "o.csv", fired)
+    write_own(tmp_path / "i.csv", given)
+
+    def convert(*arguments: str) -> None:
+        convert_command.main(list(arguments), standalone_mode=False)
+
+    for ending in ("sfto", "sfro"):
+        convert("o.csv", f"o.{ending}", "--chip-file", "c.h5")
+        assert read_output_spikes(f"o.{ending}", output_map(chip)) == fired
+        convert(f"o.{ending}", f"{ending}.npz", "--chip-file", "c.h5")
+        assert read_own(f"{ending}.npz") == fired
+        with pytest.raises(InputError, match=r"belong to the output lines of a chip; name it \(convert --chip-file\)"):
+            convert(f"o.{ending}", "x.npz")
+    convert("i.csv", "i.sfti", "--chip-file", "c.h5")
+    assert read_spikes("i.sfti") == Spikes.from_axons([5, 4, 10], [0, 0, 0], [7, 9, 5])
+    convert("i.sfti", "again.sfri", "--chip-file", "c.h5")
+    assert read_spikes("again.sfri") == read_spikes("i.sfti")
+    with pytest.raises(InputError, match=r"columns tick,line of a network; tick,core,axon of a bare chip was expected"):
+        convert("i.csv", "x.sfti")
 
 
 def test_outputs_of_other_chips_get_connectors(truenorth: Architecture) -> None:

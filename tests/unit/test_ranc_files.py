@@ -6,6 +6,7 @@ import copy
 import gzip
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -316,6 +317,61 @@ def test_faults_are_listed_and_counted(folder: Path) -> None:
         network(changed(lambda d: d["packets"].append([5] * 30)))
     assert len(caught.value.problems) == 21
     assert caught.value.problems[-1] == "input.json: and 10 more faults"
+
+
+def test_millions_of_ticks_without_packets(folder: Path) -> None:
+    """Empty ticks are counted, not read; those with packets keep their numbers."""
+    started = time.process_time()
+    empty = b"[], [ ],\n" * 1_000_000
+    given = json.dumps(packet(0, 0, 1, 0)).encode()
+    text = b'"packets": [' + empty + b"[" + given + b"]," + empty + b"[" + given + b", " + given + b"],[]]"
+    whole = GOOD.replace(json.dumps({"packets": INPUT["packets"]}).encode()[1:-1], text)
+    assert whole != GOOD
+    _, spikes, report = network(whole)
+    assert spikes.tick.tolist() == [2_000_000, 4_000_001]
+    assert report.counts == {"merged_packets": 1}
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"[[" + b"1," * 3_000_000 + b"1]]", "cores[0].connections: has 3,000,001 entries; a core has room for 4"),
+        (b"[" + b"[0]," * 3_000_000 + b"[0]]", "cores[0].connections: has 3,000,001 entries; a core has room for 4"),
+    ],
+    ids=["row", "rows"],
+)
+def test_connections_far_beyond_a_core(folder: Path, text: bytes, sentence: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(InputError) as caught:
+        network(GOOD.replace(b"[[1, 1], [0, 1]]", text))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sentence in str(caught.value)
+    assert peak < 8 * len(text) + 5e6
+
+
+def test_a_repeated_key_behind_many(folder: Path) -> None:
+    started = time.process_time()
+    names = [f"z{n}" for n in range(100_000)] + ["z99999"]
+    text = b'"connections"', ",".join(f'"{name}":0' for name in names).encode() + b',"connections"'
+    with pytest.raises(InputError, match="the key 'z99999' is given twice"):
+        network(GOOD.replace(*text))
+    assert time.process_time() - started < 3
+
+
+def test_a_small_packed_file_of_nothing(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"more than 67,108,864 bytes of white space in a row; no such file has"):
+        network(gzip.compress(b" " * 100_000_000, 1) + gzip.compress(GOOD))
+
+
+def test_more_keys_than_any_file_has(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"the top-level object has more than 10,000 keys; no such file has"):
+        network(b"{" + b",".join(b'"k%d":1' % n for n in range(20_000)) + b"}")
+    many = changed(lambda data: data["cores"][0].update({f"z{n}": 1 for n in range(5_000)}))
+    report = network(many)[2]
+    assert len(report.unknown_keys) == 1001
+    assert report.unknown_keys["(others)"] == 4000
 
 
 def test_strings_may_hold_brackets_and_escapes(folder: Path) -> None:
