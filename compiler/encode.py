@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurocore._graph import choose_types, distinct
 from neurocore.architecture import Architecture
 
 Array = npt.NDArray[Any]
@@ -80,12 +81,9 @@ def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
 
 def distinct_weights(synapses: CoreSynapses) -> Array:
     """How many different (weight, stochastic) each neuron [n_neurons] has."""
-    key = synapses.weight * 2 + synapses.stochastic
-    order = np.lexsort((key, synapses.neuron))
-    neuron, key = synapses.neuron[order], key[order]
-    new = np.ones(len(key), bool)
-    new[1:] = (np.diff(key) != 0) | (np.diff(neuron) != 0)
-    return np.bincount(neuron[new], minlength=synapses.n_neurons)
+    values, rank = distinct(synapses.weight * 2 + synapses.stochastic)
+    pairs, _ = distinct(synapses.neuron * len(values) + rank)
+    return np.bincount(pairs // max(len(values), 1), minlength=synapses.n_neurons)
 
 
 def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Encoding | None:
@@ -97,7 +95,7 @@ def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> En
     by_value = _types_by_value(synapses, n_types)
     plain = None
     if by_value is not None:
-        n_axons = len(np.unique(synapses.signal * n_types + by_value))
+        n_axons = int(_used(synapses.signal * n_types + by_value, synapses.n_signals * n_types).sum())
         if n_axons == synapses.n_signals or (n_axons <= arch.core.axons and not thrifty):
             return _from_types(synapses, by_value, np.arange(len(by_value)), arch)
         plain = _from_types(synapses, by_value, np.arange(len(by_value)), arch)
@@ -109,8 +107,15 @@ def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> En
 
 def _types_by_value(synapses: CoreSynapses, n_types: int) -> Array | None:
     """Type of every synapse if the core as a whole has few enough different weights: the rank of its weight."""
-    distinct, rank = np.unique(synapses.weight * 2 + synapses.stochastic, return_inverse=True)
-    return rank if len(distinct) <= n_types else None
+    values, rank = distinct(synapses.weight * 2 + synapses.stochastic)
+    return rank if len(values) <= n_types else None
+
+
+def _used(values: Array, n: int) -> npt.NDArray[np.bool_]:
+    """Which of 0..n-1 occur."""
+    used = np.zeros(n, bool)
+    used[values] = True
+    return used
 
 
 def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]:
@@ -119,29 +124,11 @@ def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]
     Returns the types and the order of synapses that they refer to. A neuron may give one weight to several types as long as
     enough types are left for its other weights.
     """
-    n = synapses.n_neurons
-    chosen = np.zeros((n_types, n), np.int64)
-    spare = n_types - distinct_weights(synapses)
-    order = np.lexsort((synapses.neuron, synapses.signal))
-    signal = synapses.signal[order]
+    order = np.argsort(synapses.signal * synapses.n_neurons + synapses.neuron)
+    start = np.searchsorted(synapses.signal[order], np.arange(synapses.n_signals + 1))
     key = (synapses.weight * 2 + synapses.stochastic)[order]
-    bounds = np.searchsorted(signal, np.arange(synapses.n_signals + 1))
     kind = np.full(len(key), -1, np.int64)
-    for begin, end in itertools.pairwise(bounds):
-        neuron, wanted = synapses.neuron[order[begin:end]], key[begin:end]
-        left = np.ones(end - begin, bool)
-        while left.any():
-            held = chosen[:, neuron] == wanted
-            free = chosen[:, neuron] == 0
-            known = held.any(axis=0)
-            possible = left & (held | (free & (~known | (spare[neuron] > 0))))
-            # The most neurons first; among equals the type that most of them have already.
-            best = int(np.argmax(possible.sum(axis=1) * (end - begin + 1) + (left & held).sum(axis=1)))
-            take = possible[best]
-            spare[neuron[take & known & ~held[best]]] -= 1
-            chosen[best, neuron[take]] = wanted[take]
-            kind[begin:end][take] = best
-            left &= ~take
+    choose_types(start, synapses.neuron[order], key, n_types - distinct_weights(synapses), n_types, kind)
     return kind, order
 
 
@@ -149,7 +136,8 @@ def _from_types(synapses: CoreSynapses, kind: Array, order: Array, arch: Archite
     """The encoding in which synapse ``order[k]`` goes through an axon of type ``kind[k]``."""
     signal, neuron = synapses.signal[order], synapses.neuron[order]
     n_types = arch.core.axon_types
-    axons, axon = np.unique(signal * n_types + kind, return_inverse=True)
+    used = _used(signal * n_types + kind, synapses.n_signals * n_types)
+    axons, axon = np.flatnonzero(used), (np.cumsum(used) - 1)[signal * n_types + kind]
     crossbar = np.zeros((len(axons), synapses.n_neurons), bool)
     crossbar[axon, neuron] = True
     weight = np.zeros((n_types, synapses.n_neurons), np.int64)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurocore._graph import Runs, count_weights, distinct
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.encode import CoreSynapses, encode
@@ -25,6 +26,10 @@ TILES = tuple((height, width) for height in range(1, 5) for width in range(1, 5)
     (n, n) for n in (5, 6, 8, 12, 16)
 )
 """Tiles in which maps are cut: rows and columns."""
+MAX_SUSPECTS = 64
+"""Neurons of a population that are looked at one by one before it is cut."""
+SPAN = 1 << 16
+"""More than the longest delay: a signal is source * SPAN + delay."""
 MAX_TRIES = 8
 """Cores that the packer tries for one run before it opens a new core."""
 
@@ -79,16 +84,12 @@ class _Run:
 
 
 class Cutter:
-    """What cutting and packing need to know of a network: its synapses by target, with signals numbered."""
+    """What cutting and packing need to know of a network: the synapses of any neurons, and how far runs of them reach."""
 
     def __init__(self, network: IntegerNetwork, arch: Architecture) -> None:
-        self.network, self.arch = network, arch
-        span = int(network.delay.max(initial=0)) + 1
-        self.signals, self.signal = np.unique(network.source * span + network.delay, return_inverse=True)
-        key = network.weight * 2 + network.stochastic
-        _, rank = np.unique(key, return_inverse=True)
-        self.valued = self.signal.astype(np.int64) * (int(rank.max(initial=0)) + 1) + rank
-        self.start = np.searchsorted(network.target, np.arange(network.n_neurons + 1))
+        self.network, self.arch, self.start = network, arch, network.start
+        chance = network.stochastic.view(np.uint8)
+        self.runs = Runs(network.start, network.source, network.weight, network.delay, chance, arch.core.axons)
 
     def synapses_of(self, neurons: Array) -> tuple[Array, Array]:
         """Synapse numbers of the given neurons, one neuron after the other, and the place of each one's neuron."""
@@ -98,18 +99,38 @@ class Cutter:
         place = np.repeat(np.arange(len(neurons)), count)
         return np.arange(total) - np.repeat(ends - count - self.start[neurons], count), place
 
+    def signals_of(self, synapse: Array) -> Array:
+        """Signals of synapses: source * SPAN + delay."""
+        return self.network.source[synapse].astype(np.int64) * SPAN + self.network.delay[synapse]
+
+    def core(self, neurons: Array) -> tuple[Array, CoreSynapses]:
+        """The different signals that neurons read, sorted, and their synapses."""
+        synapse, place = self.synapses_of(neurons)
+        signals, signal = distinct(self.signals_of(synapse))
+        weight, chance = self.network.weight[synapse].astype(np.int64), self.network.stochastic[synapse]
+        return signals, CoreSynapses(signal, place, weight, chance, len(signals), len(neurons))
+
     def need(self, neurons: Array) -> tuple[int, str]:
         """Axons that a core with these neurons needs (more than the core has if there is no code), and the code."""
-        synapse, place = self.synapses_of(neurons)
-        used, signal = np.unique(self.signal[synapse], return_inverse=True)
-        if len(used) > self.arch.core.axons:
-            return len(used), "too many signals"
-        net = self.network
-        core = CoreSynapses(signal, place, net.weight[synapse], net.stochastic[synapse], len(used), len(neurons))
+        signals, core = self.core(neurons)
+        if len(signals) > self.arch.core.axons:
+            return len(signals), "too many signals"
         encoding = encode(core, self.arch, thrifty=False)
         if encoding is None:
             return self.arch.core.axons + 1, "no exact weight code"
         return encoding.n_axons, encoding.code
+
+    def suspects(self, begin: int, end: int) -> Array:
+        """Of the neurons begin..end-1 those that one axon per signal may not serve."""
+        network, limits, n_types = self.network, self.arch.neuron.weight, self.arch.core.axon_types
+        chance = network.stochastic.view(np.uint8)
+        kinds = count_weights(self.start, network.weight, chance, begin, end, n_types + 1)
+        weight = network.weight[self.start[begin] : self.start[end]]
+        suspect = kinds > n_types
+        if len(weight) and (weight.max() > limits.max or weight.min() < limits.min):
+            far = np.flatnonzero((weight > limits.max) | (weight < limits.min)) + self.start[begin]
+            suspect[network.target_of(far) - begin] = True
+        return begin + np.flatnonzero(suspect)
 
 
 def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int]) -> Partition:
@@ -129,7 +150,7 @@ def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, 
             problems.append(misfit)
             continue
         orders = [offsets[number] + order for order in _orders(group.shape)]
-        best = min(orders, key=lambda order: _estimate(cutter, order, most)) if len(orders) > 1 else orders[0]
+        best = _best_order(cutter, orders, most) if len(orders) > 1 else orders[0]
         runs.extend(_cut(cutter, best, most))
     if problems:
         raise FitError(problems)
@@ -152,7 +173,8 @@ def _misfit(cutter: Cutter, number: int) -> str | None:
             f" of which needs an axon; a core of {arch.name!r} has {arch.core.axons} ({int(fan_in.max()) - arch.core.axons}"
             f" over; {count} of {len(neurons)} neurons are). Limit receptive fields, or split {name!r} into groups"
         )
-    for neuron in neurons[np.argsort(-fan_in, kind="stable")][:64]:
+    suspects = cutter.suspects(int(offsets[number]), int(offsets[number + 1]))
+    for neuron in suspects[np.argsort(-fan_in[suspects - offsets[number]], kind="stable")][:MAX_SUSPECTS]:
         if cutter.need(np.array([neuron]))[0] > arch.core.axons:
             return _why_not(cutter, int(neuron))
     return None
@@ -207,68 +229,52 @@ def _tiles(number: Array, height: int, width: int) -> Array:
 # ---------------------------------------------------------------- cutting
 
 
-class _Sweep:
-    """Counts, for every run of an order, the different signals that it reads, without looking at a synapse twice."""
-
-    def __init__(self, cutter: Cutter, order: Array, key: Array) -> None:
-        synapse, self.place = cutter.synapses_of(order)
-        self.first = np.searchsorted(self.place, np.arange(len(order) + 1))
-        value = key[synapse]
-        by_value = np.argsort(value, kind="stable")
-        before = np.full(len(value), -1, np.int64)
-        same = value[by_value][1:] == value[by_value][:-1]
-        before[by_value[1:][same]] = self.place[by_value[:-1][same]]
-        self.before = before
-
-    def reach(self, begin: int, most: int, limit: int) -> tuple[int, int]:
-        """The longest run from ``begin`` of at most ``most`` neurons and ``limit`` signals, and how many of these it reads."""
-        end = min(begin + most, len(self.first) - 1)
-        part = slice(self.first[begin], self.first[end])
-        new = self.before[part] < begin
-        count = np.bincount(self.place[part][new] - begin, minlength=end - begin)
-        total = np.cumsum(count)
-        size = int(np.searchsorted(total, limit, side="right"))
-        return size, int(total[size - 1]) if size else 0
+def _estimate(cutter: Cutter, order: Array, most: int, enough: int) -> tuple[int, int]:
+    """Cores that an order would need if every signal took one axon per weight, and the axons; gives up beyond ``enough``."""
+    return cutter.runs.count(order, most, cutter.arch.core.axons, True, enough)
 
 
-def _estimate(cutter: Cutter, order: Array, most: int) -> tuple[int, int]:
-    """Cores that an order would need if every signal took one axon per weight, and the axons used."""
-    sweep = _Sweep(cutter, order, cutter.valued)
-    begin = cores = axons = 0
-    while begin < len(order):
-        size, used = sweep.reach(begin, most, cutter.arch.core.axons)
-        begin += max(1, size)
-        cores += 1
-        axons += used
-    return cores, axons
+def _best_order(cutter: Cutter, orders: list[Array], most: int) -> Array:
+    """The order that needs fewest cores, then fewest axons; the first of equals."""
+    best, best_need = orders[0], _estimate(cutter, orders[0], most, len(orders[0]))
+    for order in orders[1:]:
+        need = _estimate(cutter, order, most, best_need[0])
+        if need < best_need:
+            best, best_need = order, need
+    return best
 
 
 def _cut(cutter: Cutter, order: Array, most: int) -> list[_Run]:
     """Runs of an order, each as long as fits a core."""
-    signals, valued = _Sweep(cutter, order, cutter.signal), _Sweep(cutter, order, cutter.valued)
     limit = cutter.arch.core.axons
     runs, begin = [], 0
     while begin < len(order):
-        upper = max(1, signals.reach(begin, most, limit)[0])
-        lower = max(1, min(upper, valued.reach(begin, most, limit)[0]))
-        size = _longest(_Fits(cutter, order[begin:]), lower, upper)
-        members = order[begin : begin + size]
-        if size == 1 and cutter.need(members)[0] > limit:
-            raise FitError(_why_not(cutter, int(members[0])))
-        runs.append(_Run(members, *cutter.need(members)))
+        upper = max(1, cutter.runs.longest(order, begin, most, limit, False)[0])
+        lower = max(1, min(upper, cutter.runs.longest(order, begin, most, limit, True)[0]))
+        fits = _Fits(cutter, order[begin:])
+        size = _longest(fits, lower, upper)
+        if not fits(size):
+            raise FitError(_why_not(cutter, int(order[begin])))
+        runs.append(_Run(order[begin : begin + size], *fits.need(size)))
         begin += size
     return runs
 
 
-@dataclass(frozen=True)
 class _Fits:
     """Whether the first ``size`` neurons of an order fit a core."""
 
-    cutter: Cutter
-    order: Array
+    def __init__(self, cutter: Cutter, order: Array) -> None:
+        self.cutter, self.order = cutter, order
+        self.known: dict[int, tuple[int, str]] = {}
+
+    def need(self, size: int) -> tuple[int, str]:
+        """Axons and code of the first neurons."""
+        if size not in self.known:
+            self.known[size] = self.cutter.need(self.order[:size])
+        return self.known[size]
 
     def __call__(self, size: int) -> bool:
-        return self.cutter.need(self.order[:size])[0] <= self.cutter.arch.core.axons
+        return self.need(size)[0] <= self.cutter.arch.core.axons
 
 
 def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:
@@ -292,66 +298,97 @@ def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:
 def _demands(cutter: Cutter, runs: list[_Run]) -> list[int]:
     """Neurons that each run is likely to take, copies for its fan-out included, where these fit beside it."""
     network, neurons = cutter.network, cutter.arch.core.neurons
-    run_of = np.zeros(network.n_neurons, np.int64)
-    for number, run in enumerate(runs):
-        run_of[run.members] = number
-    pairs = np.unique(
-        run_of[network.target] * (int(cutter.valued.max(initial=0)) + 1) + cutter.valued, return_index=True
-    )[1]
-    source = network.source[pairs] - network.n_inputs
-    fan_out = np.bincount(source[source >= 0], minlength=network.n_neurons)
-    fan_out += np.bincount(network.output_neuron, minlength=network.n_neurons)
+    fan_out = np.bincount(network.output_neuron, minlength=network.n_neurons)
+    for run in runs:
+        signals, core = cutter.core(run.members)
+        values, rank = distinct(core.weight * 2 + core.stochastic)
+        read, _ = distinct(core.signal * len(values) + rank)
+        source = signals[read // max(len(values), 1)] // SPAN - network.n_inputs
+        np.add.at(fan_out, source[source >= 0], 1)
     wanted = [int(np.maximum(fan_out[run.members], 1).sum()) for run in runs]
     return [want if want <= neurons else len(run.members) for want, run in zip(wanted, runs, strict=True)]
 
 
 def _pack(cutter: Cutter, runs: list[_Run], limits: Mapping[int, int], demands: list[int]) -> list[_Run]:
     """Put runs that leave room together, those that share most signals first; the largest open a core."""
-    arch, population = cutter.arch, cutter.network.population_of()
+    population = cutter.network.population_of()
+    packer = _Packer(cutter, runs, demands)
     order = sorted(range(len(runs)), key=lambda number: (-runs[number].n_axons, -len(runs[number].members), number))
-    cores: list[_Run] = []
-    signals: list[frozenset[int]] = []
-    opened: list[int] = []
-    room: list[int] = []
     for number in order:
-        run = runs[number]
-        bounded = population[run.members[0]] in limits
-        mine = frozenset(np.unique(cutter.signal[cutter.synapses_of(run.members)[0]]).tolist())
-        place = None if bounded else _find_room(cutter, run, mine, cores, signals, room, demands[number])
+        bounded = population[runs[number].members[0]] in limits
+        place = None if bounded else packer.find_room(number)
         if place is None:
-            cores.append(run)
-            room.append(0 if bounded else arch.core.neurons - demands[number])
-            signals.append(mine)
-            opened.append(number)
-            continue
-        members = np.concatenate([cores[place].members, run.members])
-        cores[place] = _Run(members, *cutter.need(members))
-        signals[place] |= mine
-        room[place] -= demands[number]
-        opened[place] = min(opened[place], number)
-    return [cores[place] for place in sorted(range(len(cores)), key=lambda place: opened[place])]
+            packer.open(number, bounded)
+        else:
+            packer.join(number, place)
+    return [packer.cores[place] for place in sorted(range(len(packer.cores)), key=lambda place: packer.opened[place])]
 
 
-def _find_room(
-    cutter: Cutter,
-    run: _Run,
-    mine: frozenset[int],
-    cores: list[_Run],
-    signals: list[frozenset[int]],
-    room: list[int],
-    demand: int,
-) -> int | None:
-    """The core with most signals in common that can also take the run; ``room`` is for neurons and their copies."""
-    arch = cutter.arch
-    possible = [place for place in range(len(cores)) if room[place] >= demand]
-    possible.sort(key=lambda place: (-len(signals[place] & mine), place))
-    for place in possible[:MAX_TRIES]:
-        shared = len(signals[place] & mine)
-        if len(signals[place]) + len(mine) - shared > arch.core.axons:
-            continue
-        # Without a signal in common, the axons simply add up.
-        if not shared and cores[place].n_axons + run.n_axons > arch.core.axons:
-            continue
-        if cutter.need(np.concatenate([cores[place].members, run.members]))[0] <= arch.core.axons:
-            return place
-    return None
+class _Packer:
+    """Cores that are being packed: their runs, signals and room; ``room`` is for neurons and their copies."""
+
+    def __init__(self, cutter: Cutter, runs: list[_Run], demands: list[int]) -> None:
+        self.cutter, self.runs, self.demands = cutter, runs, demands
+        self.cores: list[_Run] = []
+        self.opened: list[int] = []
+        self.room = np.zeros(len(runs), np.int64)
+        self.n_signals = np.zeros(len(runs), np.int64)
+        self.place_of = np.full(len(runs), -1, np.int64)
+        self.signal, self.first = self._signals()
+        # The runs that read each signal.
+        self.reader = np.repeat(np.arange(len(runs)), np.diff(self.first))[np.argsort(self.signal, kind="stable")]
+        self.read_from = np.concatenate([[0], np.cumsum(np.bincount(self.signal))]).astype(np.int64)
+
+    def _signals(self) -> tuple[Array, Array]:
+        """Signals of all runs, numbered, and where those of each run begin."""
+        cutter = self.cutter
+        parts = [distinct(cutter.signals_of(cutter.synapses_of(run.members)[0]))[0] for run in self.runs]
+        first = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]), return_inverse=True)[1], first
+
+    def shared(self, number: int) -> Array:
+        """How many signals of a run each core [cores] reads already."""
+        mine = self.signal[self.first[number] : self.first[number + 1]]
+        count = self.read_from[mine + 1] - self.read_from[mine]
+        ends = np.cumsum(count)
+        entry = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - self.read_from[mine], count)
+        place = self.place_of[self.reader[entry]]
+        pair = np.repeat(np.arange(len(mine)), count)[place >= 0] * len(self.runs) + place[place >= 0]
+        return np.bincount(np.unique(pair) % len(self.runs), minlength=len(self.cores))
+
+    def find_room(self, number: int) -> int | None:
+        """The core with most signals in common that can also take the run."""
+        run, axons = self.runs[number], self.cutter.arch.core.axons
+        n_mine = int(self.first[number + 1] - self.first[number])
+        possible = np.flatnonzero(self.room[: len(self.cores)] >= self.demands[number])
+        if not len(possible):
+            return None
+        shared = self.shared(number)
+        order = possible[np.argsort(-shared[possible], kind="stable")][:MAX_TRIES]
+        for place in order.tolist():
+            if self.n_signals[place] + n_mine - shared[place] > axons:
+                continue
+            # Without a signal in common, the axons simply add up.
+            if not shared[place] and self.cores[place].n_axons + run.n_axons > axons:
+                continue
+            if self.cutter.need(np.concatenate([self.cores[place].members, run.members]))[0] <= axons:
+                return place
+        return None
+
+    def open(self, number: int, bounded: bool) -> None:
+        """A core for a run of its own."""
+        place = len(self.cores)
+        self.cores.append(self.runs[number])
+        self.opened.append(number)
+        self.room[place] = 0 if bounded else self.cutter.arch.core.neurons - self.demands[number]
+        self.n_signals[place] = self.first[number + 1] - self.first[number]
+        self.place_of[number] = place
+
+    def join(self, number: int, place: int) -> None:
+        """Put a run into a core."""
+        self.n_signals[place] += self.first[number + 1] - self.first[number] - self.shared(number)[place]
+        members = np.concatenate([self.cores[place].members, self.runs[number].members])
+        self.cores[place] = _Run(members, *self.cutter.need(members))
+        self.room[place] -= self.demands[number]
+        self.opened[place] = min(self.opened[place], number)
+        self.place_of[number] = place

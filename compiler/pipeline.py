@@ -260,7 +260,9 @@ def _fill(
     report.neurons = network.n_neurons + routing.n_copies + routing.n_relays
     report.axons = sum(core.encoding.n_axons for core in routing.cores) + len(routing.rows)
     report.least_cores = max(-(-network.n_neurons // arch.core.neurons), 1)
-    unread = np.setdiff1d(np.arange(network.n_inputs), network.source)
+    read = np.zeros(network.n_inputs + network.n_neurons, bool)
+    read[network.source] = True
+    unread = np.flatnonzero(~read[: network.n_inputs])
     if len(unread):
         first = network.source_label(int(unread[0]))
         report.warnings.append(f"W-UNUSED {len(unread)} input lines reach no neuron, first {first}")
