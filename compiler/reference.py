@@ -38,7 +38,7 @@ class Places:
         keys = draws.core_keys(seed, chip.cores.stream)
         row, slot = decoded.image[:, 0], decoded.image[:, 1]
         axon = np.full(network.n_synapses, -1, np.int64)
-        mine = decoded.stochastic & (decoded.row == row[decoded.target]) & (decoded.slot == slot[decoded.target])
+        mine = (decoded.row == row[decoded.target]) & (decoded.slot == slot[decoded.target])
         have = np.stack([decoded.target, decoded.source, decoded.delay])[:, mine]
         order = np.lexsort((have[2], have[1], have[0]))
         # Synapses of the network are sorted by (target, source, delay) and random ones occur once.
