@@ -17,6 +17,7 @@ The cheapest is taken, per core.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -62,18 +63,37 @@ class Encoding:
         return len(self.signal)
 
 
-def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) -> Encoding | None:
-    """The cheaper exact code for a core's synapses; None if there is none (too many stochastic weights of one neuron).
+@dataclass(frozen=True)
+class Choice:
+    """A code for a core, the axons that it takes, and how to make its encoding."""
+
+    n_axons: int
+    code: str
+    build: Callable[[], Encoding]
+
+
+def encode(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+    """The cheapest exact code for a core's synapses; None if there is none (too many stochastic weights of one neuron)."""
+    choice = choose(synapses, arch)
+    return None if choice is None else choice.build()
+
+
+def choose(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) -> Choice | None:
+    """As :func:`encode`, without making the encoding.
 
     Without ``thrifty`` any code that fits the core will do, which is quicker to say.
     """
     values = _value_code(synapses, arch, thrifty)
     if values is not None and values.n_axons <= synapses.n_signals:
         return values
-    codes = [code for code in (values, _digit_code(synapses, arch)) if code is not None]
-    if values is None and (coins := _coin_code(synapses, arch)) is not None:
-        codes.append(coins)
-    return min(codes, key=lambda code: code.n_axons, default=None)
+    codes = [values, _chosen(_digit_code(synapses, arch))]
+    if values is None:
+        codes.append(_chosen(_coin_code(synapses, arch)))
+    return min((code for code in codes if code is not None), key=lambda code: code.n_axons, default=None)
+
+
+def _chosen(encoding: Encoding | None) -> Choice | None:
+    return None if encoding is None else Choice(encoding.n_axons, encoding.code, lambda: encoding)
 
 
 # ---------------------------------------------------------------- value code
@@ -86,23 +106,29 @@ def distinct_weights(synapses: CoreSynapses) -> Array:
     return np.bincount(pairs // max(len(values), 1), minlength=synapses.n_neurons)
 
 
-def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Encoding | None:
+def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Choice | None:
     n_types, limits = arch.core.axon_types, arch.neuron.weight
     if len(synapses.weight) and (synapses.weight.max() > limits.max or synapses.weight.min() < limits.min):
         return None
+    everything = np.arange(len(synapses.weight))
     if len(synapses.weight) == 0:
-        return _from_types(synapses, np.zeros(0, np.int64), np.zeros(0, np.int64), arch)
+        return _typed(synapses, everything, everything, n_types)
     by_value = _types_by_value(synapses, n_types)
     plain = None
     if by_value is not None:
-        n_axons = int(_used(synapses.signal * n_types + by_value, synapses.n_signals * n_types).sum())
-        if n_axons == synapses.n_signals or (n_axons <= arch.core.axons and not thrifty):
-            return _from_types(synapses, by_value, np.arange(len(by_value)), arch)
-        plain = _from_types(synapses, by_value, np.arange(len(by_value)), arch)
+        plain = _typed(synapses, by_value, everything, n_types)
+        if plain.n_axons == synapses.n_signals or (plain.n_axons <= arch.core.axons and not thrifty):
+            return plain
     if distinct_weights(synapses).max() > n_types:
         return None
-    greedy = _from_types(synapses, *_types_greedily(synapses, n_types), arch)
+    greedy = _typed(synapses, *_types_greedily(synapses, n_types), n_types)
     return plain if plain is not None and plain.n_axons <= greedy.n_axons else greedy
+
+
+def _typed(synapses: CoreSynapses, kind: Array, order: Array, n_types: int) -> Choice:
+    """The value code in which synapse ``order[k]`` goes through an axon of type ``kind[k]``."""
+    used = _used(synapses.signal[order] * n_types + kind, synapses.n_signals * n_types)
+    return Choice(int(used.sum()), "values", lambda: _from_types(synapses, kind, order, used, n_types))
 
 
 def _types_by_value(synapses: CoreSynapses, n_types: int) -> Array | None:
@@ -132,11 +158,9 @@ def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]
     return kind, order
 
 
-def _from_types(synapses: CoreSynapses, kind: Array, order: Array, arch: Architecture) -> Encoding:
-    """The encoding in which synapse ``order[k]`` goes through an axon of type ``kind[k]``."""
+def _from_types(synapses: CoreSynapses, kind: Array, order: Array, used: Array, n_types: int) -> Encoding:
+    """The encoding of :func:`_typed`; ``used`` [signals * types] are the axons."""
     signal, neuron = synapses.signal[order], synapses.neuron[order]
-    n_types = arch.core.axon_types
-    used = _used(signal * n_types + kind, synapses.n_signals * n_types)
     axons, axon = np.flatnonzero(used), (np.cumsum(used) - 1)[signal * n_types + kind]
     crossbar = np.zeros((len(axons), synapses.n_neurons), bool)
     crossbar[axon, neuron] = True

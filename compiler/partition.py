@@ -17,7 +17,7 @@ import numpy.typing as npt
 from neurocore._graph import Runs, count_weights, distinct
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
-from neurocore.compiler.encode import CoreSynapses, encode
+from neurocore.compiler.encode import CoreSynapses, choose
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -115,10 +115,10 @@ class Cutter:
         signals, core = self.core(neurons)
         if len(signals) > self.arch.core.axons:
             return len(signals), "too many signals"
-        encoding = encode(core, self.arch, thrifty=False)
-        if encoding is None:
+        choice = choose(core, self.arch, thrifty=False)
+        if choice is None:
             return self.arch.core.axons + 1, "no exact weight code"
-        return encoding.n_axons, encoding.code
+        return choice.n_axons, choice.code
 
     def suspects(self, begin: int, end: int) -> Array:
         """Of the neurons begin..end-1 those that one axon per signal may not serve."""

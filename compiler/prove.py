@@ -306,7 +306,7 @@ class _CoreSynapses:
         self.axons = driven[np.argsort(signal[driven], kind="stable")]
         bits = prover.chip.crossbar_bits(row)[np.ix_(self.axons, self.slots)]
         kind = cores.axon_type[row, self.axons]
-        self.weight = np.where(bits, cores.weight[row][kind][:, self.slots], 0).astype(np.int64)
+        self.weight = np.where(bits, cores.weight[row][kind][:, self.slots], 0)
         self.random = cores.weight_stochastic[row][kind][:, self.slots] & (self.weight != 0)
         self.signals, self.first = np.unique(signal[self.axons], return_index=True)
         self.axon_signal = signal[self.axons]
@@ -321,7 +321,7 @@ class _CoreSynapses:
         place = np.repeat(np.arange(len(self.neurons)), count)
         arrival = network.delay[entry] + self.prover.chip.timing[self.neurons][place]
         signal = network.source[entry].astype(np.int64) * span + arrival
-        return signal, place, network.weight[entry].astype(np.int64), network.stochastic[entry]
+        return signal, place, network.weight[entry], network.stochastic[entry]
 
     def first_difference(self) -> str | None:
         """What is wrong with the first image, and its first source, that differs."""
@@ -329,16 +329,17 @@ class _CoreSynapses:
         at = np.searchsorted(self.signals, wanted_signal)
         known = np.append(self.signals, -1)[at] == wanted_signal
         wrong = [np.stack([place[~known], wanted_signal[~known]], axis=1)]
-        for chance in (False, True):
-            mine = known & (random == chance)
-            have = self.summed(np.where(self.random == chance, self.weight, 0))
-            want = np.zeros_like(have)
+        some_random = bool(random.any() or self.random.any())
+        for chance in (False, True) if some_random else (False,):
+            mine = known & (random == chance) if some_random else slice(None) if known.all() else known
+            have = self.summed(np.where(self.random == chance, self.weight, 0) if some_random else self.weight)
+            want = np.zeros(have.shape, np.int64)
             want[at[mine], place[mine]] = weight[mine]
             differs = have != want
-            if chance and (mine.any() or self.random.any()):
+            if chance:
                 # Random weights do not add up: each must come through one axon.
                 differs |= self.summed(self.random) != (want != 0)
-            signal, image = np.nonzero(differs)
+            signal, image = np.nonzero(differs) if differs.any() else np.zeros((2, 0), np.int64)
             wrong.append(np.stack([image, self.signals[signal]], axis=1))
         table = np.concatenate(wrong)
         if not len(table):
@@ -349,8 +350,8 @@ class _CoreSynapses:
 
     def summed(self, values: Array) -> Array:
         """Values [axons, images] added up by signal."""
-        if not len(self.signals):
-            return np.zeros((0, len(self.slots)), np.int64)
+        if len(self.signals) == len(self.axons):
+            return values
         return np.asarray(np.add.reduceat(values, self.first, axis=0, dtype=np.int64))
 
     def described(self, image: int, signal: int, wanted: list[tuple[int, bool]]) -> str:

@@ -116,8 +116,9 @@ def _from_matrix(given: Any, n_source: int, n_target: int) -> Triples:
     def make() -> Iterator[tuple[Array, Array, Array]]:
         for rows in _steps(n_source, n_target):
             part = weights[rows]
-            source, target = np.nonzero(part)
-            yield source + rows.start, target, part[source, target]
+            present = part != 0
+            source = np.repeat(np.arange(rows.start, rows.stop), np.count_nonzero(present, axis=1))
+            yield source, np.flatnonzero(present) - (source - rows.start) * n_target, part[present]
 
     return make
 
