@@ -130,6 +130,14 @@ class IntegerNetwork:
         return "\n".join(lines)
 
 
+def random_neurons(network: IntegerNetwork) -> Array:
+    """Neurons [N] that draw random numbers: copies of them would draw others."""
+    neuron = network.neuron
+    random: Array = (neuron["leak_stochastic"] != 0) & (neuron["leak"] != 0) | (neuron["threshold_mask_bits"] != 0)
+    random[network.target_of(np.flatnonzero(network.stochastic))] = True
+    return random
+
+
 def _span(values: Array) -> str:
     low, high = int(values.min()), int(values.max())
     return str(low) if low == high else f"{low}..{high}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy.typing as npt
 
 from neurocore._graph import Runs, count_weights, distinct
 from neurocore.architecture import Architecture
-from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.encode import CoreSynapses, choose
+from neurocore.compiler.groups import Nets, find_groups
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -32,6 +34,12 @@ SPAN = 1 << 16
 """More than the longest delay: a signal is source * SPAN + delay."""
 MAX_TRIES = 8
 """Cores that the packer tries for one run before it opens a new core."""
+
+
+WASTE = 1.1
+"""Cores of a population, relative to the least that its neurons and signals need, beyond which other groups are sought."""
+MOST_REGROUPED = 20_000_000
+"""Synapses of a population up to which they are."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,30 @@ class Cutter:
         self.network, self.arch, self.start = network, arch, network.start
         chance = network.stochastic.view(np.uint8)
         self.runs = Runs(network.start, network.source, network.weight, network.delay, chance, arch.core.axons)
+
+    @cached_property
+    def random(self) -> Array:
+        """Neurons [N] that draw random numbers."""
+        return random_neurons(self.network)
+
+    def outer_reads(self, number: int) -> Array:
+        """Neurons of a population, once for every other population that reads them."""
+        population, neuron = self._reads_between
+        return neuron[(population == number)]
+
+    @cached_property
+    def _reads_between(self) -> tuple[Array, Array]:
+        """Population and number of every neuron, once for every other population that reads it."""
+        network = self.network
+        offsets, of = network.offsets(), network.population_of()
+        parts = [np.zeros(0, np.int64)]
+        for number in range(len(network.populations)):
+            span = slice(int(network.start[offsets[number]]), int(network.start[offsets[number + 1]]))
+            read = distinct(network.source[span].astype(np.int64))[0] - network.n_inputs
+            read = read[read >= 0]
+            parts.append(read[of[read] != number])
+        neuron = np.concatenate(parts)
+        return of[neuron], neuron
 
     def synapses_of(self, neurons: Array) -> tuple[Array, Array]:
         """Synapse numbers of the given neurons, one neuron after the other, and the place of each one's neuron."""
@@ -151,7 +183,8 @@ def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, 
             continue
         orders = [offsets[number] + order for order in _orders(group.shape)]
         best = _best_order(cutter, orders, most) if len(orders) > 1 else orders[0]
-        runs.extend(_cut(cutter, best, most))
+        natural = _cut(cutter, best, most)
+        runs.extend(_regrouped(cutter, number, natural, most) or natural)
     if problems:
         raise FitError(problems)
     runs = _pack(cutter, runs, limits, _demands(cutter, runs))
@@ -275,6 +308,42 @@ class _Fits:
 
     def __call__(self, size: int) -> bool:
         return self.need(size)[0] <= self.cutter.arch.core.axons
+
+
+def _regrouped(cutter: Cutter, number: int, natural: list[_Run], most: int) -> list[_Run] | None:
+    """The runs of groups found by wiring, if the population's own order wastes cores and these waste fewer."""
+    network, arch = cutter.network, cutter.arch
+    begin, end = (int(edge) for edge in network.offsets()[number : number + 2])
+    part = slice(int(network.start[begin]), int(network.start[end]))
+    if len(natural) < 3 or part.stop - part.start > MOST_REGROUPED:
+        return None
+    signals, signal = distinct(cutter.signals_of(np.arange(part.start, part.stop)))
+    # Codes that take several axons a signal leave room for fewer signals.
+    taken = [len(distinct(cutter.signals_of(cutter.synapses_of(run.members)[0]))[0]) for run in natural]
+    per_signal = max(sum(run.n_axons for run in natural) / max(sum(taken), 1), 1.0)
+    room = max(int(arch.core.axons / per_signal), 1)
+    least = max(-(-(end - begin) // most), -(-len(signals) // room))
+    if len(natural) <= WASTE * least:
+        return None
+    source = signals // SPAN - network.n_inputs
+    inside = (source >= begin) & (source < end)
+    exits = np.bincount(network.output_neuron, minlength=network.n_neurons)[begin:end]
+    exits = exits + np.bincount(cutter.outer_reads(number) - begin, minlength=end - begin)
+    copyable = not cutter.random[begin:end].any()
+    nets = Nets(
+        np.asarray(network.start[begin : end + 1] - part.start),
+        signal.astype(np.int32),
+        np.where(inside, source - begin, -1).astype(np.int32),
+        exits.astype(np.int64),
+        np.array([most, room, arch.core.neurons if copyable else np.iinfo(np.int32).max], np.int64),
+    )
+    core = find_groups(nets, len(natural))
+    if core is None:
+        return None
+    order = np.argsort(core, kind="stable")
+    groups = np.split(begin + order, np.flatnonzero(np.diff(core[order])) + 1)
+    runs = [run for group in groups for run in _cut(cutter, group, most)]
+    return runs if len(runs) < len(natural) else None
 
 
 def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:

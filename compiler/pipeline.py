@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.assemble import assemble, build
-from neurocore.compiler.check import IntegerNetwork, check
+from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.network import Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.place import Placement, place
 from neurocore.compiler.prove import prove
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, random_neurons, route
+from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, MismatchError, NeurocoreError
 

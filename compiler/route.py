@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from neurocore._graph import distinct
 from neurocore.architecture import Architecture
-from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.encode import CoreSynapses, Encoding, encode
 from neurocore.compiler.partition import SPAN, Cutter, Partition
 from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Deliveries, Delivery, Exits, Legs, RelayRows, plan_exits
@@ -387,14 +387,6 @@ class _Reach:
         """Everything to be reached, in order."""
         order = np.lexsort((self.axon, self.core, self.after, self.neuron))
         return Deliveries(self.neuron[order], self.core[order], self.axon[order], self.after[order])
-
-
-def random_neurons(network: IntegerNetwork) -> Array:
-    """Neurons [N] that draw random numbers: copies of them would draw others."""
-    neuron = network.neuron
-    random: Array = (neuron["leak_stochastic"] != 0) & (neuron["leak"] != 0) | (neuron["threshold_mask_bits"] != 0)
-    random[network.target_of(np.flatnonzero(network.stochastic))] = True
-    return random
 
 
 def _longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:

@@ -51,3 +51,20 @@ def house_rows(
 def choose_types(
     start: Int64, neuron: Int64, key: Int64, spare: Int64, n_types: int, kind: Int64
 ) -> None: ...
+def regroup(
+    start: Int64,
+    net: Int32,
+    reader_start: Int64,
+    reader: Int32,
+    driver: Int32,
+    exits: Int64,
+    core: Int32,
+    count: UInt16,
+    load: Int64,
+    limits: Int64,
+    surprise: Int64,
+    random_state: npt.NDArray[np.uint64],
+    n_moves: int,
+    temperature: int,
+    penalty: int,
+) -> int: ...

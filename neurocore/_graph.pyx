@@ -421,3 +421,106 @@ cdef inline bint has(const int64_t[:, ::1] chosen, int64_t who, int64_t key, int
         if chosen[who, type_] == key:
             return True
     return False
+
+
+# ---------------------------------------------------------------- neurons to cores
+
+
+cdef inline int64_t excess(int64_t neurons, int64_t signals, int64_t exits, const int64_t *most) noexcept nogil:
+    """What a core is over its limits."""
+    return max(neurons - most[0], 0) + max(signals - most[1], 0) + max(exits - most[2], 0)
+
+
+cdef inline int64_t below(uint64_t *state, int64_t bound) noexcept nogil:
+    """A random number of 0..bound-1: splitmix64."""
+    state[0] += 0x9E3779B97F4A7C15ULL
+    return <int64_t>(((mixed(state[0]) >> 32) * <uint64_t>bound) >> 32)
+
+
+def regroup(
+    const int64_t[::1] start, const int32_t[::1] net, const int64_t[::1] reader_start, const int32_t[::1] reader,
+    const int32_t[::1] driver, int64_t[::1] exits, int32_t[::1] core, uint16_t[:, ::1] count, int64_t[:, ::1] load,
+    const int64_t[::1] limits, const int64_t[::1] surprise, uint64_t[::1] random_state, int64_t n_moves,
+    int64_t temperature, int64_t penalty,
+):
+    """Move neurons between cores so that fewer (net, core) pairs are left and no core is over its limits; annealing.
+
+    Neuron v reads the nets ``net[start[v]:start[v + 1]]``; ``reader`` lists the neurons of each net, ``driver`` the neuron that
+    drives it, or -1. ``count`` [cores, nets] says how many neurons of a core read a net, ``exits`` [neurons] how many targets
+    a neuron needs, ``load`` [cores, 3] the neurons, nets and exits (at least one a neuron) of a core, which ``limits`` [3] bounds.
+    ``surprise`` holds -ln of evenly spaced numbers times 1024, ``temperature`` is in 1/1024 of a pair: with whole numbers
+    only, all machines agree. Returns the change of pairs.
+    """
+    cdef int64_t n = start.shape[0] - 1, move, place, v, w, who, a, b, e, change, over, freed, added, own, before
+    cdef int64_t pairs = 0
+    cdef uint64_t state = random_state[0]
+    cdef const int64_t *most = &limits[0]
+    for move in range(n_moves):
+        v = below(&state, n)
+        if start[v + 1] == start[v]:
+            continue
+        e = net[start[v] + below(&state, start[v + 1] - start[v])]
+        w = reader[reader_start[e] + below(&state, reader_start[e + 1] - reader_start[e])]
+        a, b = core[v], core[w]
+        if a == b:
+            continue
+        freed = added = 0
+        for place in range(start[v], start[v + 1]):
+            freed += count[a, net[place]] == 1
+            added += count[b, net[place]] == 0
+        own = max(exits[v], 1)
+        over = excess(load[b, 0] + 1, load[b, 1] + added, load[b, 2] + own, most)
+        over += excess(load[a, 0] - 1, load[a, 1] - freed, load[a, 2] - own, most)
+        over -= excess(load[a, 0], load[a, 1], load[a, 2], most) + excess(load[b, 0], load[b, 1], load[b, 2], most)
+        change = added - freed + penalty * over
+        if change > 0 and change * 1048576 > temperature * surprise[below(&state, surprise.shape[0])]:
+            continue
+        pairs += added - freed
+        core[v] = <int32_t>b
+        load[a, 0] -= 1
+        load[b, 0] += 1
+        load[a, 1] -= freed
+        load[b, 1] += added
+        load[a, 2] -= own
+        load[b, 2] += own
+        for place in range(start[v], start[v + 1]):
+            e = net[place]
+            who = driver[e]
+            count[a, e] -= 1
+            count[b, e] += 1
+            change = <int64_t>(count[b, e] == 1) - <int64_t>(count[a, e] == 0)
+            if who >= 0 and change:
+                before = max(exits[who], 1)
+                exits[who] += change
+                load[core[who], 2] += max(exits[who], 1) - before
+    random_state[0] = state
+    return pairs
+
+
+def match(
+    const int64_t[::1] start, const int32_t[::1] neighbour, const double[::1] weight, const int64_t[::1] size,
+    const int64_t[::1] order, int64_t largest, int64_t[::1] partner,
+):
+    """Pair nodes of a graph, in the order given, each with the free neighbour that it is tied to most for its size.
+
+    ``partner`` [n] becomes each node's partner, or itself. Pairs are at most ``largest``. Returns the number of pairs.
+    """
+    cdef int64_t k, node, place, other, best, pairs = 0
+    cdef double score, best_score
+    for k in range(partner.shape[0]):
+        partner[k] = -1
+    for k in range(order.shape[0]):
+        node = order[k]
+        if partner[node] >= 0:
+            continue
+        best, best_score = node, 0.0
+        for place in range(start[node], start[node + 1]):
+            other = neighbour[place]
+            if other == node or partner[other] >= 0 or size[node] + size[other] > largest:
+                continue
+            score = weight[place] / <double>size[other]
+            if score > best_score:
+                best, best_score = other, score
+        partner[node], partner[best] = best, node
+        pairs += best != node
+    return pairs

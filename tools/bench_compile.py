@@ -93,14 +93,14 @@ def one_population(n_groups: int, size: int = 256) -> Network:
 
 
 def plane() -> Network:
-    """16,384 neurons of a plane with a fan-in of about 8 from a Gaussian neighbourhood, in shuffled order."""
+    """16,384 neurons of a plane with a fan-in of about 8 from a Gaussian neighbourhood, 1 % of it far, in shuffled order."""
     rng = np.random.default_rng(1)
     side = 128
     n = side * side
     x, y = np.divmod(np.arange(n), side)
-    target = np.repeat(np.arange(n), 9)
-    dx, dy = (np.rint(rng.normal(0, 2, len(target))).astype(np.int64) for _ in range(2))
-    far = rng.random(len(target)) < 0.03
+    target = np.repeat(np.arange(n), 10)
+    dx, dy = (np.rint(rng.normal(0, 1.5, len(target))).astype(np.int64) for _ in range(2))
+    far = rng.random(len(target)) < 0.01
     sx = np.where(far, rng.integers(0, side, len(target)), x[target] + dx)
     sy = np.where(far, rng.integers(0, side, len(target)), y[target] + dy)
     keep = (sx >= 0) & (sx < side) & (sy >= 0) & (sy < side) & ((sx != x[target]) | (sy != y[target]))
@@ -108,13 +108,13 @@ def plane() -> Network:
 
 
 def smallworld() -> Network:
-    """16,384 neurons of a Watts-Strogatz ring, 8 neighbours to each side, a tenth of them rewired, in shuffled order."""
+    """16,384 neurons of a Watts-Strogatz ring, 8 neighbours to each side, 2 % of them rewired, in shuffled order."""
     rng = np.random.default_rng(1)
     n = 16_384
     step = np.concatenate([np.arange(-8, 0), np.arange(1, 9)])
     target = np.repeat(np.arange(n), len(step))
     source = (target + np.tile(step, n)) % n
-    source = np.where(rng.random(len(source)) < 0.1, rng.integers(0, n, len(source)), source)
+    source = np.where(rng.random(len(source)) < 0.02, rng.integers(0, n, len(source)), source)
     return sparse_network("smallworld", rng, n, source, target)
 
 
