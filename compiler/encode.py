@@ -86,14 +86,10 @@ def choose(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
     values = _value_code(synapses, arch, thrifty)
     if values is not None and values.n_axons <= synapses.n_signals:
         return values
-    codes = [values, _chosen(_digit_code(synapses, arch))]
+    codes = [values, _digit_code(synapses, arch)]
     if values is None:
-        codes.append(_chosen(_coin_code(synapses, arch)))
+        codes.append(_coin_code(synapses, arch))
     return min((code for code in codes if code is not None), key=lambda code: code.n_axons, default=None)
-
-
-def _chosen(encoding: Encoding | None) -> Choice | None:
-    return None if encoding is None else Choice(encoding.n_axons, encoding.code, lambda: encoding)
 
 
 # ---------------------------------------------------------------- value code
@@ -264,8 +260,11 @@ def _choose_digits(synapses: CoreSynapses, arch: Architecture) -> tuple[DigitCod
     limit = min(limits.max, -limits.min)
     divisor = _divisors(synapses)
     best: tuple[DigitCode, Array] | None = None
+    scale = np.zeros(0, np.int64)
     for cap in dict.fromkeys([limit, *(limit >> step for step in range(1, limit.bit_length())), 1]):
-        scale = np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
+        before, scale = scale, np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
+        if np.array_equal(before, scale):
+            continue
         reduced = synapses.weight // scale[synapses.neuron]
         low, high = min(int(reduced.min()), 0), max(int(reduced.max()), 0)
         code = find_digit_code(low, high, arch.core.axon_types, int(limit // np.abs(scale).max()))
@@ -276,13 +275,13 @@ def _choose_digits(synapses: CoreSynapses, arch: Architecture) -> tuple[DigitCod
 
 def _largest_divisor(values: Array, cap: int) -> Array:
     """The largest divisor of each value that is at most ``cap``."""
-    distinct, place = np.unique(values, return_inverse=True)
+    each, place = distinct(values)
     small = np.arange(1, cap + 1)
-    found = [int(small[value % small == 0].max()) for value in distinct]
+    found = [value if value <= cap else int(small[value % small == 0].max()) for value in each.tolist()]
     return np.asarray(np.array(found)[place])
 
 
-def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Choice | None:
     if synapses.stochastic.any() or not len(synapses.weight):
         return None
     found = _choose_digits(synapses, arch)
@@ -292,14 +291,19 @@ def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
     reduced = synapses.weight // scale[synapses.neuron]
     weight = np.zeros((arch.core.axon_types, synapses.n_neurons), np.int64)
     weight[: len(code.values)] = np.array(code.values)[:, None] * scale[None]
-    return _from_counts(synapses, code.digits(reduced), weight)
+    return _counted(synapses, code.digits(reduced), weight)
 
 
-def _from_counts(synapses: CoreSynapses, digits: Array, weight: Array) -> Encoding:
-    """The encoding in which a synapse connects ``digits`` [types, synapses] axons of each type."""
+def _counted(synapses: CoreSynapses, digits: Array, weight: Array) -> Choice:
+    """The code in which a synapse connects ``digits`` [types, synapses] axons of each type."""
     counts = np.zeros((len(digits), synapses.n_signals), np.int64)
     for number in range(len(digits)):
         np.maximum.at(counts[number], synapses.signal, digits[number])
+    return Choice(int(counts.sum()), "digits", lambda: _from_counts(synapses, digits, counts, weight))
+
+
+def _from_counts(synapses: CoreSynapses, digits: Array, counts: Array, weight: Array) -> Encoding:
+    """The encoding of :func:`_counted`; ``counts`` [types, signals] are the axons."""
     signal, kind = _axon_list(counts)
     crossbar = np.zeros((len(signal), synapses.n_neurons), bool)
     first = np.cumsum(counts.T.reshape(-1)).reshape(synapses.n_signals, -1).T - counts
@@ -323,7 +327,7 @@ MOST_COINS = 6
 MOST_CANDIDATES = 18
 
 
-def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Choice | None:
     """Few neurons with more weights than types: each pays its weights in the coins that suit it best.
 
     A coin is the neuron's value for a type, and a weight is a sum of coins; a signal gets as many axons of a type as any neuron
@@ -342,7 +346,7 @@ def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
         if found is None:
             return None
         weight[:, neuron], counts[:, mine] = found
-    return _from_counts(synapses, counts, weight)
+    return _counted(synapses, counts, weight)
 
 
 def _choose_coins(wanted: Array, arch: Architecture) -> tuple[Array, Array] | None:

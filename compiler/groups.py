@@ -23,11 +23,14 @@ Array = npt.NDArray[Any]
 MOST_SHARED = 50_000_000
 """Pairs of readers that are counted at most; sources with too many readers tell nothing and are left out."""
 MOVES_PER_NEURON = 1000
-MOST_MOVES = 40_000_000
+MOST_READS = 300_000_000
+"""Nets that all moves together look at."""
 MOST_COUNTS = 200_000_000
 """Entries (cores times nets) of the annealer's table."""
 FIRST_LOOK = 1 / 8
 """Share of the moves that are spent on finding how many cores to try."""
+WORTHWHILE = 0.95
+"""Cores after the first look, relative to those of the natural order, beyond which there is nothing to be found."""
 FILL = 0.985
 """How full of axons annealed cores can be."""
 HEAT = (2.0, 0.3)
@@ -69,15 +72,17 @@ def find_groups(nets: Nets, n_cores: int) -> Array | None:
 
     Cores may be over their limits in the end, by little.
     """
-    if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net):
+    if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
         return None
     order = cluster(similarity(nets))
-    moves = min(MOVES_PER_NEURON * nets.n, MOST_MOVES)
+    moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
     least = max(-(-nets.n // int(nets.limits[0])), 1)
     trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
     trial.run(int(moves * FIRST_LOOK))
     best, best_cost, failed = None, n_cores, least - 1
     n_groups = max(trial.least_cores(), least)
+    if n_groups > WORTHWHILE * n_cores:
+        return None
     for _ in range(MAX_TRIALS):
         if not failed < n_groups < best_cost:
             break

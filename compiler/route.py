@@ -23,7 +23,8 @@ from neurocore._graph import distinct
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.encode import CoreSynapses, Encoding, encode
-from neurocore.compiler.partition import SPAN, Cutter, Partition
+from neurocore.compiler.cutter import SPAN, Cutter
+from neurocore.compiler.partition import Partition
 from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Deliveries, Delivery, Exits, Legs, RelayRows, plan_exits
 from neurocore.compiler.start import shifted_start
 from neurocore.errors import FitError
