@@ -67,10 +67,10 @@ class Nets:
         return sparse.csr_array((np.ones(len(self.net), np.int32), self.net, self.start), (self.n, len(self.driver)))
 
 
-def find_groups(nets: Nets, n_cores: int) -> Array | None:
+def find_groups(nets: Nets, n_cores: int, *, quick: bool = False) -> Array | None:
     """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None for too large a table.
 
-    Cores may be over their limits in the end, by little.
+    Cores may be over their limits in the end, by little. ``quick`` tries one number of cores with few moves.
     """
     if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
         return None
@@ -83,7 +83,9 @@ def find_groups(nets: Nets, n_cores: int) -> Array | None:
     n_groups = max(trial.least_cores(), least)
     if n_groups > WORTHWHILE * n_cores:
         return None
-    for _ in range(MAX_TRIALS):
+    if quick:
+        moves = int(moves * FIRST_LOOK)
+    for _ in range(1 if quick else MAX_TRIALS):
         if not failed < n_groups < best_cost:
             break
         trial = _Annealer(nets, order, n_groups)

@@ -75,13 +75,15 @@ def _runs(index: Array) -> str:
     return f"[{','.join(shown)}]"
 
 
-def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int]) -> Partition:
+def partition(
+    network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int], cutter: Cutter | None = None
+) -> Partition:
     """Assign neurons to cores.
 
     ``limits`` maps a population number to the most neurons of it that may share a core, where room must be left for copies.
     Raises FitError (E-FANIN, E-LEVELS) that lists every population with a neuron that no core can hold.
     """
-    cutter = Cutter(network, arch)
+    cutter = cutter or Cutter(network, arch)
     problems: list[str] = []
     runs: list[Run] = []
     offsets = network.offsets()
@@ -91,9 +93,9 @@ def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, 
         if misfit:
             problems.append(misfit)
             continue
-        tried = [_cut(cutter, order, most) for order in best_orders(cutter, number, group.shape, most)]
-        natural = min(tried, key=lambda cut: (len(cut), sum(run.n_axons for run in cut)))
-        runs.extend(_regrouped(cutter, number, natural, most) or natural)
+        tried = [cut(cutter, order, most) for order in best_orders(cutter, number, group.shape, most)]
+        natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
+        runs.extend(_grouped(cutter, number, natural, most))
     if problems:
         raise FitError(problems)
     runs = pack(cutter, runs, limits, demands(cutter, runs))
@@ -145,8 +147,8 @@ def _why_not(cutter: Cutter, neuron: int) -> str:
 # ---------------------------------------------------------------- cutting
 
 
-def _cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
-    """Runs of an order, each as long as fits a core."""
+def cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
+    """Runs of an order, each as long as fits a core. Raises FitError if some neuron fits none."""
     limit = cutter.arch.core.axons
     runs, begin = [], 0
     while begin < len(order):
@@ -178,6 +180,13 @@ class _Fits:
         return self.need(size)[0] <= self.cutter.arch.core.axons
 
 
+def _grouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> list[Run]:
+    """The runs of a population, looked for once and kept."""
+    if (number, most) not in cutter.grouped:
+        cutter.grouped[number, most] = _regrouped(cutter, number, natural, most) or natural
+    return cutter.grouped[number, most]
+
+
 def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> list[Run] | None:
     """The runs of groups found by wiring, if the population's own order wastes cores and these waste fewer."""
     network, arch = cutter.network, cutter.arch
@@ -205,12 +214,12 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
         exits.astype(np.int64),
         np.array([most, room, arch.core.neurons if copyable else np.iinfo(np.int32).max], np.int64),
     )
-    core = find_groups(nets, len(natural))
+    core = find_groups(nets, len(natural), quick=cutter.quick)
     if core is None:
         return None
     order = np.argsort(core, kind="stable")
     groups = np.split(begin + order, np.flatnonzero(np.diff(core[order])) + 1)
-    runs = [run for group in groups for run in _cut(cutter, group, most)]
+    runs = [run for group in groups for run in cut(cutter, group, most)]
     return runs if len(runs) < len(natural) else None
 
 

@@ -99,6 +99,14 @@ class Routing:
     n_cores: int
     n_copies: int
 
+    def packets_per_tick(self, network: IntegerNetwork) -> float:
+        """Expected spikes per tick that enter from inputs or are sent to an axon, relays included."""
+        rate = network.rate
+        fed = [rate[core.source[core.source < network.n_inputs]].sum() for core in self.cores]
+        sent = rate[network.n_inputs + self.exits.neuron[self.exits.legs.core != OUTPUT_LINE]].sum()
+        relayed = np.repeat(self.rows.source, np.diff(self.rows.start))[self.rows.legs.core != OUTPUT_LINE]
+        return float(sum(fed) + sent + rate[network.n_inputs + relayed].sum())
+
     @property
     def n_relays(self) -> int:
         """Relay neurons."""
