@@ -33,7 +33,8 @@ class IntegerNetwork:
 
     Sources are numbered 0..I-1 (input lines), then I..I+N-1 (neurons). Synapses are sorted by (target, source, delay) and
     unique in it; those of neuron j are ``start[j]`` to ``start[j + 1]`` of ``source`` (int32), ``weight`` (int32), ``delay``
-    (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are numbers as in chip.md.
+    (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are numbers as in
+    chip.md.
     """
 
     name: str

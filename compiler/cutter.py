@@ -1,4 +1,4 @@
-"""Questions that cutting and packing ask of a network: the synapses of any neurons, what a core of them needs, how far runs reach."""
+"""What cutting and packing ask of a network: the synapses of any neurons, what a core of them needs, how far runs reach."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Cutter:
     def outer_reads(self, number: int) -> Array:
         """Neurons of a population, once for every other population that reads them."""
         population, neuron = self._reads_between
-        return neuron[(population == number)]
+        return np.asarray(neuron[population == number])
 
     @cached_property
     def _reads_between(self) -> tuple[Array, Array]:

@@ -1,9 +1,9 @@
 """What a network needs of a chip, from its shapes: no synapse is expanded but those of a few sampled neurons.
 
-Populations that look alike (size, and the form, shape and delay of what feeds them) are counted once. Of each kind a run of neurons
-is cut as the compiler would cut it; convolutions are counted by geometry, over all tiles. Fan-out follows from the axons: an axon
-of a target's core is a target of its source. The answer ignores what only the whole wiring could tell, above all groups that
-the compiler finds in populations without structure; it is then an upper bound.
+Populations that look alike (size, and the form, shape and delay of what feeds them) are counted once. Of each kind a run of
+neurons is cut as the compiler would cut it; convolutions are counted by geometry, over all tiles. Fan-out follows from the
+axons: an axon of a target's core is a target of its source. The answer ignores what only the whole wiring could tell, above all
+groups that the compiler finds in populations without structure; it is then an upper bound.
 """
 
 from __future__ import annotations
@@ -27,9 +27,15 @@ from neurocore.compiler.partition import cut
 Array = npt.NDArray[Any]
 
 
+def sizes(network: Network) -> dict[str, int]:
+    """Lines or neurons of every input and population."""
+    lines = {name: item.size for name, item in network.inputs.items()}
+    return {**lines, **{name: item.size for name, item in network.populations.items()}}
+
+
 def count_synapses(network: Network) -> int:
     """Synapses by shape alone: entries of matrices, edges, taps of kernels; zeros and repetitions count."""
-    size = {item.name: item.size for item in (*network.inputs.values(), *network.populations.values())}
+    size = sizes(network)
     total = 0
     for projection in network.projections:
         n_source, n_target = size.get(projection.source, 0), size.get(projection.target, 0)
@@ -77,7 +83,7 @@ class _Estimator:
         self.incoming: dict[str, list[Projection]] = {name: [] for name in network.populations}
         for projection in network.projections:
             self.incoming[projection.target].append(projection)
-        self.size = {item.name: item.size for item in (*network.inputs.values(), *network.populations.values())}
+        self.size = sizes(network)
 
     def run(self) -> Estimate:
         known: dict[Any, Need] = {}
@@ -93,7 +99,8 @@ class _Estimator:
         """What populations that look alike have in common."""
         parts = []
         for item in self.incoming[population.name]:
-            given = (item.weights, item.one_to_one, item.all_to_all, item.edges and item.edges["target"])
+            target = None if item.edges is None else item.edges["target"]
+            given: tuple[Any, ...] = (item.weights, item.one_to_one, item.all_to_all, target)
             form = tuple(None if part is None else np.shape(part) or 1 for part in given)
             conv = None
             if item.conv2d is not None:

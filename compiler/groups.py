@@ -1,10 +1,10 @@
 """Groups of neurons for populations whose numbering says nothing of their wiring: neurons that read the same sources together.
 
-A core needs an axon for every signal that any of its neurons reads, and a neuron a target for every core that reads it. Both are
-counted by (signal, core) pairs, the connectivity of a hypergraph with one net per signal. Neurons are first clustered bottom up by
-heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share; the order of the
-clusters, cut evenly, is then annealed with neurons moving between cores. Whole numbers and stable sorts only: every machine
-finds the same groups.
+A core needs an axon for every signal that any of its neurons reads, and a neuron a target for every core that reads it. Both
+are counted by (signal, core) pairs, the connectivity of a hypergraph with one net per signal. Neurons are first clustered
+bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share; the
+order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole numbers and stable sorts only:
+every machine finds the same groups.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurocore._graph import distinct, match, regroup
+from neurocore._graph import match, regroup
 
 Array = npt.NDArray[Any]
 
@@ -109,9 +109,7 @@ def similarity(nets: Nets) -> Any:
     most = np.sort(readers)[max(int(np.searchsorted(work, MOST_SHARED, side="right")) - 1, 0)]
     few = reads[:, np.flatnonzero(readers <= most)]
     inner = np.flatnonzero(nets.driver >= 0)
-    column = sparse.csr_array(
-        (np.ones(len(inner), np.int32), (inner, nets.driver[inner])), (len(nets.driver), nets.n)
-    )
+    column = sparse.csr_array((np.ones(len(inner), np.int32), (inner, nets.driver[inner])), (len(nets.driver), nets.n))
     driven = reads @ column
     shared = (few @ few.T + driven + driven.T).tocoo()
     off = shared.coords[0] != shared.coords[1]

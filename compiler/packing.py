@@ -94,7 +94,7 @@ class _Packer:
             if not shared[place] and self.cores[place].n_axons + run.n_axons > axons:
                 continue
             if self.cutter.need(np.concatenate([self.cores[place].members, run.members]))[0] <= axons:
-                return place
+                return int(place)
         return None
 
     def open(self, number: int, bounded: bool) -> None:

@@ -86,7 +86,6 @@ def partition(
     cutter = cutter or Cutter(network, arch)
     problems: list[str] = []
     runs: list[Run] = []
-    offsets = network.offsets()
     for number, group in enumerate(network.populations):
         most = min(limits.get(number, arch.core.neurons), arch.core.neurons)
         misfit = _misfit(cutter, number)
@@ -192,7 +191,11 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
     network, arch = cutter.network, cutter.arch
     begin, end = (int(edge) for edge in network.offsets()[number : number + 2])
     part = slice(int(network.start[begin]), int(network.start[end]))
-    if len(natural) < 3 or part.stop - part.start > MOST_REGROUPED or tile_shapes(network.populations[number].shape, most):
+    if (
+        len(natural) < 3
+        or part.stop - part.start > MOST_REGROUPED
+        or tile_shapes(network.populations[number].shape, most)
+    ):
         return None
     signals, signal = distinct(cutter.signals_of(np.arange(part.start, part.stop)))
     # Codes that take several axons a signal leave room for fewer signals.

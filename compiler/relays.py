@@ -264,7 +264,9 @@ def _singly(
 
     fields = np.array([(row.source, row.home, row.core, row.axon) for row in planner.rows], np.int64).reshape(-1, 4)
     start = np.concatenate([[0], np.cumsum([len(row.targets) for row in planner.rows])]).astype(np.int64)
-    rows = UnhousedRows(*fields.T, start, legs([target for row in planner.rows for target in row.targets]))
+    sources, homes, cores, axons = fields.T
+    all_legs = legs([target for row in planner.rows for target in row.targets])
+    rows = UnhousedRows(sources, homes, cores, axons, start, all_legs)
     return np.array(neurons, np.int64), legs(exits), rows
 
 
@@ -290,9 +292,11 @@ class UnhousedRows:
     @staticmethod
     def join(one: UnhousedRows, other: UnhousedRows) -> UnhousedRows:
         """The rows of both."""
-        columns = (np.concatenate([getattr(one, k), getattr(other, k)]) for k in ("source", "home", "core", "axon"))
+        source, home, core, axon = (
+            np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("source", "home", "core", "axon")
+        )
         start = np.concatenate([one.start, other.start[1:] + one.start[-1]])
-        return UnhousedRows(*columns, start, Legs.join([one.legs, other.legs]))
+        return UnhousedRows(source, home, core, axon, start, Legs.join([one.legs, other.legs]))
 
     def by_source(self) -> tuple[UnhousedRows, Array]:
         """The rows sorted by source, and the new number of each."""
@@ -318,7 +322,5 @@ class UnhousedRows:
         order = np.lexsort((-size, tapped))[: len(free)]
         core, axon = self.core.copy(), self.axon.copy()
         limits = (arch.core.neurons, arch.core.axons)
-        n_cores = house_rows(
-            self.start, self.legs.core, self.home, order, used, axons, n_cores, *limits, core, axon
-        )
+        n_cores = house_rows(self.start, self.legs.core, self.home, order, used, axons, n_cores, *limits, core, axon)
         return RelayRows(self.source, core, axon, self.start, self.legs), n_cores

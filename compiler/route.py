@@ -22,8 +22,8 @@ import numpy.typing as npt
 from neurocore._graph import distinct
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork, random_neurons
-from neurocore.compiler.encode import CoreSynapses, Encoding, encode
 from neurocore.compiler.cutter import SPAN, Cutter
+from neurocore.compiler.encode import CoreSynapses, Encoding, encode
 from neurocore.compiler.partition import Partition
 from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Deliveries, Delivery, Exits, Legs, RelayRows, plan_exits
 from neurocore.compiler.start import shifted_start
@@ -311,11 +311,11 @@ class _Router:
         out[of[net.output_neuron]] = True
         out[of[list(self.lead_read)]] = False
         target = self.latency(shift)
-        for block in np.flatnonzero(sinks & out):
-            members = self.blocks.members(block)
+        for sink in np.flatnonzero(sinks & out).tolist():
+            members = self.blocks.members(sink)
             room = target - int(self.depth[members].max())
-            if room > shift[block] and self.can_start(members, room):
-                shift[block] = room
+            if room > shift[sink] and self.can_start(members, room):
+                shift[sink] = room
         return shift
 
     def can_start(self, members: Array, late: int) -> bool:

@@ -143,9 +143,7 @@ def _from_one_weight(projection: Projection, n_source: int, n_target: int) -> Tr
     return make
 
 
-def _from_edges(
-    projection: Projection, n_source: int, n_target: int, delay: int
-) -> Callable[[], Iterator[Block]]:
+def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int) -> Callable[[], Iterator[Block]]:
     edges = projection.edges or {}
     unknown = sorted(set(edges) - {"source", "target", "weight", "delay"})
     missing = sorted({"source", "target", "weight"} - set(edges))

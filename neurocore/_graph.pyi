@@ -48,9 +48,7 @@ def house_rows(
     core_of: Int64,
     axon_of: Int64,
 ) -> int: ...
-def choose_types(
-    start: Int64, neuron: Int64, key: Int64, spare: Int64, n_types: int, kind: Int64
-) -> None: ...
+def choose_types(start: Int64, neuron: Int64, key: Int64, spare: Int64, n_types: int, kind: Int64) -> None: ...
 def regroup(
     start: Int64,
     net: Int32,
@@ -67,4 +65,13 @@ def regroup(
     n_moves: int,
     temperature: int,
     penalty: int,
+) -> int: ...
+def match(
+    start: Int64,
+    neighbour: Int32,
+    weight: npt.NDArray[np.float64],
+    size: Int64,
+    order: Int64,
+    largest: int,
+    partner: Int64,
 ) -> int: ...

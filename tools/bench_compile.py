@@ -191,10 +191,7 @@ def measure(name: str, estimate: bool) -> None:
     begun = time.perf_counter()
     net = CASES[name]()
     built, built_gb = time.perf_counter(), peak_gb()
-    if estimate:
-        report = pipeline.estimate_network(net)
-    else:
-        report = pipeline.compile_with_report(net)[1]
+    report = pipeline.estimate_network(net) if estimate else pipeline.compile_with_report(net)[1]
     result = report.as_dict()
     result.update(
         case=name,
