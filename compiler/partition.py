@@ -92,7 +92,8 @@ def partition(
         if misfit:
             problems.append(misfit)
             continue
-        tried = [cut(cutter, order, most) for order in best_orders(cutter, number, group.shape, most)]
+        orders = best_orders(cutter, number, group.shape, most)
+        tried = [[run for part in order.parts() for run in cut(cutter, part, most)] for order in orders]
         natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
         runs.extend(_grouped(cutter, number, natural, most))
     if problems:

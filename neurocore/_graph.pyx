@@ -305,12 +305,20 @@ cdef class Runs:
         )
         return end - begin, used
 
-    def count(self, const int64_t[::1] order, int64_t most, int64_t limit, bint by_weight, int64_t enough):
-        """Runs into which an order is cut, each as long as can be, and the signals of all; gives up beyond ``enough`` runs."""
-        cdef int64_t begin = 0, end, used = 0, total = 0, runs = 0
+    def count(
+        self, const int64_t[::1] order, const int64_t[::1] breaks, int64_t most, int64_t limit, bint by_weight,
+        int64_t enough,
+    ):
+        """Runs into which an order is cut, each as long as can be, and the signals of all; gives up beyond ``enough`` runs.
+
+        Runs also end at every one of the ascending ``breaks``, of which the last is the length of the order.
+        """
+        cdef int64_t begin = 0, end, used = 0, total = 0, runs = 0, part = 0
         while begin < order.shape[0] and runs <= enough:
+            while breaks[part] <= begin:
+                part += 1
             end = self.stretch(
-                order, begin, min(begin + most, order.shape[0]), min(limit, self.limit), by_weight, &used
+                order, begin, min(begin + most, breaks[part]), min(limit, self.limit), by_weight, &used
             )
             begin = max(end, begin + 1)
             total += used
