@@ -92,10 +92,9 @@ def partition(
         if misfit:
             problems.append(misfit)
             continue
-        orders = best_orders(cutter, number, group.shape, most)
-        tried = [[run for part in order.parts() for run in cut(cutter, part, most)] for order in orders]
-        natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
-        runs.extend(_grouped(cutter, number, natural, most))
+        if (number, most) not in cutter.cuts:
+            cutter.cuts[number, most] = _best_cut(cutter, number, most)
+        runs.extend(cutter.cuts[number, most])
     if problems:
         raise FitError(problems)
     runs = pack(cutter, runs, limits, demands(cutter, runs))
@@ -163,6 +162,14 @@ def cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
     return runs
 
 
+def _best_cut(cutter: Cutter, number: int, most: int) -> list[Run]:
+    """The runs of a population: by its own order or the best of its tiles, or by wiring if that needs fewer cores."""
+    orders = best_orders(cutter, number, cutter.network.populations[number].shape, most)
+    tried = [[run for part in order.parts() for run in cut(cutter, part, most)] for order in orders]
+    natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
+    return _regrouped(cutter, number, natural, most) or natural
+
+
 class _Fits:
     """Whether the first ``size`` neurons of an order fit a core."""
 
@@ -178,13 +185,6 @@ class _Fits:
 
     def __call__(self, size: int) -> bool:
         return self.need(size)[0] <= self.cutter.arch.core.axons
-
-
-def _grouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> list[Run]:
-    """The runs of a population, looked for once and kept."""
-    if (number, most) not in cutter.grouped:
-        cutter.grouped[number, most] = _regrouped(cutter, number, natural, most) or natural
-    return cutter.grouped[number, most]
 
 
 def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> list[Run] | None:

@@ -84,8 +84,10 @@ def tile_shapes(shape: tuple[int, ...], most: int) -> list[tuple[int, int]]:
 
 
 def tile_order(numbers: Array, height: int, width: int) -> Order:
-    """Numbers [channel, row, column] tile by tile, the channels of a tile one after the other, pixels within it in order;
-    broken between tiles."""
+    """Numbers [channel, row, column] tile by tile, broken between tiles.
+
+    The channels of a tile follow one another, its pixels within a channel are in order.
+    """
     n_channels, rows, columns = numbers.shape
     row, column = (index.reshape(-1) for index in np.indices((rows, columns)))
     tile = row // height * -(-columns // width) + column // width

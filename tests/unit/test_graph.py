@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -116,10 +117,7 @@ def test_weights_are_counted_up_to_a_bound(seed: int) -> None:
     rng = np.random.default_rng(seed)
     start, _, weight, _, chance = random_rows(rng, 12, 5)
     chance[:] = rng.random(len(chance)) < 0.5
-    pairs = [
-        set(zip(weight[a:b].tolist(), chance[a:b].tolist(), strict=True))
-        for a, b in zip(start, start[1:], strict=False)
-    ]
+    pairs = [set(zip(weight[a:b].tolist(), chance[a:b].tolist(), strict=True)) for a, b in pairwise(start)]
     found = count_weights(start, weight, chance, 2, 11, 4)
     assert found.tolist() == [min(len(pair), 4) for pair in pairs[2:11]]
 
