@@ -20,7 +20,7 @@ from neurocore._graph import match, regroup
 
 Array = npt.NDArray[Any]
 
-MOST_SHARED = 50_000_000
+MOST_SHARED = 10_000_000
 """Pairs of readers that are counted at most; sources with too many readers tell nothing and are left out."""
 MOVES_PER_NEURON = 1000
 MOST_READS = 300_000_000
@@ -31,6 +31,8 @@ FIRST_LOOK = 1 / 8
 """Share of the moves that are spent on finding how many cores to try."""
 WORTHWHILE = 0.95
 """Cores after the first look, relative to those of the natural order, beyond which there is nothing to be found."""
+HOPELESS = 0.03
+"""Excess after a full trial, relative to the axons of all cores, beyond which no more are made."""
 FILL = 0.985
 """How full of axons annealed cores can be."""
 HEAT = (2.0, 0.3)
@@ -93,6 +95,8 @@ def find_groups(nets: Nets, n_cores: int, *, quick: bool = False) -> Array | Non
         cost = n_groups + trial.cores_over()
         if cost < best_cost:
             best, best_cost = trial.core.astype(np.int64), cost
+        if trial.excess() > HOPELESS * n_groups * int(nets.limits[1]):
+            break
         if cost > n_groups:
             failed = n_groups
             n_groups = min(n_groups + max(1, n_groups // 50), best_cost - 1)

@@ -86,7 +86,7 @@ def partition(
     cutter = cutter or Cutter(network, arch)
     problems: list[str] = []
     runs: list[Run] = []
-    for number, group in enumerate(network.populations):
+    for number in range(len(network.populations)):
         most = min(limits.get(number, arch.core.neurons), arch.core.neurons)
         misfit = _misfit(cutter, number)
         if misfit:
