@@ -4,7 +4,7 @@
     python tools/bench_compile.py plane smallworld     some of them
     python tools/bench_compile.py full --estimate      what it would need, from shapes alone
 
-``least`` is the larger of neurons / neurons of a core and axons / axons of a core.
+``least`` is what neurons, and sources at an axon each, need at least.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def main() -> None:
             print(json.dumps(result, indent=2))
             continue
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result["seconds"].items())
-        least = result.get("cores_lower_bound", result["least_cores"])
+        least = result["cores_lower_bound"]
         print(
             f"{name:<18} {result['total_seconds']:7.1f} s  {result['peak_gb']:5.2f} GB (network {result['build_gb']:.2f})"
             f"  {result['cores']} cores, least {least}; {result['copies']} copies, {result['relays']} relays,"
