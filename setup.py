@@ -51,6 +51,12 @@ extensions = [
         depends=["neurocore/_anneal.pyx"],
         extra_compile_args=compile_args,
     ),
+    Extension(
+        "neurocore._graph",
+        ["neurocore/_graph.pyx"],
+        depends=["neurocore/_graph.pyx"],
+        extra_compile_args=compile_args,
+    ),
 ]
 
 setup(ext_modules=cythonize(extensions, compiler_directives=directives, build_dir="build/cython"))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.place import CoreTraffic, Placement
-from neurocore.compiler.relays import Delivery, Row
+from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Legs
 from neurocore.compiler.route import Routing
 from neurocore.config import OUTPUT, ChipConfig, Cores, InputMap, blank_arrays, pack_crossbar
 
@@ -58,23 +58,20 @@ def build(network: IntegerNetwork, routing: Routing, arch: Architecture) -> Virt
     """The arrays of all cores, not placed yet."""
     arrays = blank_arrays(arch, routing.n_cores)
     arrays["stream"][:] = np.arange(routing.n_cores)
-    bits = np.zeros((routing.n_cores, arch.core.axons, arch.core.neurons), bool)
     slot_of = np.zeros(network.n_neurons, np.int64)
     for number, core in enumerate(routing.cores):
         members, code = core.members, core.encoding
         slot_of[members] = np.arange(len(members))
-        bits[number, : code.n_axons, : len(members)] = code.crossbar
         arrays["axon_type"][number, : code.n_axons] = code.kind
         arrays["weight"][number, :, : len(members)] = code.weight
         arrays["weight_stochastic"][number, :, : len(members)] = code.stochastic
-    places = _Places(routing, slot_of)
-    _add_copies(places, arrays, bits)
+    places = _Places(routing, slot_of, network.n_neurons)
     _set_neurons(network, routing, places, arrays)
-    _set_relays(places, arrays, bits)
+    _set_relays(places, arrays)
+    _set_crossbars(routing, places, arrays, arch)
     arrays["target_core"][places.core, places.slot] = places.target_core
     arrays["target_axon"][places.core, places.slot] = places.target_axon
     arrays["delay"][places.core, places.slot] = places.delay
-    arrays["crossbar"][:] = pack_crossbar(bits)
     rate = np.zeros(arrays["leak"].shape)
     rate[places.core, places.slot] = network.rate[network.n_inputs + places.neuron]
     return VirtualChip(arrays, rate, _input_map(network, routing))
@@ -84,50 +81,67 @@ class _Places:
     """Every neuron that has a target: core, slot, the network's neuron it stands for, what it is, and its target.
 
     ``kind`` is 0 for the neuron itself, 1 for a copy, 2 for a relay. Copies and relays follow the members of their core.
+    ``relay_axon`` is the axon of every relay; ``original`` the slot of the neuron that a copy repeats.
     """
 
-    def __init__(self, routing: Routing, slot_of: Array) -> None:
-        core_of = {int(neuron): number for number, core in enumerate(routing.cores) for neuron in core.members}
-        free = [len(core.members) for core in routing.cores] + [0] * (routing.n_cores - len(routing.cores))
-        rows: list[tuple[int, int, int, int, int, int, int]] = []
-        for neuron, exits in routing.exits.items():
-            core = core_of[neuron]
-            for number, (target, delay) in enumerate(exits):
-                slot = int(slot_of[neuron])
-                if number:
-                    slot, free[core] = free[core], free[core] + 1
-                rows.append((core, slot, neuron, min(number, 1), *_target(target, delay)))
-        self.relay_axon: list[tuple[int, int, int]] = []
-        for row in routing.rows:
-            for target, delay in row.targets:
-                slot, free[row.core] = free[row.core], free[row.core] + 1
-                rows.append((row.core, slot, row.source, 2, *_target(target, delay)))
-                self.relay_axon.append((row.core, row.axon, slot))
-        table = np.array(rows, np.int64).reshape(-1, 7)
-        self.core, self.slot, self.neuron, self.kind = table[:, 0], table[:, 1], table[:, 2], table[:, 3]
-        self.target_core, self.target_axon, self.delay = table[:, 4], table[:, 5], table[:, 6]
-        self.slot_of = slot_of
+    def __init__(self, routing: Routing, slot_of: Array, n_neurons: int) -> None:
+        exits, rows = routing.exits, routing.rows
+        core_of, used = np.zeros(n_neurons, np.int64), np.zeros(routing.n_cores, np.int64)
+        for number, item in enumerate(routing.cores):
+            core_of[item.members] = number
+            used[number] = len(item.members)
+        of_leg = rows.of_leg()
+        self.neuron = np.concatenate([exits.neuron, rows.source[of_leg]]).astype(np.int64)
+        self.kind = np.concatenate([exits.is_copy.astype(np.int64), np.full(len(of_leg), 2)])
+        self.core = np.concatenate([core_of[exits.neuron], rows.core[of_leg]]).astype(np.int64)
+        self.original = slot_of[self.neuron]
+        self.slot = self.original.copy()
+        extra = self.kind > 0
+        self.slot[extra] = used[self.core[extra]] + _counted(self.core[extra])
+        self.relay_axon = rows.axon[of_leg]
+        legs = Legs.join([exits.legs, rows.legs])
+        to_row, to_line = legs.core == TO_ROW, legs.core == OUTPUT_LINE
+        row = legs.axon[to_row]
+        self.target_core = np.where(to_line, OUTPUT, legs.core)
+        self.target_axon, self.delay = legs.axon.copy(), np.where(to_line, 0, legs.delay)
+        self.target_core[to_row], self.target_axon[to_row] = rows.core[row], rows.axon[row]
 
 
-def _target(target: Delivery | Row, delay: int) -> tuple[int, int, int]:
-    if isinstance(target, Row):
-        return target.core, target.axon, delay
-    return (OUTPUT, target.axon, 0) if target.core < 0 else (target.core, target.axon, delay)
+def _counted(values: Array) -> Array:
+    """How many equal values come before each."""
+    order = np.argsort(values, kind="stable")
+    first = np.searchsorted(values[order], values[order])
+    count = np.empty(len(values), np.int64)
+    count[order] = np.arange(len(values)) - first
+    return count
 
 
-def _add_copies(places: _Places, arrays: dict[str, Array], bits: Array) -> None:
-    """Give copies the crossbar column and the weights of their neuron."""
-    copy = places.kind == 1
-    core, slot, original = places.core[copy], places.slot[copy], places.slot_of[places.neuron[copy]]
-    bits[core, :, slot] = bits[core, :, original]
-    for name in ("weight", "weight_stochastic"):
-        arrays[name][core, :, slot] = arrays[name][core, :, original]
+def _set_crossbars(routing: Routing, places: _Places, arrays: dict[str, Array], arch: Architecture) -> None:
+    """Crossbars of all cores, one core at a time: codes, columns of copies, and the one axon of every relay."""
+    extra = np.flatnonzero(places.kind > 0)
+    extra = extra[np.argsort(places.core[extra], kind="stable")]
+    first = np.searchsorted(places.core[extra], np.arange(routing.n_cores + 1))
+    n_exits = len(places.kind) - len(places.relay_axon)
+    for number in range(routing.n_cores):
+        bits = np.zeros((arch.core.axons, arch.core.neurons), bool)
+        if number < len(routing.cores):
+            code = routing.cores[number].encoding.crossbar
+            bits[: code.shape[0], : code.shape[1]] = code
+        mine = extra[first[number] : first[number + 1]]
+        copy, relay = mine[places.kind[mine] == 1], mine[places.kind[mine] == 2]
+        bits[:, places.slot[copy]] = bits[:, places.original[copy]]
+        bits[places.relay_axon[relay - n_exits], places.slot[relay]] = True
+        arrays["crossbar"][number] = pack_crossbar(bits)
 
 
 def _set_neurons(network: IntegerNetwork, routing: Routing, places: _Places, arrays: dict[str, Array]) -> None:
-    """Parameters of the neurons of the network and their copies."""
+    """Parameters of the neurons of the network and their copies, and the copies' weights."""
     none = [np.zeros(0, np.int64)]
     copy = places.kind == 1
+    for name in ("weight", "weight_stochastic"):
+        arrays[name][places.core[copy], :, places.slot[copy]] = arrays[name][
+            places.core[copy], :, places.original[copy]
+        ]
     members = [core.members for core in routing.cores]
     core = np.concatenate(
         [*none, *(np.full(len(part), number) for number, part in enumerate(members)), places.core[copy]]
@@ -143,11 +157,10 @@ def _set_neurons(network: IntegerNetwork, routing: Routing, places: _Places, arr
     arrays["index"][core, slot] = neuron - network.offsets()[population]
 
 
-def _set_relays(places: _Places, arrays: dict[str, Array], bits: Array) -> None:
+def _set_relays(places: _Places, arrays: dict[str, Array]) -> None:
     """Relays: one axon, weight 1 for its type, threshold 1; they fire exactly when their axon is active."""
-    table = np.array(places.relay_axon, np.int64).reshape(-1, 3)
-    core, axon, slot = table[:, 0], table[:, 1], table[:, 2]
-    bits[core, axon, slot] = True
+    relay = places.kind == 2
+    core, axon, slot = places.core[relay], places.relay_axon, places.slot[relay]
     arrays["weight"][core, arrays["axon_type"][core, axon], slot] = 1
     arrays["threshold"][core, slot] = 1
     arrays["configured"][core, slot] = True

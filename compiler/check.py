@@ -16,7 +16,7 @@ import numpy.typing as npt
 from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture, Range
 from neurocore.compiler.faults import Faults, whole_numbers
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population
-from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts
+from neurocore.compiler.synapses import all_edges, check_stochastic, merge, neuron_starts
 from neurocore.config import Group
 
 Array = npt.NDArray[Any]
@@ -32,7 +32,9 @@ class IntegerNetwork:
     """A network as arrays: N neurons, populations one after the other; I input lines; E synapses; O output lines.
 
     Sources are numbered 0..I-1 (input lines), then I..I+N-1 (neurons). Synapses are sorted by (target, source, delay) and
-    unique in it. ``neuron`` maps each parameter to [N]; modes are numbers as in chip.md.
+    unique in it; those of neuron j are ``start[j]`` to ``start[j + 1]`` of ``source`` (int32), ``weight`` (int32), ``delay``
+    (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are numbers as in
+    chip.md.
     """
 
     name: str
@@ -40,8 +42,8 @@ class IntegerNetwork:
     populations: tuple[Group, ...]
     outputs: tuple[Group, ...]
     neuron: dict[str, Array]
+    start: Array
     source: Array
-    target: Array
     weight: Array
     delay: Array
     stochastic: Array
@@ -62,6 +64,15 @@ class IntegerNetwork:
     def n_synapses(self) -> int:
         """Synapses, duplicates summed and zeros dropped."""
         return len(self.source)
+
+    @property
+    def target(self) -> Array:
+        """Target [E] of every synapse, made anew."""
+        return np.repeat(np.arange(self.n_neurons, dtype=np.int32), np.diff(self.start))
+
+    def target_of(self, synapse: Array) -> Array:
+        """Targets of some synapses."""
+        return np.searchsorted(self.start, synapse, side="right") - 1
 
     def population_of(self) -> Array:
         """Population number [N] of every neuron."""
@@ -96,8 +107,12 @@ class IntegerNetwork:
 
     def digest(self) -> str:
         """SHA-256 of everything that determines the network's spikes."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         state = hashlib.sha256(repr((self.inputs, self.populations, self.outputs)).encode())
-        for array in (self.source, self.target, self.weight, self.delay, self.stochastic, self.output_neuron):
+        for array in (self.start, self.source, self.weight, self.delay, self.stochastic, self.output_neuron):
             state.update(np.ascontiguousarray(array).data)
         for name in NEURON_ARRAYS:
             state.update(np.ascontiguousarray(self.neuron[name]).data)
@@ -110,10 +125,18 @@ class IntegerNetwork:
         for number, group in enumerate(self.populations):
             part = slice(offsets[number], offsets[number + 1])
             shown = ", ".join(f"{name} {_span(self.neuron[name][part])}" for name in NEURON_ARRAYS)
-            incoming = int(((self.target >= part.start) & (self.target < part.stop)).sum())
+            incoming = int(self.start[part.stop] - self.start[part.start])
             lines.append(f"  population {group.name} {list(group.shape)}: {incoming} synapses; {shown}")
         lines += [f"  output {group.name} {list(group.shape)}" for group in self.outputs]
         return "\n".join(lines)
+
+
+def random_neurons(network: IntegerNetwork) -> Array:
+    """Neurons [N] that draw random numbers: copies of them would draw others."""
+    neuron = network.neuron
+    random: Array = (neuron["leak_stochastic"] != 0) & (neuron["leak"] != 0) | (neuron["threshold_mask_bits"] != 0)
+    random[network.target_of(np.flatnonzero(network.stochastic))] = True
+    return random
 
 
 def _span(values: Array) -> str:
@@ -133,15 +156,16 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
     everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
     sizes = {item.name: item.size for item in everything}
     neuron = _neurons(network, arch, faults)
-    edges = [Edges(*part) for part in all_edges(network, sizes, faults)]
+    edges = list(all_edges(network, sizes, faults))
     outputs = _outputs(network, faults)
     rate = _rates(network, faults)
     faults.raise_if_any()
-    source, target, weight, delay, stochastic = merge(network, edges, faults)
+    rows = merge(network, edges, faults)
+    stochastic = rows.stochastic
     if stochastic.any() and not arch.rules.stochastic_weights:
         faults.misfit.append(f"E-RANDOM {arch.name!r} does not have stochastic weights")
     if stochastic.any():
-        check_stochastic(network, arch, weight[stochastic], faults)
+        check_stochastic(network, arch, rows.weight[stochastic], faults)
     faults.raise_if_any()
     starts = neuron_starts(network)
     output_neuron = [np.arange(sizes[item.source]) + starts[item.source] for item in network.outputs.values()]
@@ -151,11 +175,11 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
         populations,
         outputs,
         neuron,
-        source,
-        target,
-        weight,
-        delay,
-        stochastic,
+        rows.start,
+        rows.source,
+        rows.weight,
+        rows.delay,
+        rows.stochastic,
         np.concatenate([np.zeros(0, np.int64), *output_neuron]),
         rate,
     )

@@ -17,6 +17,7 @@ The cheapest is taken, per core.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurocore._graph import choose_types, distinct
 from neurocore.architecture import Architecture, Range
 
 Array = npt.NDArray[Any]
@@ -61,18 +63,33 @@ class Encoding:
         return len(self.signal)
 
 
-def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) -> Encoding | None:
-    """The cheaper exact code for a core's synapses; None if there is none (too many stochastic weights of one neuron).
+@dataclass(frozen=True)
+class Choice:
+    """A code for a core, the axons that it takes, and how to make its encoding."""
+
+    n_axons: int
+    code: str
+    build: Callable[[], Encoding]
+
+
+def encode(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+    """The cheapest exact code for a core's synapses; None if there is none (too many stochastic weights of one neuron)."""
+    choice = choose(synapses, arch)
+    return None if choice is None else choice.build()
+
+
+def choose(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) -> Choice | None:
+    """As :func:`encode`, without making the encoding.
 
     Without ``thrifty`` any code that fits the core will do, which is quicker to say.
     """
     values = _value_code(synapses, arch, thrifty)
     if values is not None and values.n_axons <= synapses.n_signals:
         return values
-    codes = [code for code in (values, _digit_code(synapses, arch)) if code is not None]
-    if values is None and (coins := _coin_code(synapses, arch)) is not None:
-        codes.append(coins)
-    return min(codes, key=lambda code: code.n_axons, default=None)
+    codes = [values, _digit_code(synapses, arch)]
+    if values is None:
+        codes.append(_coin_code(synapses, arch))
+    return min((code for code in codes if code is not None), key=lambda code: code.n_axons, default=None)
 
 
 # ---------------------------------------------------------------- value code
@@ -80,37 +97,47 @@ def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
 
 def distinct_weights(synapses: CoreSynapses) -> Array:
     """How many different (weight, stochastic) each neuron [n_neurons] has."""
-    key = synapses.weight * 2 + synapses.stochastic
-    order = np.lexsort((key, synapses.neuron))
-    neuron, key = synapses.neuron[order], key[order]
-    new = np.ones(len(key), bool)
-    new[1:] = (np.diff(key) != 0) | (np.diff(neuron) != 0)
-    return np.bincount(neuron[new], minlength=synapses.n_neurons)
+    values, rank = distinct(synapses.weight * 2 + synapses.stochastic)
+    pairs, _ = distinct(synapses.neuron * len(values) + rank)
+    return np.bincount(pairs // max(len(values), 1), minlength=synapses.n_neurons)
 
 
-def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Encoding | None:
+def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Choice | None:
     n_types, limits = arch.core.axon_types, arch.neuron.weight
     if len(synapses.weight) and (synapses.weight.max() > limits.max or synapses.weight.min() < limits.min):
         return None
+    everything = np.arange(len(synapses.weight))
     if len(synapses.weight) == 0:
-        return _from_types(synapses, np.zeros(0, np.int64), np.zeros(0, np.int64), arch)
+        return _typed(synapses, everything, everything, n_types)
     by_value = _types_by_value(synapses, n_types)
     plain = None
     if by_value is not None:
-        n_axons = len(np.unique(synapses.signal * n_types + by_value))
-        if n_axons == synapses.n_signals or (n_axons <= arch.core.axons and not thrifty):
-            return _from_types(synapses, by_value, np.arange(len(by_value)), arch)
-        plain = _from_types(synapses, by_value, np.arange(len(by_value)), arch)
+        plain = _typed(synapses, by_value, everything, n_types)
+        if plain.n_axons == synapses.n_signals or (plain.n_axons <= arch.core.axons and not thrifty):
+            return plain
     if distinct_weights(synapses).max() > n_types:
         return None
-    greedy = _from_types(synapses, *_types_greedily(synapses, n_types), arch)
+    greedy = _typed(synapses, *_types_greedily(synapses, n_types), n_types)
     return plain if plain is not None and plain.n_axons <= greedy.n_axons else greedy
+
+
+def _typed(synapses: CoreSynapses, kind: Array, order: Array, n_types: int) -> Choice:
+    """The value code in which synapse ``order[k]`` goes through an axon of type ``kind[k]``."""
+    used = _used(synapses.signal[order] * n_types + kind, synapses.n_signals * n_types)
+    return Choice(int(used.sum()), "values", lambda: _from_types(synapses, kind, order, used, n_types))
 
 
 def _types_by_value(synapses: CoreSynapses, n_types: int) -> Array | None:
     """Type of every synapse if the core as a whole has few enough different weights: the rank of its weight."""
-    distinct, rank = np.unique(synapses.weight * 2 + synapses.stochastic, return_inverse=True)
-    return rank if len(distinct) <= n_types else None
+    values, rank = distinct(synapses.weight * 2 + synapses.stochastic)
+    return rank if len(values) <= n_types else None
+
+
+def _used(values: Array, n: int) -> npt.NDArray[np.bool_]:
+    """Which of 0..n-1 occur."""
+    used = np.zeros(n, bool)
+    used[values] = True
+    return used
 
 
 def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]:
@@ -119,37 +146,18 @@ def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]
     Returns the types and the order of synapses that they refer to. A neuron may give one weight to several types as long as
     enough types are left for its other weights.
     """
-    n = synapses.n_neurons
-    chosen = np.zeros((n_types, n), np.int64)
-    spare = n_types - distinct_weights(synapses)
-    order = np.lexsort((synapses.neuron, synapses.signal))
-    signal = synapses.signal[order]
+    order = np.argsort(synapses.signal * synapses.n_neurons + synapses.neuron)
+    start = np.searchsorted(synapses.signal[order], np.arange(synapses.n_signals + 1))
     key = (synapses.weight * 2 + synapses.stochastic)[order]
-    bounds = np.searchsorted(signal, np.arange(synapses.n_signals + 1))
     kind = np.full(len(key), -1, np.int64)
-    for begin, end in itertools.pairwise(bounds):
-        neuron, wanted = synapses.neuron[order[begin:end]], key[begin:end]
-        left = np.ones(end - begin, bool)
-        while left.any():
-            held = chosen[:, neuron] == wanted
-            free = chosen[:, neuron] == 0
-            known = held.any(axis=0)
-            possible = left & (held | (free & (~known | (spare[neuron] > 0))))
-            # The most neurons first; among equals the type that most of them have already.
-            best = int(np.argmax(possible.sum(axis=1) * (end - begin + 1) + (left & held).sum(axis=1)))
-            take = possible[best]
-            spare[neuron[take & known & ~held[best]]] -= 1
-            chosen[best, neuron[take]] = wanted[take]
-            kind[begin:end][take] = best
-            left &= ~take
+    choose_types(start, synapses.neuron[order], key, n_types - distinct_weights(synapses), n_types, kind)
     return kind, order
 
 
-def _from_types(synapses: CoreSynapses, kind: Array, order: Array, arch: Architecture) -> Encoding:
-    """The encoding in which synapse ``order[k]`` goes through an axon of type ``kind[k]``."""
+def _from_types(synapses: CoreSynapses, kind: Array, order: Array, used: Array, n_types: int) -> Encoding:
+    """The encoding of :func:`_typed`; ``used`` [signals * types] are the axons."""
     signal, neuron = synapses.signal[order], synapses.neuron[order]
-    n_types = arch.core.axon_types
-    axons, axon = np.unique(signal * n_types + kind, return_inverse=True)
+    axons, axon = np.flatnonzero(used), (np.cumsum(used) - 1)[signal * n_types + kind]
     crossbar = np.zeros((len(axons), synapses.n_neurons), bool)
     crossbar[axon, neuron] = True
     weight = np.zeros((n_types, synapses.n_neurons), np.int64)
@@ -255,8 +263,11 @@ def _choose_digits(synapses: CoreSynapses, arch: Architecture) -> tuple[DigitCod
     limit = min(limits.max, -limits.min)
     divisor = _divisors(synapses)
     best: tuple[DigitCode, Array] | None = None
+    scale = np.zeros(0, np.int64)
     for cap in dict.fromkeys([limit, *(limit >> step for step in range(1, limit.bit_length())), 1]):
-        scale = np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
+        before, scale = scale, np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
+        if np.array_equal(before, scale):
+            continue
         reduced = synapses.weight // scale[synapses.neuron]
         low, high = min(int(reduced.min()), 0), max(int(reduced.max()), 0)
         code = find_digit_code(low, high, arch.core.axon_types, *_digit_range(scale, limits))
@@ -275,13 +286,13 @@ def _digit_range(scale: Array, limits: Range) -> tuple[int, int]:
 
 def _largest_divisor(values: Array, cap: int) -> Array:
     """The largest divisor of each value that is at most ``cap``."""
-    distinct, place = np.unique(values, return_inverse=True)
+    each, place = distinct(values)
     small = np.arange(1, cap + 1)
-    found = [int(small[value % small == 0].max()) for value in distinct]
+    found = [value if value <= cap else int(small[value % small == 0].max()) for value in each.tolist()]
     return np.asarray(np.array(found)[place])
 
 
-def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Choice | None:
     if synapses.stochastic.any() or not len(synapses.weight):
         return None
     found = _choose_digits(synapses, arch)
@@ -291,14 +302,19 @@ def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
     reduced = synapses.weight // scale[synapses.neuron]
     weight = np.zeros((arch.core.axon_types, synapses.n_neurons), np.int64)
     weight[: len(code.values)] = np.array(code.values)[:, None] * scale[None]
-    return _from_counts(synapses, code.digits(reduced), weight)
+    return _counted(synapses, code.digits(reduced), weight)
 
 
-def _from_counts(synapses: CoreSynapses, digits: Array, weight: Array) -> Encoding:
-    """The encoding in which a synapse connects ``digits`` [types, synapses] axons of each type."""
+def _counted(synapses: CoreSynapses, digits: Array, weight: Array) -> Choice:
+    """The code in which a synapse connects ``digits`` [types, synapses] axons of each type."""
     counts = np.zeros((len(digits), synapses.n_signals), np.int64)
     for number in range(len(digits)):
         np.maximum.at(counts[number], synapses.signal, digits[number])
+    return Choice(int(counts.sum()), "digits", lambda: _from_counts(synapses, digits, counts, weight))
+
+
+def _from_counts(synapses: CoreSynapses, digits: Array, counts: Array, weight: Array) -> Encoding:
+    """The encoding of :func:`_counted`; ``counts`` [types, signals] are the axons."""
     signal, kind = _axon_list(counts)
     crossbar = np.zeros((len(signal), synapses.n_neurons), bool)
     first = np.cumsum(counts.T.reshape(-1)).reshape(synapses.n_signals, -1).T - counts
@@ -324,7 +340,7 @@ MOST_COIN_TYPES = 4
 """Types beyond which no coins are tried: the choices grow as a power of them, and digits alone take an axon per bit by then."""
 
 
-def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
+def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Choice | None:
     """Few neurons with more weights than types: each pays its weights in the coins that suit it best.
 
     A coin is the neuron's value for a type, and a weight is a sum of coins; a signal gets as many axons of a type as any neuron
@@ -343,7 +359,7 @@ def _coin_code(synapses: CoreSynapses, arch: Architecture) -> Encoding | None:
         if found is None:
             return None
         weight[:, neuron], counts[:, mine] = found
-    return _from_counts(synapses, counts, weight)
+    return _counted(synapses, counts, weight)
 
 
 def _choose_coins(wanted: Array, arch: Architecture) -> tuple[Array, Array] | None:

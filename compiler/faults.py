@@ -29,23 +29,23 @@ class Faults:
 
 def whole_numbers(given: Any) -> Array:
     """Numbers or booleans as int64 of the same shape. Raises ValueError that completes 'NAME ...' for anything else."""
+    return integers(given).astype(np.int64)
+
+
+def integers(given: Any) -> Array:
+    """As :func:`whole_numbers`, but integers keep their type, so that large arrays are not copied."""
     try:
         values = np.asarray(given)
     except ValueError as error:
         raise ValueError("is ragged; rows must be equally long") from error
     if values.dtype == bool or values.dtype.kind == "i":
-        return values.astype(np.int64)
+        return values.view(np.uint8) if values.dtype == bool else values
     if values.dtype.kind == "u":
         if values.size and values.max() > np.iinfo(np.int64).max:
             raise ValueError(f"holds {values.max()}, which is too large")
-        return values.astype(np.int64)
+        return values.astype(np.int64) if values.dtype.itemsize == 8 else values
     if values.dtype.kind == "f":
-        if not np.isfinite(values).all():
-            raise ValueError("holds values that are not finite (NaN or infinity)")
-        if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
-            first = values.reshape(-1)[np.argmax(values.reshape(-1) != np.round(values.reshape(-1)))]
-            raise ValueError(f"holds {first:g}, which is not a whole number; round or scale it to integers first")
-        return values.astype(np.int64)
+        return _from_floats(values)
     if values.size == 0:
         return values.astype(np.int64)
     raise ValueError(
@@ -53,9 +53,27 @@ def whole_numbers(given: Any) -> Array:
     )
 
 
+def _from_floats(values: Array) -> Array:
+    if not np.isfinite(values).all():
+        raise ValueError("holds values that are not finite (NaN or infinity)")
+    if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
+        first = values.reshape(-1)[np.argmax(values.reshape(-1) != np.round(values.reshape(-1)))]
+        raise ValueError(f"holds {first:g}, which is not a whole number; round or scale it to integers first")
+    small = np.abs(values).max(initial=0) <= np.iinfo(np.int32).max
+    return values.astype(np.int32 if small else np.int64)
+
+
 def whole_numbers_named(name: str, given: Any) -> Array:
     """:func:`whole_numbers` with the name in front of the complaint."""
     try:
         return whole_numbers(given)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
+
+
+def integers_named(name: str, given: Any) -> Array:
+    """:func:`integers` with the name in front of the complaint."""
+    try:
+        return integers(given)
     except ValueError as error:
         raise ValueError(f"{name} {error}") from error

@@ -14,19 +14,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurocore._graph import distinct
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
-from neurocore.compiler.encode import CoreSynapses, encode
+from neurocore.compiler.cutter import SPAN, Cutter, Run
+from neurocore.compiler.groups import Nets, find_groups
+from neurocore.compiler.packing import demands, pack
+from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
 
-TILES = tuple((height, width) for height in range(1, 5) for width in range(1, 5)) + tuple(
-    (n, n) for n in (5, 6, 8, 12, 16)
-)
-"""Tiles in which maps are cut: rows and columns."""
-MAX_TRIES = 8
-"""Cores that the packer tries for one run before it opens a new core."""
+MAX_SUSPECTS = 64
+"""Neurons of a population that are looked at one by one before it is cut."""
+
+
+WASTE = 1.1
+"""Cores of a population, relative to the least that its neurons and signals need, beyond which other groups are sought."""
+MOST_REGROUPED = 20_000_000
+"""Synapses of a population up to which they are."""
 
 
 @dataclass(frozen=True)
@@ -69,71 +75,29 @@ def _runs(index: Array) -> str:
     return f"[{','.join(shown)}]"
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Neurons that were cut together, with what their core needs."""
-
-    members: Array
-    n_axons: int
-    code: str
-
-
-class Cutter:
-    """What cutting and packing need to know of a network: its synapses by target, with signals numbered."""
-
-    def __init__(self, network: IntegerNetwork, arch: Architecture) -> None:
-        self.network, self.arch = network, arch
-        span = int(network.delay.max(initial=0)) + 1
-        self.signals, self.signal = np.unique(network.source * span + network.delay, return_inverse=True)
-        key = network.weight * 2 + network.stochastic
-        _, rank = np.unique(key, return_inverse=True)
-        self.valued = self.signal.astype(np.int64) * (int(rank.max(initial=0)) + 1) + rank
-        self.start = np.searchsorted(network.target, np.arange(network.n_neurons + 1))
-
-    def synapses_of(self, neurons: Array) -> tuple[Array, Array]:
-        """Synapse numbers of the given neurons, one neuron after the other, and the place of each one's neuron."""
-        count = self.start[neurons + 1] - self.start[neurons]
-        ends = np.cumsum(count)
-        total = int(ends[-1]) if len(ends) else 0
-        place = np.repeat(np.arange(len(neurons)), count)
-        return np.arange(total) - np.repeat(ends - count - self.start[neurons], count), place
-
-    def need(self, neurons: Array) -> tuple[int, str]:
-        """Axons that a core with these neurons needs (more than the core has if there is no code), and the code."""
-        synapse, place = self.synapses_of(neurons)
-        used, signal = np.unique(self.signal[synapse], return_inverse=True)
-        if len(used) > self.arch.core.axons:
-            return len(used), "too many signals"
-        net = self.network
-        core = CoreSynapses(signal, place, net.weight[synapse], net.stochastic[synapse], len(used), len(neurons))
-        encoding = encode(core, self.arch, thrifty=False)
-        if encoding is None:
-            return self.arch.core.axons + 1, "no exact weight code"
-        return encoding.n_axons, encoding.code
-
-
-def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int]) -> Partition:
+def partition(
+    network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int], cutter: Cutter | None = None
+) -> Partition:
     """Assign neurons to cores.
 
     ``limits`` maps a population number to the most neurons of it that may share a core, where room must be left for copies.
     Raises FitError (E-FANIN, E-LEVELS) that lists every population with a neuron that no core can hold.
     """
-    cutter = Cutter(network, arch)
+    cutter = cutter or Cutter(network, arch)
     problems: list[str] = []
-    runs: list[_Run] = []
-    offsets = network.offsets()
-    for number, group in enumerate(network.populations):
+    runs: list[Run] = []
+    for number in range(len(network.populations)):
         most = min(limits.get(number, arch.core.neurons), arch.core.neurons)
         misfit = _misfit(cutter, number)
         if misfit:
             problems.append(misfit)
             continue
-        orders = [offsets[number] + order for order in _orders(group.shape)]
-        best = min(orders, key=lambda order: _estimate(cutter, order, most)) if len(orders) > 1 else orders[0]
-        runs.extend(_cut(cutter, best, most))
+        if (number, most) not in cutter.cuts:
+            cutter.cuts[number, most] = _best_cut(cutter, number, most)
+        runs.extend(cutter.cuts[number, most])
     if problems:
         raise FitError(problems)
-    runs = _pack(cutter, runs, limits, _demands(cutter, runs))
+    runs = pack(cutter, runs, limits, demands(cutter, runs))
     return Partition(tuple(run.members for run in runs), tuple(run.code for run in runs))
 
 
@@ -152,7 +116,8 @@ def _misfit(cutter: Cutter, number: int) -> str | None:
             f" of which needs an axon; a core of {arch.name!r} has {arch.core.axons} ({int(fan_in.max()) - arch.core.axons}"
             f" over; {count} of {len(neurons)} neurons are). Limit receptive fields, or split {name!r} into groups"
         )
-    for neuron in neurons[np.argsort(-fan_in, kind="stable")][:64]:
+    suspects = cutter.suspects(int(offsets[number]), int(offsets[number + 1]))
+    for neuron in suspects[np.argsort(-fan_in[suspects - offsets[number]], kind="stable")][:MAX_SUSPECTS]:
         if cutter.need(np.array([neuron]))[0] > arch.core.axons:
             return _why_not(cutter, int(neuron))
     return None
@@ -178,97 +143,88 @@ def _why_not(cutter: Cutter, neuron: int) -> str:
     )
 
 
-# ---------------------------------------------------------------- orders
-
-
-def _orders(shape: tuple[int, ...]) -> list[Array]:
-    """Orders in which a population may be cut: as numbered, and for maps [channel, row, column] in tiles."""
-    natural = np.arange(int(np.prod(shape, dtype=np.int64)))
-    if len(shape) < 2 or min(shape[-2:]) < 2:
-        return [natural]
-    number = natural.reshape(-1, *shape[-2:])
-    rows, columns = shape[-2:]
-    orders = [natural]
-    orders += [_tiles(number, *tile) for tile in TILES if tile[0] <= rows and tile[1] <= columns]
-    return orders
-
-
-def _tiles(number: Array, height: int, width: int) -> Array:
-    """Numbers [channel, row, column] tile by tile, all channels of a tile together, pixels within it in order."""
-    rows, columns = number.shape[1:]
-    row, column = np.indices((rows, columns))
-    tile = row // height * -(-columns // width) + column // width
-    by_pixel = number.reshape(len(number), -1)
-    order = np.argsort(tile.reshape(-1), kind="stable")
-    blocks = np.split(order, np.flatnonzero(np.diff(tile.reshape(-1)[order])) + 1)
-    return np.concatenate([by_pixel[:, block].reshape(-1) for block in blocks])
-
-
 # ---------------------------------------------------------------- cutting
 
 
-class _Sweep:
-    """Counts, for every run of an order, the different signals that it reads, without looking at a synapse twice."""
-
-    def __init__(self, cutter: Cutter, order: Array, key: Array) -> None:
-        synapse, self.place = cutter.synapses_of(order)
-        self.first = np.searchsorted(self.place, np.arange(len(order) + 1))
-        value = key[synapse]
-        by_value = np.argsort(value, kind="stable")
-        before = np.full(len(value), -1, np.int64)
-        same = value[by_value][1:] == value[by_value][:-1]
-        before[by_value[1:][same]] = self.place[by_value[:-1][same]]
-        self.before = before
-
-    def reach(self, begin: int, most: int, limit: int) -> tuple[int, int]:
-        """The longest run from ``begin`` of at most ``most`` neurons and ``limit`` signals, and how many of these it reads."""
-        end = min(begin + most, len(self.first) - 1)
-        part = slice(self.first[begin], self.first[end])
-        new = self.before[part] < begin
-        count = np.bincount(self.place[part][new] - begin, minlength=end - begin)
-        total = np.cumsum(count)
-        size = int(np.searchsorted(total, limit, side="right"))
-        return size, int(total[size - 1]) if size else 0
-
-
-def _estimate(cutter: Cutter, order: Array, most: int) -> tuple[int, int]:
-    """Cores that an order would need if every signal took one axon per weight, and the axons used."""
-    sweep = _Sweep(cutter, order, cutter.valued)
-    begin = cores = axons = 0
-    while begin < len(order):
-        size, used = sweep.reach(begin, most, cutter.arch.core.axons)
-        begin += max(1, size)
-        cores += 1
-        axons += used
-    return cores, axons
-
-
-def _cut(cutter: Cutter, order: Array, most: int) -> list[_Run]:
-    """Runs of an order, each as long as fits a core."""
-    signals, valued = _Sweep(cutter, order, cutter.signal), _Sweep(cutter, order, cutter.valued)
+def cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
+    """Runs of an order, each as long as fits a core. Raises FitError if some neuron fits none."""
     limit = cutter.arch.core.axons
     runs, begin = [], 0
     while begin < len(order):
-        upper = max(1, signals.reach(begin, most, limit)[0])
-        lower = max(1, min(upper, valued.reach(begin, most, limit)[0]))
-        size = _longest(_Fits(cutter, order[begin:]), lower, upper)
-        members = order[begin : begin + size]
-        if size == 1 and cutter.need(members)[0] > limit:
-            raise FitError(_why_not(cutter, int(members[0])))
-        runs.append(_Run(members, *cutter.need(members)))
+        upper = max(1, cutter.runs.longest(order, begin, most, limit, False)[0])
+        lower = max(1, min(upper, cutter.runs.longest(order, begin, most, limit, True)[0]))
+        fits = _Fits(cutter, order[begin:])
+        size = _longest(fits, lower, upper)
+        if not fits(size):
+            raise FitError(_why_not(cutter, int(order[begin])))
+        runs.append(Run(order[begin : begin + size], *fits.need(size)))
         begin += size
     return runs
 
 
-@dataclass(frozen=True)
+def _best_cut(cutter: Cutter, number: int, most: int) -> list[Run]:
+    """The runs of a population: by its own order or the best of its tiles, or by wiring if that needs fewer cores."""
+    orders = best_orders(cutter, number, cutter.network.populations[number].shape, most)
+    tried = [[run for part in order.parts() for run in cut(cutter, part, most)] for order in orders]
+    natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
+    return _regrouped(cutter, number, natural, most) or natural
+
+
 class _Fits:
     """Whether the first ``size`` neurons of an order fit a core."""
 
-    cutter: Cutter
-    order: Array
+    def __init__(self, cutter: Cutter, order: Array) -> None:
+        self.cutter, self.order = cutter, order
+        self.known: dict[int, tuple[int, str]] = {}
+
+    def need(self, size: int) -> tuple[int, str]:
+        """Axons and code of the first neurons."""
+        if size not in self.known:
+            self.known[size] = self.cutter.need(self.order[:size])
+        return self.known[size]
 
     def __call__(self, size: int) -> bool:
-        return self.cutter.need(self.order[:size])[0] <= self.cutter.arch.core.axons
+        return self.need(size)[0] <= self.cutter.arch.core.axons
+
+
+def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> list[Run] | None:
+    """The runs of groups found by wiring, if the population's own order wastes cores and these waste fewer."""
+    network, arch = cutter.network, cutter.arch
+    begin, end = (int(edge) for edge in network.offsets()[number : number + 2])
+    part = slice(int(network.start[begin]), int(network.start[end]))
+    if (
+        len(natural) < 3
+        or part.stop - part.start > MOST_REGROUPED
+        or tile_shapes(network.populations[number].shape, most)
+    ):
+        return None
+    signals, signal = distinct(cutter.signals_of(np.arange(part.start, part.stop)))
+    # Codes that take several axons a signal leave room for fewer signals.
+    taken = [len(distinct(cutter.signals_of(cutter.synapses_of(run.members)[0]))[0]) for run in natural]
+    per_signal = max(sum(run.n_axons for run in natural) / max(sum(taken), 1), 1.0)
+    room = max(int(arch.core.axons / per_signal), 1)
+    least = max(-(-(end - begin) // most), -(-len(signals) // room))
+    if len(natural) <= WASTE * least:
+        return None
+    source = signals // SPAN - network.n_inputs
+    inside = (source >= begin) & (source < end)
+    exits = np.bincount(network.output_neuron, minlength=network.n_neurons)[begin:end]
+    exits = exits + np.bincount(cutter.outer_reads(number) - begin, minlength=end - begin)
+    copyable = not cutter.random[begin:end].any()
+    nets = Nets(
+        np.asarray(network.start[begin : end + 1] - part.start),
+        signal.astype(np.int32),
+        np.where(inside, source - begin, -1).astype(np.int32),
+        exits.astype(np.int64),
+        np.array([most, room, arch.core.neurons if copyable else np.iinfo(np.int32).max], np.int64),
+    )
+    core = find_groups(nets, len(natural), quick=cutter.quick)
+    if core is None:
+        return None
+    order = np.argsort(core, kind="stable")
+    groups = np.split(begin + order, np.flatnonzero(np.diff(core[order])) + 1)
+    runs = [run for group in groups for run in cut(cutter, group, most)]
+    return runs if len(runs) < len(natural) else None
 
 
 def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:
@@ -284,74 +240,3 @@ def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:
         else:
             upper = middle
     return lower
-
-
-# ---------------------------------------------------------------- packing
-
-
-def _demands(cutter: Cutter, runs: list[_Run]) -> list[int]:
-    """Neurons that each run is likely to take, copies for its fan-out included, where these fit beside it."""
-    network, neurons = cutter.network, cutter.arch.core.neurons
-    run_of = np.zeros(network.n_neurons, np.int64)
-    for number, run in enumerate(runs):
-        run_of[run.members] = number
-    pairs = np.unique(
-        run_of[network.target] * (int(cutter.valued.max(initial=0)) + 1) + cutter.valued, return_index=True
-    )[1]
-    source = network.source[pairs] - network.n_inputs
-    fan_out = np.bincount(source[source >= 0], minlength=network.n_neurons)
-    fan_out += np.bincount(network.output_neuron, minlength=network.n_neurons)
-    wanted = [int(np.maximum(fan_out[run.members], 1).sum()) for run in runs]
-    return [want if want <= neurons else len(run.members) for want, run in zip(wanted, runs, strict=True)]
-
-
-def _pack(cutter: Cutter, runs: list[_Run], limits: Mapping[int, int], demands: list[int]) -> list[_Run]:
-    """Put runs that leave room together, those that share most signals first; the largest open a core."""
-    arch, population = cutter.arch, cutter.network.population_of()
-    order = sorted(range(len(runs)), key=lambda number: (-runs[number].n_axons, -len(runs[number].members), number))
-    cores: list[_Run] = []
-    signals: list[frozenset[int]] = []
-    opened: list[int] = []
-    room: list[int] = []
-    for number in order:
-        run = runs[number]
-        bounded = population[run.members[0]] in limits
-        mine = frozenset(np.unique(cutter.signal[cutter.synapses_of(run.members)[0]]).tolist())
-        place = None if bounded else _find_room(cutter, run, mine, cores, signals, room, demands[number])
-        if place is None:
-            cores.append(run)
-            room.append(0 if bounded else arch.core.neurons - demands[number])
-            signals.append(mine)
-            opened.append(number)
-            continue
-        members = np.concatenate([cores[place].members, run.members])
-        cores[place] = _Run(members, *cutter.need(members))
-        signals[place] |= mine
-        room[place] -= demands[number]
-        opened[place] = min(opened[place], number)
-    return [cores[place] for place in sorted(range(len(cores)), key=lambda place: opened[place])]
-
-
-def _find_room(
-    cutter: Cutter,
-    run: _Run,
-    mine: frozenset[int],
-    cores: list[_Run],
-    signals: list[frozenset[int]],
-    room: list[int],
-    demand: int,
-) -> int | None:
-    """The core with most signals in common that can also take the run; ``room`` is for neurons and their copies."""
-    arch = cutter.arch
-    possible = [place for place in range(len(cores)) if room[place] >= demand]
-    possible.sort(key=lambda place: (-len(signals[place] & mine), place))
-    for place in possible[:MAX_TRIES]:
-        shared = len(signals[place] & mine)
-        if len(signals[place]) + len(mine) - shared > arch.core.axons:
-            continue
-        # Without a signal in common, the axons simply add up.
-        if not shared and cores[place].n_axons + run.n_axons > arch.core.axons:
-            continue
-        if cutter.need(np.concatenate([cores[place].members, run.members]))[0] <= arch.core.axons:
-            return place
-    return None

@@ -14,25 +14,35 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.assemble import assemble, build
-from neurocore.compiler.check import IntegerNetwork, check
+from neurocore.compiler.check import IntegerNetwork, check, random_neurons
+from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.estimate import count_synapses, estimate
 from neurocore.compiler.network import Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.place import Placement, place
 from neurocore.compiler.prove import prove
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, random_neurons, route
+from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, MismatchError, NeurocoreError
 
 Array = npt.NDArray[Any]
 
 MAX_REPAIRS = 40
+MOST_ROUTED = 300_000
+"""Synapses up to which an estimate routes the network."""
 
 
 @dataclass
 class CompileReport:
-    """What a compilation did; ``seconds`` by stage."""
+    """What a compilation did; ``seconds`` by stage.
 
-    network: IntegerNetwork
+    ``cores_lower_bound`` is what neurons, and sources at an axon each, need at least; ``cores_by_neurons`` and
+    ``cores_by_axons`` would hold all that are used, were they spread evenly; ``packets_per_tick`` are the expected spikes between
+    cores and from inputs; ``binds`` what most cores are full of: neurons, axons or fan-out.
+    ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``).
+    """
+
+    network: IntegerNetwork | None
     cores: int = 0
     neurons: int = 0
     axons: int = 0
@@ -42,6 +52,12 @@ class CompileReport:
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
     least_cores: int = 0
+    cores_lower_bound: int = 0
+    cores_by_neurons: int = 0
+    cores_by_axons: int = 0
+    packets_per_tick: float = 0.0
+    binds: str = ""
+    basis: str = "synapses"
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     dumps: dict[str, Callable[[], str]] = field(default_factory=dict)
@@ -56,6 +72,12 @@ class CompileReport:
             "copies": self.copies,
             "relays": self.relays,
             "least_cores": self.least_cores,
+            "cores_lower_bound": self.cores_lower_bound,
+            "cores_by_neurons": self.cores_by_neurons,
+            "cores_by_axons": self.cores_by_axons,
+            "packets_per_tick": round(self.packets_per_tick, 3),
+            "binds": self.binds,
+            "basis": self.basis,
             "latency_ticks": self.latency,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
@@ -113,19 +135,47 @@ def compile_with_report(
 
 
 def estimate_network(network: Network | str | Path, chip: str | Path | Architecture = "truenorth") -> CompileReport:
-    """What a network needs of a chip, without placing it: cores, copies, relays, latency. Raises as compile_network does."""
-    return _routed(network, chip)[-1]
+    """What a network needs of a chip, in about a second: cores, axons, copies, relays, latency, packets.
+
+    Small networks are routed, larger ones estimated from shapes and a few sampled neurons. Raises as compile_network does for
+    what it looks at.
+    """
+    network, arch = _loaded(network), load_architecture(chip)
+    n_synapses = count_synapses(network)
+    known = {*network.inputs, *network.populations}
+    sound = network.populations and all(
+        item.source in known and item.target in network.populations for item in network.projections
+    )
+    if n_synapses <= MOST_ROUTED or not sound:
+        return _routed(network, arch, quick=True)[-1]
+    report = CompileReport(None, basis="shapes")
+    with report.timed("estimate"):
+        found = estimate(network, arch)
+    for name in ("cores", "neurons", "axons", "copies", "relays", "latency", "packets_per_tick", "binds"):
+        setattr(report, name, getattr(found, name))
+    report.cores_lower_bound = found.cores_lower_bound
+    n_neurons = sum(item.size for item in network.populations.values())
+    report.least_cores = max(-(-n_neurons // arch.core.neurons), 1)
+    report.cores_by_neurons = -(-report.neurons // arch.core.neurons)
+    report.cores_by_axons = -(-report.axons // arch.core.axons)
+    if report.cores > arch.n_cores:
+        report.warnings.append(f"W-CAP about {report.cores:,} cores are needed; {arch.name!r} has {arch.n_cores:,}")
+    return report
+
+
+def _loaded(network: Network | str | Path) -> Network:
+    if isinstance(network, Network):
+        return network
+    from neurocore.compiler.yamlnet import load_network
+
+    return load_network(network)
 
 
 def _routed(
-    network: Network | str | Path, chip: str | Path | Architecture
+    network: Network | str | Path, chip: str | Path | Architecture, *, quick: bool = False
 ) -> tuple[IntegerNetwork, Architecture, Routing, CompileReport]:
     """The stages that decide what a network needs of a chip, and a report of them."""
-    if not isinstance(network, Network):
-        from neurocore.compiler.yamlnet import load_network
-
-        network = load_network(network)
-    arch = load_architecture(chip)
+    network, arch = _loaded(network), load_architecture(chip)
     begun = time.perf_counter()
     flat = check(network, arch)
     report = CompileReport(flat, seconds={"check": time.perf_counter() - begun})
@@ -134,7 +184,7 @@ def _routed(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs chips whose"
             " shortest delay is 1"
         )
-    parts, routing = _fit(flat, arch, report)
+    parts, routing = _fit(flat, Cutter(flat, arch, quick=quick), report)
     _check_capacity(flat, arch, parts, routing)
     _fill(report, flat, arch, parts, routing)
     return flat, arch, routing, report
@@ -149,14 +199,15 @@ def _prove(network: IntegerNetwork, chip: ChipConfig) -> None:
         raise NeurocoreError([head, *error.problems]) from error
 
 
-def _fit(network: IntegerNetwork, arch: Architecture, report: CompileReport) -> tuple[Partition, Routing]:
+def _fit(network: IntegerNetwork, cutter: Cutter, report: CompileReport) -> tuple[Partition, Routing]:
     """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
+    arch = cutter.arch
     limits: dict[int, int] = {}
     urgent: set[int] = set()
     opened: set[frozenset[int]] = set()
     for _ in range(MAX_REPAIRS):
         with report.timed("partition"):
-            parts = _open_cores(network, partition(network, arch, limits), opened)
+            parts = _open_cores(network, partition(network, arch, limits, cutter), opened)
         cycle: TightCycleError | None = None
         try:
             with report.timed("route"):
@@ -260,7 +311,16 @@ def _fill(
     report.neurons = network.n_neurons + routing.n_copies + routing.n_relays
     report.axons = sum(core.encoding.n_axons for core in routing.cores) + len(routing.rows)
     report.least_cores = max(-(-network.n_neurons // arch.core.neurons), 1)
-    unread = np.setdiff1d(np.arange(network.n_inputs), network.source)
+    read = np.zeros(network.n_inputs + network.n_neurons, bool)
+    read[network.source] = True
+    report.cores_lower_bound = max(report.least_cores, -(-int(read.sum()) // arch.core.axons))
+    report.cores_by_neurons = -(-report.neurons // arch.core.neurons)
+    report.cores_by_axons = -(-report.axons // arch.core.axons)
+    report.packets_per_tick = routing.packets_per_tick(network)
+    full = [len(core.members) * arch.core.axons >= core.encoding.n_axons * arch.core.neurons for core in routing.cores]
+    kinds = {"neurons": sum(full), "axons": len(full) - sum(full), "fan-out": routing.n_cores - len(full)}
+    report.binds = max(kinds, key=lambda name: kinds[name])
+    unread = np.flatnonzero(~read[: network.n_inputs])
     if len(unread):
         first = network.source_label(int(unread[0]))
         report.warnings.append(f"W-UNUSED {len(unread)} input lines reach no neuron, first {first}")

@@ -26,21 +26,20 @@ MAX_LISTED = 12
 
 @dataclass(frozen=True)
 class Decoded:
-    """A chip's synapses in terms of the network, one entry per set crossbar bit of an image.
+    """Where a network is on a chip.
 
-    ``source`` as in IntegerNetwork; ``delay`` in network ticks; ``target`` the network's neuron; ``row``, ``axon`` and ``slot``
-    say where on the chip. ``image`` [N, 2] is the (row, slot) of each neuron's first image.
+    ``image`` [N, 2] is the (row, slot) of each neuron's first image. The other arrays describe the synapses with random weights,
+    one entry per set crossbar bit of any image: ``source`` as in IntegerNetwork, ``target``, ``delay`` in network ticks, and the
+    ``row``, ``axon`` and ``slot`` on the chip.
     """
 
+    image: Array
     source: Array
     target: Array
     delay: Array
-    weight: Array
-    stochastic: Array
     row: Array
     axon: Array
     slot: Array
-    image: Array
 
 
 def prove(network: IntegerNetwork, chip: ChipConfig) -> Decoded:
@@ -63,19 +62,14 @@ class _Prover:
         if len(chip.timing) != network.n_neurons or (len(chip.timing) and chip.timing.min() < 0):
             self.fail("the chip does not say when each neuron starts")
         self.stop_if_failed()
-        self.bits = (
-            np.stack([chip.crossbar_bits(row) for row in range(len(self.cores))])
-            if len(self.cores)
-            else (np.zeros((0, self.n_axons, self.shape[1]), bool))
-        )
         self.which = self.neurons()
         self.relay = self.cores.configured & (self.cores.population < 0)
+        self.scan_crossbars()
         self.check_relays()
         self.stop_if_failed()
         self.axon_source, self.axon_delay = self.resolve_axons()
         self.stop_if_failed()
-        decoded = self.decode()
-        self.compare_synapses(decoded)
+        decoded = self.compare_synapses()
         self.compare_neurons()
         self.check_outputs()
         self.stop_if_failed()
@@ -114,11 +108,18 @@ class _Prover:
             self.fail(f"{self.network.label(int(missing))} is not on the chip")
         return which
 
+    def scan_crossbars(self) -> None:
+        """Which axons [n, A] reach a neuron; how many axons reach each neuron [n, N], and the first of them."""
+        self.used = np.zeros((len(self.cores), self.n_axons), bool)
+        self.fan_in, self.first_axon = np.zeros(self.shape, np.int64), np.zeros(self.shape, np.int64)
+        for row in range(len(self.cores)):
+            bits = self.chip.crossbar_bits(row)
+            self.used[row] = bits.any(axis=1)
+            self.fan_in[row], self.first_axon[row] = bits.sum(axis=0), bits.argmax(axis=0)
+
     def check_relays(self) -> None:
         """A relay fires exactly when its one axon is active: weight 1, threshold 1, nothing else."""
-        cores = self.cores
-        fan_in = self.bits.sum(axis=1)
-        axon = np.argmax(self.bits, axis=1)
+        cores, fan_in, axon = self.cores, self.fan_in, self.first_axon
         row, slot = np.nonzero(self.relay)
         kind = cores.axon_type[row, axon[row, slot]]
         wrong = (
@@ -142,7 +143,7 @@ class _Prover:
     def resolve_axons(self) -> tuple[Array, Array]:
         """Source and delay [n, A] of every axon that reaches a neuron, relays followed back; -1 where nothing drives it."""
         cores, entry = self.cores, self.chip.input_map
-        used = self.bits.any(axis=2)
+        used = self.used
         drivers = np.zeros(used.shape, np.int64)
         source = np.full(used.shape, -1, np.int64)
         delay = np.zeros(used.shape, np.int64)
@@ -169,7 +170,7 @@ class _Prover:
         self, source: Array, delay: Array, row: Array, slot: Array, to_row: Array, to_axon: Array
     ) -> None:
         """Fill in axons that relays drive, level by level."""
-        axon = np.argmax(self.bits, axis=1)[row, slot]
+        axon = self.first_axon[row, slot]
         open_ = np.ones(len(row), bool)
         while open_.any():
             ready = open_ & (source[row, axon] >= 0)
@@ -186,56 +187,25 @@ class _Prover:
         inner = source - self.network.n_inputs
         return np.where(inner >= 0, np.append(self.chip.timing, 0)[np.maximum(inner, 0)], 0)
 
-    def decode(self) -> Decoded:
-        """The synapses of all images."""
-        cores, network = self.cores, self.network
-        row, axon, slot = np.nonzero(self.bits & (self.which >= 0)[:, None, :])
-        source = self.axon_source[row, axon]
-        silent = source < 0
-        kind = cores.axon_type[row, axon]
-        weight = cores.weight[row, kind, slot].astype(np.int64)
-        # An axon that nothing drives is never active and adds nothing.
-        keep = ~silent & (weight != 0)
-        row, axon, slot, source, weight = (part[keep] for part in (row, axon, slot, source, weight))
-        target = self.which[row, slot]
-        shift = self.chip.timing
-        delay = self.axon_delay[row, axon] - shift[target] + self.begun(source)
-        stochastic = cores.weight_stochastic[row, kind[keep], slot]
+    def compare_synapses(self) -> Decoded:
+        """The synapses of every image, summed over axons, are those of the network's neuron; core by core."""
+        network, shift = self.network, self.chip.timing
+        arrival = np.where(self.axon_source >= 0, self.axon_delay + self.begun(self.axon_source), 0)
+        latest = int(network.delay.max(initial=0)) + int(shift.max(initial=0))
+        self.span = max(latest, int(arrival.max(initial=0))) + 1
+        signal = np.where(self.axon_source >= 0, self.axon_source * self.span + arrival, -1)
+        random = [np.zeros((0, 6), np.int64)]
+        for row in range(len(self.cores)):
+            core = _CoreSynapses(self, row, signal[row])
+            wrong = core.first_difference()
+            if wrong is not None:
+                self.fail(wrong)
+                break
+            random.append(core.random_synapses())
         image = np.zeros((network.n_neurons, 2), np.int64)
         place = np.argwhere(self.which >= 0)[::-1]
         image[self.which[place[:, 0], place[:, 1]]] = place
-        return Decoded(source, target, delay, weight, stochastic, row, axon, slot, image)
-
-    def compare_synapses(self, found: Decoded) -> None:
-        """The synapses of every image, summed over axons, are those of the network's neuron."""
-        network = self.network
-        images = np.argwhere(self.which >= 0)
-        number = np.full(self.shape, -1, np.int64)
-        number[images[:, 0], images[:, 1]] = np.arange(len(images))
-        mine = number[found.row, found.slot]
-        have = _summed(mine, found.source, found.delay, found.weight, found.stochastic)
-        first = np.searchsorted(network.target, np.arange(network.n_neurons + 1))
-        stands_for = self.which[images[:, 0], images[:, 1]]
-        count = (first[1:] - first[:-1])[stands_for]
-        ends = np.cumsum(count)
-        entry = np.arange(int(count.sum())) - np.repeat(ends - count - first[stands_for], count)
-        image = np.repeat(np.arange(len(images)), count)
-        want = _summed(
-            image, network.source[entry], network.delay[entry], network.weight[entry], network.stochastic[entry]
-        )
-        if have.shape == want.shape and (have == want).all():
-            return
-        rows = min(len(have), len(want))
-        differs = (have[:rows] != want[:rows]).any(axis=1)
-        place = int(np.argmax(differs)) if differs.any() else rows
-        sides = [side[place] for side in (have, want) if place < len(side)]
-        side = min(sides, key=lambda item: tuple(item[:3]))
-        neuron = int(stands_for[side[0]])
-        self.fail(
-            f"{network.label(neuron)} <- {network.source_label(int(side[1]))}: the weight at delay {int(side[2])} is"
-            f" {_weight_at(want, side)} in the network and {_weight_at(have, side)} on the chip"
-            f" ({self.spot(*images[side[0]])})"
-        )
+        return Decoded(image, *np.concatenate(random).T)
 
     def compare_neurons(self) -> None:
         """Parameters are copied, idling leads each image to V(0) at its time 0, and random neurons have one image."""
@@ -308,7 +278,7 @@ class _Prover:
         if (count != 1).any():
             return
         direct = self.which[row, slot] >= 0
-        axon = np.argmax(self.bits, axis=1)[row, slot]
+        axon = self.first_axon[row, slot]
         source = np.where(direct, network.n_inputs + self.which[row, slot], self.axon_source[row, axon])
         delay = np.where(direct, 0, self.axon_delay[row, axon])
         late = delay + self.begun(source)
@@ -321,23 +291,93 @@ class _Prover:
             )
 
 
-def _summed(image: Array, source: Array, delay: Array, weight: Array, stochastic: Array) -> Array:
-    """Rows (image, source, delay, weight, stochastic), sorted, equal keys added up; random weights are not added."""
-    order = np.lexsort((stochastic, delay, source, image))
-    table = np.stack([image, source, delay, weight, stochastic.astype(np.int64)], axis=1)[order]
-    if not len(table):
-        return table
-    new = np.ones(len(table), bool)
-    new[1:] = (table[1:, [0, 1, 2, 4]] != table[:-1, [0, 1, 2, 4]]).any(axis=1) | (table[1:, 4] == 1)
-    start = np.flatnonzero(new)
-    total = np.add.reduceat(table[:, 3], start)
-    result = table[start]
-    result[:, 3] = total
-    return np.asarray(result[total != 0])
+class _CoreSynapses:
+    """The synapses of one core's images, on the chip and in the network, as matrices [signals, images].
+
+    A signal is a source and the chip's delay from the source's time 0 to its arrival, as source * span + delay. ``signal``
+    [A] is that of every axon; an axon that nothing drives, -1, is never active and adds nothing.
+    """
+
+    def __init__(self, prover: _Prover, row: int, signal: Array) -> None:
+        self.prover, self.row, cores = prover, row, prover.cores
+        self.slots = np.flatnonzero(prover.which[row] >= 0)
+        self.neurons = prover.which[row, self.slots]
+        driven = np.flatnonzero(prover.used[row] & (signal >= 0))
+        self.axons = driven[np.argsort(signal[driven], kind="stable")]
+        bits = prover.chip.crossbar_bits(row)[np.ix_(self.axons, self.slots)]
+        kind = cores.axon_type[row, self.axons]
+        self.weight = np.where(bits, cores.weight[row][kind][:, self.slots], 0)
+        self.random = cores.weight_stochastic[row][kind][:, self.slots] & (self.weight != 0)
+        self.signals, self.first = np.unique(signal[self.axons], return_index=True)
+        self.axon_signal = signal[self.axons]
+
+    def read(self) -> tuple[Array, Array, Array, Array]:
+        """What the network's neurons read: the signal, the image's place, the weight, whether it is random."""
+        network, span = self.prover.network, self.prover.span
+        count = network.start[self.neurons + 1] - network.start[self.neurons]
+        ends = np.cumsum(count)
+        total = int(ends[-1]) if len(ends) else 0
+        entry = np.arange(total) - np.repeat(ends - count - network.start[self.neurons], count)
+        place = np.repeat(np.arange(len(self.neurons)), count)
+        arrival = network.delay[entry] + self.prover.chip.timing[self.neurons][place]
+        signal = network.source[entry].astype(np.int64) * span + arrival
+        return signal, place, network.weight[entry], network.stochastic[entry]
+
+    def first_difference(self) -> str | None:
+        """What is wrong with the first image, and its first source, that differs."""
+        wanted_signal, place, weight, random = self.read()
+        at = np.searchsorted(self.signals, wanted_signal)
+        known = np.append(self.signals, -1)[at] == wanted_signal
+        wrong = [np.stack([place[~known], wanted_signal[~known]], axis=1)]
+        some_random = bool(random.any() or self.random.any())
+        for chance in (False, True) if some_random else (False,):
+            mine = known & (random == chance) if some_random else slice(None) if known.all() else known
+            have = self.summed(np.where(self.random == chance, self.weight, 0) if some_random else self.weight)
+            want = np.zeros(have.shape, np.int64)
+            want[at[mine], place[mine]] = weight[mine]
+            differs = have != want
+            if chance:
+                # Random weights do not add up: each must come through one axon.
+                differs |= self.summed(self.random) != (want != 0)
+            signal, image = np.nonzero(differs) if differs.any() else np.zeros((2, 0), np.int64)
+            wrong.append(np.stack([image, self.signals[signal]], axis=1))
+        table = np.concatenate(wrong)
+        if not len(table):
+            return None
+        image, signal = table[np.lexsort((table[:, 1], table[:, 0]))[0]].tolist()
+        mine = (wanted_signal == signal) & (place == image)
+        return self.described(image, signal, list(zip(weight[mine], random[mine], strict=True)))
+
+    def summed(self, values: Array) -> Array:
+        """Values [axons, images] added up by signal."""
+        if len(self.signals) == len(self.axons):
+            return values
+        return np.asarray(np.add.reduceat(values, self.first, axis=0, dtype=np.int64))
+
+    def described(self, image: int, signal: int, wanted: list[tuple[int, bool]]) -> str:
+        """The sentence about a synapse that differs; ``wanted`` are its weights in the network."""
+        prover, neuron = self.prover, int(self.neurons[image])
+        mine = (self.axon_signal == signal) & (self.weight[:, image] != 0)
+        weight, random = self.weight[mine, image], self.random[mine, image]
+        total = int(weight[~random].sum())
+        found = [(total, False)] * (total != 0) + [(value, True) for value in weight[random]]
+        delay = signal % prover.span - int(prover.chip.timing[neuron])
+        return (
+            f"{prover.network.label(neuron)} <- {prover.network.source_label(signal // prover.span)}: the weight at delay"
+            f" {delay} is {_shown(wanted)} in the network and {_shown(found)} on the chip"
+            f" ({prover.spot(self.row, self.slots[image])})"
+        )
+
+    def random_synapses(self) -> Array:
+        """Rows (source, target, delay, row, axon, slot) of the random weights."""
+        axon, image = np.nonzero(self.random)
+        target, signal = self.neurons[image], self.axon_signal[axon]
+        delay = signal % self.prover.span - self.prover.chip.timing[target]
+        row = np.full(len(axon), self.row)
+        columns = (signal // self.prover.span, target, delay, row, self.axons[axon], self.slots[image])
+        return np.stack(columns, axis=1).astype(np.int64)
 
 
-def _weight_at(table: Array, key: Array) -> str:
-    """The weight of a row's (image, source, delay) in a table, as shown in messages."""
-    same = (table[:, :3] == key[:3]).all(axis=1)
-    shown = [f"{int(row[3])}{' (stochastic)' if row[4] else ''}" for row in table[same]]
-    return " and ".join(shown) or "none"
+def _shown(weights: list[tuple[int, bool]]) -> str:
+    """Weights, each with whether it is random, as shown in messages."""
+    return " and ".join(f"{int(weight)}{' (stochastic)' if random else ''}" for weight, random in weights) or "none"

@@ -38,7 +38,7 @@ class Places:
         keys = draws.core_keys(seed, chip.cores.stream)
         row, slot = decoded.image[:, 0], decoded.image[:, 1]
         axon = np.full(network.n_synapses, -1, np.int64)
-        mine = decoded.stochastic & (decoded.row == row[decoded.target]) & (decoded.slot == slot[decoded.target])
+        mine = (decoded.row == row[decoded.target]) & (decoded.slot == slot[decoded.target])
         have = np.stack([decoded.target, decoded.source, decoded.delay])[:, mine]
         order = np.lexsort((have[2], have[1], have[0]))
         # Synapses of the network are sorted by (target, source, delay) and random ones occur once.
@@ -57,10 +57,11 @@ class Reference:
         self.random = np.flatnonzero(network.stochastic)
         self.delays = np.unique(network.delay)
         n_sources = network.n_inputs + network.n_neurons
+        target = network.target
         self.matrices = {}
         for delay in self.delays:
             edge = np.flatnonzero((network.delay == delay) & ~network.stochastic)
-            columns = (network.weight[edge], (network.source[edge], network.target[edge]))
+            columns = (network.weight[edge], (network.source[edge], target[edge]))
             self.matrices[int(delay)] = sparse.csr_array(columns, shape=(n_sources, network.n_neurons), dtype=np.int64)
 
     def tick(self, lines: Array) -> npt.NDArray[np.bool_]:
@@ -105,7 +106,7 @@ class Reference:
             sources = self.history.get(self.now - int(delay), np.zeros(0, np.int64))
             active |= (net.delay[self.random] == delay) & np.isin(net.source[self.random], sources)
         edge = self.random[active]
-        target = net.target[edge]
+        target = net.target_of(edge)
         keys = self._keys(target, draws.SYNAPSE + self.places.axon[edge])
         rho = draws.small_draws(keys, self.places.slot[target], self.arch.neuron.random_bits)
         np.add.at(total, target, neuron.chance(net.weight[edge], rho))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from neurocore._graph import house_rows
 from neurocore.architecture import Architecture
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Delivery:
 class Row:
     """A relay row: an axon and, for each of its neurons, a target and a delay.
 
-    ``tapped`` rows hang on an axon that the core has anyway: their relays read it beside the neurons that it is for.
+    A row with a core hangs on an axon that the core has anyway: its relays read it beside the neurons that it is for.
     """
 
     source: int
@@ -29,14 +36,93 @@ class Row:
     targets: list[tuple[Any, int]] = field(default_factory=list)
     core: int = -1
     axon: int = -1
-    tapped: bool = False
 
 
-def shown(target: Delivery | Row, delay: int) -> str:
-    """A target as dumps show it."""
-    if isinstance(target, Row):
-        return f"relay {target.core}.{target.axon}+{delay}"
-    return f"output {target.axon}" if target.core < 0 else f"{target.core}.{target.axon}+{delay}"
+OUTPUT_LINE = -1
+"""As a leg's core: the leg ends on an output line."""
+TO_ROW = -2
+"""As a leg's core: the leg ends on the relay row that stands in place of the axon."""
+
+
+@dataclass(frozen=True)
+class Legs:
+    """Targets of the chip's neurons, one each: a core, its axon and the delay; or an output line; or a relay row."""
+
+    core: Array
+    axon: Array
+    delay: Array
+
+    @staticmethod
+    def join(parts: Sequence[Legs]) -> Legs:
+        """Legs of all parts, one after the other."""
+        return Legs(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("core", "axon", "delay")))
+
+    def take(self, place: Array) -> Legs:
+        """Some of the legs."""
+        return Legs(self.core[place], self.axon[place], self.delay[place])
+
+    def __len__(self) -> int:
+        return len(self.core)
+
+
+@dataclass(frozen=True)
+class RelayRows:
+    """Relay rows with their homes: row k feeds the relays whose legs are ``start[k]`` to ``start[k + 1]``."""
+
+    source: Array
+    core: Array
+    axon: Array
+    start: Array
+    legs: Legs
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def of_leg(self) -> Array:
+        """Row of every leg."""
+        return np.repeat(np.arange(len(self)), np.diff(self.start))
+
+    def shown(self, leg: tuple[int, int, int]) -> str:
+        """A leg (core, axon, delay) as dumps show it."""
+        core, axon, delay = leg
+        if core == TO_ROW:
+            return f"relay {self.core[axon]}.{self.axon[axon]}+{delay}"
+        return f"output {axon}" if core == OUTPUT_LINE else f"{core}.{axon}+{delay}"
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Legs of the network's neurons, sorted by neuron: the first is its own, the others are those of its copies."""
+
+    neuron: Array
+    legs: Legs
+
+    @property
+    def is_copy(self) -> npt.NDArray[np.bool_]:
+        """Which legs are those of copies."""
+        copy = np.zeros(len(self.neuron), bool)
+        copy[1:] = self.neuron[1:] == self.neuron[:-1]
+        return copy
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """What neurons must reach, sorted by (neuron, after, core, axon)."""
+
+    neuron: Array
+    core: Array
+    axon: Array
+    after: Array
+
+    def items(self, chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[int, list[Delivery]]]:
+        """The deliveries of every chosen [N] neuron, nearest first."""
+        mine = np.flatnonzero(chosen[self.neuron])
+        columns = (self.core[mine].tolist(), self.axon[mine].tolist(), self.after[mine].tolist())
+        items = [Delivery(*row) for row in zip(*columns, strict=True)]
+        neurons, first = np.unique(self.neuron[mine], return_index=True)
+        bounds = [*first.tolist(), len(items)]
+        for k, neuron in enumerate(neurons.tolist()):
+            yield neuron, items[bounds[k] : bounds[k + 1]]
 
 
 class Planner:
@@ -58,7 +144,7 @@ class Planner:
 
     def tap(self, source: int, lead: Delivery, items: list[Delivery]) -> tuple[Delivery | Row, int]:
         """The exit to ``lead``, whose axon also feeds relays to all the other items."""
-        row = Row(source, lead.core, core=lead.core, axon=lead.axon, tapped=True)
+        row = Row(source, lead.core, core=lead.core, axon=lead.axon)
         self.rows.append(row)
         others = [item for item in items if item != lead]
         row.targets = [self.plan(source, lead.core, [item], lead.after) for item in others]
@@ -99,30 +185,142 @@ class Planner:
         return leg, groups, far
 
 
-def house(rows: list[Row], used: list[int], axons: list[int], arch: Architecture) -> int:
-    """Give every relay row a core: that of its source, that of a target, one with other relays, or a new one.
+def plan_exits(
+    reach: Deliveries, copied: npt.NDArray[np.bool_], leads: dict[int, Delivery], core_of: Array, arch: Architecture
+) -> tuple[Exits, UnhousedRows]:
+    """The exits of all neurons and the relay rows that they need; ``copied`` [N] and ``core_of`` [N] are per neuron.
 
-    Returns the number of cores. ``used`` and ``axons`` are the neurons and axons taken per core.
+    Neurons with targets in reach of one leg, and those whose relays fit one row, are planned all at once.
     """
-    relay_cores: list[int] = []
+    planner = Planner(arch)
+    n = len(copied)
+    count = np.bincount(reach.neuron, minlength=n)
+    inner = reach.core != OUTPUT_LINE
+    near = np.where(inner, reach.after <= planner.longest, reach.after == 0)
+    all_near = np.bincount(reach.neuron[~near], minlength=n) == 0
+    tapping = np.zeros(n, bool)
+    tapping[list(leads)] = True
+    direct = all_near & (copied | (count == 1)) & ~tapping
+    leg = np.full(n, planner.longest)
+    np.minimum.at(leg, reach.neuron, reach.after - inner)
+    left = reach.after - leg[reach.neuron]
+    late = np.where(inner, left > planner.longest, left != 0)
+    flat = (np.bincount(reach.neuron[late], minlength=n) == 0) & (leg >= 1)
+    flat &= ~copied & (count > 1) & (count <= planner.width) & ~tapping
+    at_once, in_row = direct[reach.neuron], flat[reach.neuron]
+    flat_neurons = np.flatnonzero(flat)
+    rows = UnhousedRows(
+        flat_neurons,
+        core_of[flat_neurons],
+        np.full(len(flat_neurons), -1),
+        np.full(len(flat_neurons), -1),
+        np.concatenate([[0], np.cumsum(count[flat_neurons])]).astype(np.int64),
+        Legs(reach.core[in_row], reach.axon[in_row], left[in_row]),
+    )
+    singly = _singly(planner, reach, (count > 0) & ~direct & ~flat, copied, leads, core_of, len(rows.source))
+    neuron = np.concatenate([reach.neuron[at_once], flat_neurons, singly[0]])
+    legs = Legs.join(
+        [
+            Legs(reach.core[at_once], reach.axon[at_once], reach.after[at_once]),
+            Legs(np.full(len(flat_neurons), TO_ROW), np.arange(len(flat_neurons)), leg[flat_neurons]),
+            singly[1],
+        ]
+    )
+    rows, number = UnhousedRows.join(rows, singly[2]).by_source()
+    order = np.argsort(neuron, kind="stable")
+    return Exits(neuron[order], _renumbered(legs.take(order), number)), rows
 
-    def fits(core: int, size: int) -> bool:
-        return used[core] + size <= arch.core.neurons and axons[core] < arch.core.axons
 
-    for row in sorted(rows, key=lambda item: (not item.tapped, -len(item.targets))):
-        size = len(row.targets)
-        if row.tapped:
-            used[row.core] += size
-            continue
-        targets = [target.core for target, _ in row.targets if isinstance(target, Delivery) and target.core >= 0]
-        wanted = [row.home, *dict.fromkeys(targets), *relay_cores]
-        core = next((core for core in wanted if fits(core, size)), None)
-        if core is None:
-            core = len(used)
-            used.append(0)
-            axons.append(0)
-            relay_cores.append(core)
-        row.core, row.axon = core, axons[core]
-        used[core] += size
-        axons[core] += 1
-    return len(used)
+def _singly(
+    planner: Planner,
+    reach: Deliveries,
+    chosen: npt.NDArray[np.bool_],
+    copied: npt.NDArray[np.bool_],
+    leads: dict[int, Delivery],
+    core_of: Array,
+    first_row: int,
+) -> tuple[Array, Legs, UnhousedRows]:
+    """Neurons with chains, trees or taps: neuron and leg of every exit, and the rows, numbered from ``first_row``."""
+    neurons: list[int] = []
+    exits: list[tuple[Delivery | Row, int]] = []
+    for neuron, items in reach.items(chosen):
+        home = int(core_of[neuron])
+        if copied[neuron]:
+            mine = planner.copies(neuron, home, items)
+        elif neuron in leads:
+            mine = [planner.tap(neuron, leads[neuron], items)]
+        else:
+            mine = [planner.plan(neuron, home, items)]
+        exits += mine
+        neurons += [neuron] * len(mine)
+    number = {id(row): first_row + k for k, row in enumerate(planner.rows)}
+
+    def legs(targets: list[tuple[Delivery | Row, int]]) -> Legs:
+        table = [
+            (TO_ROW, number[id(target)], delay) if isinstance(target, Row) else (target.core, target.axon, delay)
+            for target, delay in targets
+        ]
+        return Legs(*np.array(table, np.int64).reshape(-1, 3).T)
+
+    fields = np.array([(row.source, row.home, row.core, row.axon) for row in planner.rows], np.int64).reshape(-1, 4)
+    start = np.concatenate([[0], np.cumsum([len(row.targets) for row in planner.rows])]).astype(np.int64)
+    sources, homes, cores, axons = fields.T
+    all_legs = legs([target for row in planner.rows for target in row.targets])
+    rows = UnhousedRows(sources, homes, cores, axons, start, all_legs)
+    return np.array(neurons, np.int64), legs(exits), rows
+
+
+def _renumbered(legs: Legs, number: Array) -> Legs:
+    """The legs with new numbers of the rows that some end on."""
+    if not len(number):
+        return legs
+    to_row = legs.core == TO_ROW
+    return Legs(legs.core, np.where(to_row, number[np.where(to_row, legs.axon, 0)], legs.axon), legs.delay)
+
+
+@dataclass(frozen=True)
+class UnhousedRows:
+    """Relay rows whose core and axon are -1 unless they tap an axon that the core has anyway."""
+
+    source: Array
+    home: Array
+    core: Array
+    axon: Array
+    start: Array
+    legs: Legs
+
+    @staticmethod
+    def join(one: UnhousedRows, other: UnhousedRows) -> UnhousedRows:
+        """The rows of both."""
+        source, home, core, axon = (
+            np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("source", "home", "core", "axon")
+        )
+        start = np.concatenate([one.start, other.start[1:] + one.start[-1]])
+        return UnhousedRows(source, home, core, axon, start, Legs.join([one.legs, other.legs]))
+
+    def by_source(self) -> tuple[UnhousedRows, Array]:
+        """The rows sorted by source, and the new number of each."""
+        order = np.argsort(self.source, kind="stable")
+        number = np.empty(len(order), np.int64)
+        number[order] = np.arange(len(order))
+        size = np.diff(self.start)[order]
+        start = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+        place = np.arange(int(start[-1])) + np.repeat(self.start[:-1][order] - start[:-1], size)
+        columns = (self.source[order], self.home[order], self.core[order], self.axon[order])
+        return UnhousedRows(*columns, start, _renumbered(self.legs.take(place), number)), number
+
+    def house(self, used: Array, axons: Array, arch: Architecture) -> tuple[RelayRows, int]:
+        """Give every row a core: that of its source, that of a target, one with other relays, or a new one; largest first.
+
+        ``used`` and ``axons`` are the neurons and axons taken per core. Returns the number of cores as well.
+        """
+        size = np.diff(self.start)
+        tapped = self.core >= 0
+        n_cores, free = len(used), np.zeros(int((~tapped).sum()), np.int64)
+        used, axons = np.concatenate([used, free]), np.concatenate([axons, free])
+        np.add.at(used, self.core[tapped], size[tapped])
+        order = np.lexsort((-size, tapped))[: len(free)]
+        core, axon = self.core.copy(), self.axon.copy()
+        limits = (arch.core.neurons, arch.core.axons)
+        n_cores = house_rows(self.start, self.legs.core, self.home, order, used, axons, n_cores, *limits, core, axon)
+        return RelayRows(self.source, core, axon, self.start, self.legs), n_cores

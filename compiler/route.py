@@ -11,17 +11,21 @@ Retiming as in Leiserson and Saxe (1991); facts and pitfalls in the project's no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurocore._graph import distinct
 from neurocore.architecture import Architecture
-from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.check import IntegerNetwork, random_neurons
+from neurocore.compiler.cutter import SPAN, Cutter
 from neurocore.compiler.encode import CoreSynapses, Encoding, encode
-from neurocore.compiler.partition import Cutter, Partition
-from neurocore.compiler.relays import Delivery, Planner, Row, house, shown
+from neurocore.compiler.partition import Partition
+from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Deliveries, Delivery, Exits, Legs, RelayRows, plan_exits
 from neurocore.compiler.start import shifted_start
 from neurocore.errors import FitError
 
@@ -57,6 +61,16 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.core)
 
+    def members(self, block: int) -> Array:
+        """Neurons of a block."""
+        order, first = self._by_block
+        return order[first[block] : first[block + 1]]
+
+    @cached_property
+    def _by_block(self) -> tuple[Array, Array]:
+        order = np.argsort(self.of_neuron, kind="stable")
+        return order, np.searchsorted(self.of_neuron[order], np.arange(len(self) + 1))
+
 
 @dataclass(frozen=True)
 class CoreAxons:
@@ -72,23 +86,31 @@ class CoreAxons:
 class Routing:
     """Where everything is and goes, before placement.
 
-    ``shift`` [N] is tau; ``latency`` T; ``start`` [N] the membrane before the chip's tick 0; ``exits[u]`` lists the targets of
-    neuron u (one per copy) as (Delivery or Row, delay); ``n_cores`` counts cores of relays as well.
+    ``shift`` [N] is tau; ``latency`` T; ``start`` [N] the membrane before the chip's tick 0; ``exits`` the targets of neurons and
+    their copies; ``n_cores`` counts cores of relays as well.
     """
 
     cores: tuple[CoreAxons, ...]
     shift: Array
     start: Array
     latency: int
-    exits: dict[int, list[tuple[Delivery | Row, int]]]
-    rows: tuple[Row, ...]
+    exits: Exits
+    rows: RelayRows
     n_cores: int
     n_copies: int
+
+    def packets_per_tick(self, network: IntegerNetwork) -> float:
+        """Expected spikes per tick that enter from inputs or are sent to an axon, relays included."""
+        rate = network.rate
+        fed = [rate[core.source[core.source < network.n_inputs]].sum() for core in self.cores]
+        sent = rate[network.n_inputs + self.exits.neuron[self.exits.legs.core != OUTPUT_LINE]].sum()
+        relayed = np.repeat(self.rows.source, np.diff(self.rows.start))[self.rows.legs.core != OUTPUT_LINE]
+        return float(sum(fed) + sent + rate[network.n_inputs + relayed].sum())
 
     @property
     def n_relays(self) -> int:
         """Relay neurons."""
-        return sum(len(row.targets) for row in self.rows)
+        return len(self.rows.legs)
 
     def dump(self, network: IntegerNetwork) -> str:
         """Shifts by population, then every neuron that needs more than a direct target."""
@@ -101,15 +123,23 @@ class Routing:
             lines.append(f"  {group.name}: shift {', '.join(map(str, shifts))}")
         for core, axons in enumerate(self.cores):
             lines.append(f"  core {core}: {axons.encoding.n_axons} axons, {len(axons.members)} neurons")
-        for neuron, exits in sorted(self.exits.items()):
-            if len(exits) > 1 or (exits and isinstance(exits[0][0], Row)):
-                lines.append(
-                    f"  {network.label(neuron)} -> {', '.join(shown(target, delay) for target, delay in exits)}"
-                )
-        for row in self.rows:
-            targets = ", ".join(shown(target, delay) for target, delay in row.targets)
-            lines.append(f"  relay core {row.core} axon {row.axon} <- {network.label(row.source)}: {targets}")
+        lines += self._fan_out(network)
+        for row in range(len(self.rows)):
+            targets = ", ".join(self._shown(self.rows.legs, self.rows.start[row], self.rows.start[row + 1]))
+            source = network.label(int(self.rows.source[row]))
+            lines.append(f"  relay core {self.rows.core[row]} axon {self.rows.axon[row]} <- {source}: {targets}")
         return "\n".join(lines)
+
+    def _fan_out(self, network: IntegerNetwork) -> Iterator[str]:
+        """A line for every neuron with copies or relays."""
+        neurons, first, count = np.unique(self.exits.neuron, return_index=True, return_counts=True)
+        for place in np.flatnonzero((count > 1) | (self.exits.legs.core[first] == TO_ROW)):
+            shown = self._shown(self.exits.legs, first[place], first[place] + count[place])
+            yield f"  {network.label(int(neurons[place]))} -> {', '.join(shown)}"
+
+    def _shown(self, legs: Legs, begin: int, end: int) -> Iterator[str]:
+        columns = (column[begin:end].tolist() for column in (legs.core, legs.axon, legs.delay))
+        return (self.rows.shown(leg) for leg in zip(*columns, strict=True))
 
 
 def find_blocks(network: IntegerNetwork, partition: Partition) -> Blocks:
@@ -145,8 +175,9 @@ class _Router:
         self.core_of = partition.core_of(network.n_neurons)
         self.fixed = random_neurons(network)
         self.depth = np.zeros(network.n_neurons, np.int64)
-        self.encoded: dict[tuple[int, bytes], CoreAxons] = {}
-        self.lead_edge: dict[int, int] = {}
+        self.encoded: dict[int, tuple[bytes, CoreAxons]] = {}
+        self.reads = _Reads(network, partition, blocks, self.cutter)
+        self.lead_read: dict[int, int] = {}
         self.untappable: set[int] = set()
 
     def solve(self) -> Routing:
@@ -155,14 +186,14 @@ class _Router:
         for _ in range(MAX_ROUNDS):
             late = shift[self.blocks.of_neuron]
             cores = tuple(self.core_axons(core, late) for core in range(self.partition.n_cores))
-            latency = self.latency(late)
+            latency = self.latency(shift)
             reach = _Reach(self, cores, late, latency)
             copied = self.allot_copies(reach)
-            leads = self.choose_leads(reach, copied, late)
+            leads = self.choose_leads(reach, copied, shift)
             self.depth = np.maximum(self.depth, np.where(copied | (reach.exits <= 1), 0, self.levels(reach.count)))
             copied &= self.depth == 0
             again = self.shifts()
-            if (again == shift).all() and latency == self.latency(late):
+            if (again == shift).all() and latency == self.latency(shift):
                 return self.finish(cores, late, latency, reach, copied, leads)
             shift = again
         raise AssertionError("relay depths are bounded")
@@ -170,29 +201,30 @@ class _Router:
     def core_axons(self, core: int, late: Array) -> CoreAxons:
         """The axons of a core when its neurons run ``late`` [N] ticks late."""
         members = self.partition.members[core]
-        key = (core, late[members].tobytes())
-        if key not in self.encoded:
-            self.encoded[key] = self.encode_core(core, members, late)
-        return self.encoded[key]
+        key = late[members].tobytes()
+        known = self.encoded.get(core)
+        if known is None or known[0] != key:
+            known = self.encoded[core] = key, self.encode_core(core, members, late)
+        return known[1]
 
     def encode_core(self, core: int, members: Array, late: Array) -> CoreAxons:
         synapse, place = self.cutter.synapses_of(members)
         net = self.network
         arrival = net.delay[synapse] + late[members[place]]
         span = int(arrival.max(initial=0)) + 1
-        signals, signal = np.unique(net.source[synapse] * span + arrival, return_inverse=True)
+        signals, signal = distinct(net.source[synapse] * span + arrival)
         encoding = None
         if len(signals) <= self.arch.core.axons:
-            weight, chance = net.weight[synapse], net.stochastic[synapse]
+            weight, chance = net.weight[synapse].astype(np.int64), net.stochastic[synapse]
             encoding = encode(CoreSynapses(signal, place, weight, chance, len(signals), len(members)), self.arch)
         if encoding is None or encoding.n_axons > self.arch.core.axons:
             raise CoreOverflowError(core)
         return CoreAxons(members, signals[encoding.signal] // span, signals[encoding.signal] % span, encoding)
 
-    def choose_leads(self, reach: _Reach, copied: Array, late: Array) -> dict[int, Delivery]:
+    def choose_leads(self, reach: _Reach, copied: Array, shift: Array) -> dict[int, Delivery]:
         """For urgent neurons that need relays: the delivery that is made directly and whose axon the relays tap.
 
-        It is the nearest one that is the only axon of its signal in a core with neurons to spare; once chosen, its edge stays
+        It is the nearest one that is the only axon of its signal in a core with neurons to spare; once chosen, its read stays
         chosen, or the neuron is never tapped again.
         """
         free = np.array([self.arch.core.neurons - len(members) for members in self.partition.members])
@@ -201,29 +233,28 @@ class _Router:
         wanted = self.urgent & ~copied & (reach.exits > 1) & (reach.count <= self.arch.core.neurons)
         if not wanted.any():
             return leads
-        for neuron, items in reach.deliveries():
-            if not wanted[neuron] or neuron in self.untappable:
-                continue
-            lead = self.find_lead(neuron, items, late)
+        wanted[list(self.untappable)] = False
+        for neuron, items in reach.deliveries.items(wanted):
+            lead = self.find_lead(neuron, items, shift)
             if lead is None or free[lead.core] < len(items) - 1:
                 self.untappable.add(neuron)
-                self.lead_edge.pop(neuron, None)
+                self.lead_read.pop(neuron, None)
                 continue
             free[lead.core] -= len(items) - 1
             leads[neuron] = lead
         return leads
 
-    def find_lead(self, neuron: int, items: list[Delivery], late: Array) -> Delivery | None:
-        net = self.network
-        edges = np.flatnonzero(net.source == net.n_inputs + neuron)
-        arrival = net.delay[edges] + late[net.target[edges]] - late[neuron]
-        core = self.core_of[net.target[edges]]
+    def find_lead(self, neuron: int, items: list[Delivery], shift: Array) -> Delivery | None:
+        read = self.reads.of(neuron)
+        block = self.reads.block[read]
+        arrival = self.reads.delay[read] + shift[block] - shift[self.blocks.of_neuron[neuron]]
+        core = self.blocks.core[block]
         for item in items:
             same = [other for other in items if (other.core, other.after) == (item.core, item.after)]
-            mine = edges[(core == item.core) & (arrival == item.after)]
+            mine = read[(core == item.core) & (arrival == item.after)]
             if item.core < 0 or len(same) > 1 or item.after > self.arch.routing.delay.max:
                 continue
-            if self.lead_edge.setdefault(neuron, int(mine[0])) in mine:
+            if self.lead_read.setdefault(neuron, int(mine[0])) in mine:
                 return item
         return None
 
@@ -235,12 +266,13 @@ class _Router:
             reach *= self.arch.core.neurons
         return levels
 
-    def latency(self, late: Array) -> int:
+    def latency(self, shift: Array) -> int:
         """T: the earliest tick at which the spikes of network tick 0 can leave on every output line."""
         out = self.network.output_neuron
-        leaves = late + self.depth
-        for neuron, edge in self.lead_edge.items():
-            leaves[neuron] = self.network.delay[edge] + late[self.network.target[edge]] + self.depth[neuron] - 1
+        leaves = shift[self.blocks.of_neuron] + self.depth
+        for neuron, read in self.lead_read.items():
+            led = self.reads.delay[read] + shift[self.reads.block[read]]
+            leaves[neuron] = led + self.depth[neuron] - 1
         return int(leaves[out].max(initial=0))
 
     def allot_copies(self, reach: _Reach) -> Array:
@@ -259,20 +291,17 @@ class _Router:
 
     def shifts(self) -> Array:
         """The least shifts of all blocks that the relays allow; sinks that are outputs run as late as the latest output."""
-        net, of = self.network, self.blocks.of_neuron
-        inner = net.source >= net.n_inputs
-        neuron = net.source[inner] - net.n_inputs
-        slack = 1 + self.depth[neuron] - net.delay[inner]
-        begin = of[neuron]
-        for tapped, lead in self.lead_edge.items():
-            mine = np.flatnonzero(neuron == tapped)
-            reached, delay = net.target[inner][mine], net.delay[inner][mine]
-            led = (self.core_of[reached] == self.core_of[net.target[lead]]) & (of[reached] == of[net.target[lead]])
-            led &= delay == net.delay[lead]
-            begin[mine] = np.where(led, begin[mine], of[net.target[lead]])
-            slack[mine] = np.where(led, 1 - delay, net.delay[lead] + self.depth[tapped] - delay)
+        net, reads, of = self.network, self.reads, self.blocks.of_neuron
+        slack = 1 + self.depth[reads.neuron] - reads.delay
+        begin = of[reads.neuron]
+        for tapped, lead in self.lead_read.items():
+            mine = reads.of(tapped)
+            block, delay = reads.block[mine], reads.delay[mine]
+            led = (block == reads.block[lead]) & (delay == reads.delay[lead])
+            begin[mine] = np.where(led, begin[mine], reads.block[lead])
+            slack[mine] = np.where(led, 1 - delay, reads.delay[lead] + self.depth[tapped] - delay)
         n = len(self.blocks)
-        edge, member = np.unique(begin * n + of[net.target[inner]], return_inverse=True)
+        edge, member = np.unique(begin * n + reads.block, return_inverse=True)
         need = np.full(len(edge), np.iinfo(np.int64).min)
         np.maximum.at(need, member, slack)
         shift = _longest_paths(edge // n, edge % n, need, n)
@@ -280,15 +309,13 @@ class _Router:
         sinks[edge // n] = False
         out = np.zeros(n, bool)
         out[of[net.output_neuron]] = True
-        late = shift[of]
-        target = self.latency(late)
-        for block in np.flatnonzero(sinks & out):
-            members = np.flatnonzero(of == block)
-            if any(int(member) in self.lead_edge for member in members):
-                continue
+        out[of[list(self.lead_read)]] = False
+        target = self.latency(shift)
+        for sink in np.flatnonzero(sinks & out).tolist():
+            members = self.blocks.members(sink)
             room = target - int(self.depth[members].max())
-            if room > shift[block] and self.can_start(members, room):
-                shift[block] = room
+            if room > shift[sink] and self.can_start(members, room):
+                shift[sink] = room
         return shift
 
     def can_start(self, members: Array, late: int) -> bool:
@@ -308,22 +335,36 @@ class _Router:
         start, possible = shifted_start(self.network.neuron, late, self.arch)
         if not possible.all():
             raise FitError(_start_problems(self.network, late, possible))
-        planner = Planner(self.arch)
-        exits: dict[int, list[tuple[Delivery | Row, int]]] = {}
-        for neuron, deliveries in reach.deliveries():
-            home = int(self.core_of[neuron])
-            if copied[neuron]:
-                exits[neuron] = planner.copies(neuron, home, deliveries)
-            elif neuron in leads:
-                exits[neuron] = [planner.tap(neuron, leads[neuron], deliveries)]
-            else:
-                exits[neuron] = [planner.plan(neuron, home, deliveries)]
-        n_copies = sum(len(targets) - 1 for targets in exits.values())
-        used = np.array([len(members) for members in self.partition.members])
-        np.add.at(used, self.core_of[list(exits)], [len(targets) - 1 for targets in exits.values()])
-        axons = np.array([core.encoding.n_axons for core in cores])
-        n_cores = house(planner.rows, used.tolist(), axons.tolist(), self.arch)
-        return Routing(cores, late, start, latency, exits, tuple(planner.rows), n_cores, n_copies)
+        exits, rows = plan_exits(reach.deliveries, copied, leads, self.core_of, self.arch)
+        copies = self.core_of[exits.neuron[exits.is_copy]]
+        used = np.array([len(members) for members in self.partition.members], np.int64)
+        used += np.bincount(copies, minlength=len(used))
+        axons = np.array([core.encoding.n_axons for core in cores], np.int64)
+        housed, n_cores = rows.house(used, axons, self.arch)
+        return Routing(cores, late, start, latency, exits, housed, n_cores, len(copies))
+
+
+class _Reads:
+    """Which neurons each block reads, and after which delay, sorted by neuron; without input lines."""
+
+    def __init__(self, network: IntegerNetwork, partition: Partition, blocks: Blocks, cutter: Cutter) -> None:
+        none = np.zeros(0, np.int64)
+        parts = [(none, none, none)]
+        for members in partition.members:
+            synapse, place = cutter.synapses_of(members)
+            signals, signal = distinct(cutter.signals_of(synapse))
+            mine, local = np.unique(blocks.of_neuron[members], return_inverse=True)
+            pair, _ = distinct(signal * len(mine) + local[place])
+            read = signals[pair // max(len(mine), 1)]
+            parts.append((read // SPAN - network.n_inputs, mine[pair % max(len(mine), 1)], read % SPAN))
+        neuron, block, delay = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        order = np.argsort(neuron, kind="stable")
+        order = order[np.searchsorted(neuron[order], 0) :]
+        self.neuron, self.block, self.delay = neuron[order], block[order], delay[order]
+
+    def of(self, neuron: int) -> Array:
+        """Numbers of the reads of a neuron."""
+        return np.arange(*np.searchsorted(self.neuron, [neuron, neuron + 1]))
 
 
 class _Reach:
@@ -339,7 +380,7 @@ class _Reach:
         neuron = source[inner] - net.n_inputs
         lines = np.arange(len(net.output_neuron))
         self.neuron = np.concatenate([neuron, net.output_neuron]).astype(np.int64)
-        self.core = np.concatenate([core[inner], np.full(len(lines), -1)]).astype(np.int64)
+        self.core = np.concatenate([core[inner], np.full(len(lines), OUTPUT_LINE)]).astype(np.int64)
         self.axon = np.concatenate([axon[inner], lines]).astype(np.int64)
         self.after = np.concatenate([arrival[inner] - late[neuron], latency - late[net.output_neuron]]).astype(np.int64)
         longest = router.arch.routing.delay.max
@@ -350,22 +391,11 @@ class _Reach:
         # All far targets of a neuron hang on one chain of relays, which needs a single exit.
         self.exits = self.count - far_count + (far_count > 0)
 
-    def deliveries(self) -> list[tuple[int, list[Delivery]]]:
-        """The deliveries of every neuron that has any, nearest first."""
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Everything to be reached, in order."""
         order = np.lexsort((self.axon, self.core, self.after, self.neuron))
-        columns = (self.core[order].tolist(), self.axon[order].tolist(), self.after[order].tolist())
-        items = [Delivery(*row) for row in zip(*columns, strict=True)]
-        neurons, first = np.unique(self.neuron[order], return_index=True)
-        bounds = [*first.tolist(), len(items)]
-        return [(int(neuron), items[bounds[k] : bounds[k + 1]]) for k, neuron in enumerate(neurons)]
-
-
-def random_neurons(network: IntegerNetwork) -> Array:
-    """Neurons [N] that draw random numbers: copies of them would draw others."""
-    neuron = network.neuron
-    random: Array = (neuron["leak_stochastic"] != 0) & (neuron["leak"] != 0) | (neuron["threshold_mask_bits"] != 0)
-    random[network.target[network.stochastic]] = True
-    return random
+        return Deliveries(self.neuron[order], self.core[order], self.axon[order], self.after[order])
 
 
 def _longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:

@@ -1,42 +1,52 @@
-"""From projections to synapses: matrices, edge lists and convolutions as flat arrays, merged and sorted."""
+"""From projections to synapses: matrices, edge lists and convolutions, block by block into rows by target, sorted and merged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurocore._graph import count_rows, fill_rows, sort_rows, sum_repeated
 from neurocore.architecture import Architecture
-from neurocore.compiler.faults import Faults, whole_numbers_named
+from neurocore.compiler.faults import Faults, integers_named, whole_numbers_named
 from neurocore.compiler.network import Conv2d, Input, Network, Population, Projection
 from neurocore.errors import NeurocoreError
 
 Array = npt.NDArray[Any]
+Triples = Callable[[], Iterator[tuple[Array, Array, Array]]]
+"""Makes the blocks (source, target, weight) of a projection."""
 
 MAX_WEIGHT = 2**31 - 1
 """Largest magnitude of a weight, also of weights that were added up."""
 MAX_DELAY = 65_535
 """Longest delay of a projection, in ticks."""
+BLOCK = 1 << 22
+"""Synapses, or entries of a matrix, that are held unpacked at a time."""
 
 
 @dataclass(frozen=True)
-class Edges:
-    """Synapses of one projection, numbered within source and target."""
+class Block:
+    """Some synapses of a projection, numbered within source and target; ``delay`` [1] stands for all or is one for each."""
 
-    projection: Projection
     source: Array
     target: Array
     weight: Array
     delay: Array
 
 
-def all_edges(
-    network: Network, sizes: dict[str, int], faults: Faults
-) -> Iterator[tuple[Projection, Array, Array, Array, Array]]:
-    """Every projection with its synapses: source, target, weight, delay. What is wrong with one goes to ``faults``."""
+@dataclass(frozen=True)
+class Edges:
+    """The synapses of one projection, made block by block, as often as they are asked for."""
+
+    projection: Projection
+    blocks: Callable[[], Iterator[Block]]
+
+
+def all_edges(network: Network, sizes: dict[str, int], faults: Faults) -> Iterator[Edges]:
+    """Every projection with its synapses. What is wrong with one goes to ``faults``."""
     for projection in network.projections:
         unknown = [name for name in (projection.source, projection.target) if name not in sizes]
         for name in unknown:
@@ -45,14 +55,14 @@ def all_edges(
             faults.bad.append(f"projection {projection.label}: the target must be a population, not an input")
         elif not unknown:
             try:
-                yield (projection, *_expand(network, projection, sizes))
+                yield Edges(projection, _blocks(network, projection, sizes))
             except ValueError as error:
                 text = str(error) if not isinstance(error, NeurocoreError) else "; ".join(error.problems)
                 faults.bad.append(f"projection {projection.label}: {text}")
 
 
-def _expand(network: Network, projection: Projection, sizes: dict[str, int]) -> tuple[Array, Array, Array, Array]:
-    """Source, target, weight and delay of a projection's synapses. Raises ValueError that says what is wrong with it."""
+def _blocks(network: Network, projection: Projection, sizes: dict[str, int]) -> Callable[[], Iterator[Block]]:
+    """The maker of a projection's synapses. Raises ValueError that says what is wrong with it."""
     n_source, n_target = sizes[projection.source], sizes[projection.target]
     delay = whole_numbers_named("delay", projection.delay)
     if delay.ndim:
@@ -61,52 +71,79 @@ def _expand(network: Network, projection: Projection, sizes: dict[str, int]) -> 
         return _from_edges(projection, n_source, n_target, int(delay))
     if projection.conv2d is not None:
         shapes: dict[str, Input | Population] = {**network.inputs, **network.populations}
-        source, target, weight = _from_conv(
-            projection.conv2d, shapes[projection.source].shape, shapes[projection.target].shape
-        )
+        make = _from_conv(projection.conv2d, shapes[projection.source].shape, shapes[projection.target].shape)
+    elif projection.weights is not None:
+        make = _from_matrix(projection.weights, n_source, n_target)
     else:
-        source, target, weight = _from_matrix(projection, n_source, n_target)
-    _check_weights(weight)
+        make = _from_one_weight(projection, n_source, n_target)
     _check_delays(np.array([delay]))
-    return source, target, weight, np.full(len(source), int(delay), np.int64)
+    return lambda: (
+        Block(_narrow(source), _narrow(target), _narrow(weight), delay.reshape(1).astype(np.uint16))
+        for source, target, weight in make()
+    )
+
+
+def _narrow(values: Array) -> Array:
+    return np.ascontiguousarray(values, np.int32)
 
 
 def _check_weights(weight: Array) -> None:
+    if not weight.size or (weight.max() <= MAX_WEIGHT and weight.min() >= -MAX_WEIGHT):
+        return
     wrong = (weight > MAX_WEIGHT) | (weight < -MAX_WEIGHT)
-    if wrong.any():
-        raise ValueError(f"a weight is {int(weight[wrong][0])}; weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}")
+    raise ValueError(f"a weight is {int(weight[wrong][0])}; weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}")
 
 
 def _check_delays(delay: Array) -> None:
+    if not delay.size or (delay.min() >= 1 and delay.max() <= MAX_DELAY):
+        return
     wrong = (delay < 1) | (delay > MAX_DELAY)
-    if wrong.any():
-        raise ValueError(f"delay is {int(delay[wrong][0])}; delays lie in 1..{MAX_DELAY} ticks")
+    raise ValueError(f"delay is {int(delay[wrong][0])}; delays lie in 1..{MAX_DELAY} ticks")
 
 
-def _from_matrix(projection: Projection, n_source: int, n_target: int) -> tuple[Array, Array, Array]:
-    if projection.weights is not None:
-        weights = whole_numbers_named("weights", projection.weights)
-        if weights.shape != (n_source, n_target):
-            raise ValueError(f"weights have shape {weights.shape}; [n_source, n_target] is ({n_source}, {n_target})")
-        source, target = np.nonzero(weights)
-        return source, target, weights[source, target]
+def _steps(n: int, size: int) -> Iterator[slice]:
+    """0..n-1 in slices of at most BLOCK // size, at least 1."""
+    step = max(1, BLOCK // max(size, 1))
+    return (slice(begin, min(begin + step, n)) for begin in range(0, n, step))
+
+
+def _from_matrix(given: Any, n_source: int, n_target: int) -> Triples:
+    weights = integers_named("weights", given)
+    if weights.shape != (n_source, n_target):
+        raise ValueError(f"weights have shape {weights.shape}; [n_source, n_target] is ({n_source}, {n_target})")
+    _check_weights(weights)
+
+    def make() -> Iterator[tuple[Array, Array, Array]]:
+        for rows in _steps(n_source, n_target):
+            part = weights[rows]
+            present = part != 0
+            source = np.repeat(np.arange(rows.start, rows.stop), np.count_nonzero(present, axis=1))
+            yield source, np.flatnonzero(present) - (source - rows.start) * n_target, part[present]
+
+    return make
+
+
+def _from_one_weight(projection: Projection, n_source: int, n_target: int) -> Triples:
     one = projection.one_to_one is not None
     form, given = ("one_to_one", projection.one_to_one) if one else ("all_to_all", projection.all_to_all)
     weight = whole_numbers_named(form, given)
     if weight.ndim:
         raise ValueError(f"{form} has shape {weight.shape}; one weight was expected")
-    if one:
-        if n_source != n_target:
-            raise ValueError(f"one_to_one needs equally many neurons; the source has {n_source}, the target {n_target}")
-        source = target = np.arange(n_source)
-    else:
-        source, target = (index.reshape(-1) for index in np.indices((n_source, n_target)))
-    if int(weight) == 0:
-        source = target = np.zeros(0, np.int64)
-    return source, target, np.full(len(source), int(weight), np.int64)
+    if one and n_source != n_target:
+        raise ValueError(f"one_to_one needs equally many neurons; the source has {n_source}, the target {n_target}")
+    _check_weights(weight)
+    per_source = 1 if one else n_target
+
+    def make() -> Iterator[tuple[Array, Array, Array]]:
+        for rows in _steps(n_source if int(weight) else 0, per_source):
+            source = np.repeat(np.arange(rows.start, rows.stop), per_source)
+            target = source if one else np.tile(np.arange(n_target), rows.stop - rows.start)
+            yield source, target, np.full(len(source), int(weight))
+
+    return make
 
 
-def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int) -> tuple[Array, Array, Array, Array]:
+def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int) -> Callable[[], Iterator[Block]]:
     edges = projection.edges or {}
     unknown = sorted(set(edges) - {"source", "target", "weight", "delay"})
     missing = sorted({"source", "target", "weight"} - set(edges))
@@ -115,19 +152,28 @@ def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int
             f"edges need the arrays source, target, weight and may have delay; {(unknown + missing)[0]!r} is "
             + ("not known" if unknown else "missing")
         )
-    columns = {name: whole_numbers_named(f"edges: {name}", values) for name, values in edges.items()}
+    columns = {name: integers_named(f"edges: {name}", values) for name, values in edges.items()}
     lengths = {name: len(np.atleast_1d(values)) for name, values in columns.items()}
     if any(values.ndim != 1 for values in columns.values()) or len(set(lengths.values())) > 1:
         raise ValueError(f"edges: the arrays differ in length: {', '.join(f'{n} {k}' for n, k in lengths.items())}")
     for name, upper in (("source", n_source), ("target", n_target)):
-        wrong = (columns[name] < 0) | (columns[name] >= upper)
-        if wrong.any():
-            raise ValueError(f"edges: {name} {int(columns[name][wrong][0])} is outside 0..{upper - 1}")
-    delays = columns.get("delay", np.full(lengths["source"], delay, np.int64))
+        values = columns[name]
+        if values.size and (values.min() < 0 or values.max() >= upper):
+            wrong = (values < 0) | (values >= upper)
+            raise ValueError(f"edges: {name} {int(values[wrong][0])} is outside 0..{upper - 1}")
+    delays = columns.get("delay", np.array([delay]))
     _check_delays(delays)
     _check_weights(columns["weight"])
-    keep = columns["weight"] != 0
-    return columns["source"][keep], columns["target"][keep], columns["weight"][keep], delays[keep]
+
+    def make() -> Iterator[Block]:
+        for part in _steps(lengths["source"], 1):
+            weight = _narrow(columns["weight"][part])
+            keep = slice(None) if weight.all() else weight != 0
+            mine = delays[part][keep] if "delay" in columns else delays
+            source, target = (_narrow(columns[name][part][keep]) for name in ("source", "target"))
+            yield Block(source, target, _narrow(weight[keep]), np.ascontiguousarray(mine, np.uint16))
+
+    return make
 
 
 def _pair(name: str, given: Any, least: int) -> tuple[int, int]:
@@ -138,7 +184,7 @@ def _pair(name: str, given: Any, least: int) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def _from_conv(conv: Conv2d, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[Array, Array, Array]:
+def _from_conv(conv: Conv2d, source: tuple[int, ...], target: tuple[int, ...]) -> Triples:
     """Synapses of a cross-correlation, unrolled without a loop over synapses."""
     kernel = whole_numbers_named("conv2d: kernel", conv.kernel)
     if kernel.ndim != 4 or len(source) != 3 or len(target) != 3:
@@ -160,16 +206,23 @@ def _from_conv(conv: Conv2d, source: tuple[int, ...], target: tuple[int, ...]) -
         raise ValueError(
             f"conv2d: the target has shape {list(target)}; this convolution gives [{n_out}, {rows}, {columns}]"
         )
-    out, inner, kr, kc = np.nonzero(kernel)
+    _check_weights(kernel)
+    taps = np.stack(np.nonzero(kernel), axis=1)
     y, x = (index.reshape(-1) for index in np.indices((rows, columns)))
-    row = y[None] * stride[0] + kr[:, None] - padding[0]
-    column = x[None] * stride[1] + kc[:, None] - padding[1]
-    channel = inner + out // (n_out // groups) * per_group
-    inside = (row >= 0) & (row < source[1]) & (column >= 0) & (column < source[2])
-    from_ = (channel[:, None] * source[1] + row) * source[2] + column
-    to = (out[:, None] * rows + y[None]) * columns + x[None]
-    weight = np.broadcast_to(kernel[out, inner, kr, kc][:, None], inside.shape)
-    return from_[inside], to[inside], weight[inside]
+
+    def make() -> Iterator[tuple[Array, Array, Array]]:
+        for part in _steps(len(taps), rows * columns):
+            out, inner, kr, kc = taps[part].T
+            row = y[None] * stride[0] + kr[:, None] - padding[0]
+            column = x[None] * stride[1] + kc[:, None] - padding[1]
+            channel = inner + out // (n_out // groups) * per_group
+            inside = (row >= 0) & (row < source[1]) & (column >= 0) & (column < source[2])
+            from_ = (channel[:, None] * source[1] + row) * source[2] + column
+            to = (out[:, None] * rows + y[None]) * columns + x[None]
+            weight = np.broadcast_to(kernel[out, inner, kr, kc][:, None], inside.shape)
+            yield from_[inside], to[inside], weight[inside]
+
+    return make
 
 
 def neuron_starts(network: Network) -> dict[str, int]:
@@ -181,48 +234,63 @@ def neuron_starts(network: Network) -> dict[str, int]:
     return starts
 
 
-def merge(network: Network, parts: list[Edges], faults: Faults) -> tuple[Array, Array, Array, Array, Array]:
-    """All synapses, sorted by (target, source, delay); those given more than once are added up, zero sums dropped."""
+@dataclass(frozen=True)
+class Rows:
+    """Synapses by target: those of neuron j are ``start[j]`` to ``start[j + 1]``, sorted by (source, delay), unique in it."""
+
+    start: npt.NDArray[np.int64]
+    source: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.int32]
+    delay: npt.NDArray[np.uint16]
+    stochastic: npt.NDArray[np.bool_]
+
+
+def merge(network: Network, parts: list[Edges], faults: Faults) -> Rows:
+    """All synapses by target; those given more than once are added up, zero sums dropped."""
     line_start, n_inputs = {}, 0
     for item in network.inputs.values():
         line_start[item.name] = n_inputs
         n_inputs += item.size
     starts = neuron_starts(network)
     first = {**line_start, **{name: n_inputs + start for name, start in starts.items()}}
-    none = [np.zeros(0, np.int64)]
-    source = np.concatenate(none + [part.source + first[part.projection.source] for part in parts])
-    target = np.concatenate(none + [part.target + starts[part.projection.target] for part in parts])
-    weight = np.concatenate(none + [part.weight for part in parts])
-    delay = np.concatenate(none + [part.delay for part in parts])
-    chance = np.concatenate(none + [np.full(len(part.source), part.projection.stochastic) for part in parts]).astype(
-        bool
-    )
-    order = np.lexsort((delay, source, target))
-    source, target, weight, delay, chance = (array[order] for array in (source, target, weight, delay, chance))
-    if not len(source):
-        return source, target, weight, delay, chance
-    new = np.ones(len(source), bool)
-    new[1:] = (np.diff(target) != 0) | (np.diff(source) != 0) | (np.diff(delay) != 0)
-    start = np.flatnonzero(new)
-    count = np.diff(np.append(start, len(source)))
-    mixed = (np.add.reduceat(chance.astype(np.int64), start) > 0) & (count > 1)
-    if mixed.any():
-        place = int(start[np.argmax(mixed)])
+    # In the order of sources most rows are sorted as they are filled.
+    parts = sorted(parts, key=lambda part: first[part.projection.source])
+    n_neurons = sum(item.size for item in network.populations.values())
+    start = np.zeros(n_neurons + 1, np.int64)
+    for part in parts:
+        for block in part.blocks():
+            count_rows(block.target, starts[part.projection.target] + 1, start)
+    np.cumsum(start, out=start)
+    n = int(start[-1])
+    rows = Rows(start, np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint16), np.empty(n, bool))
+    chance = rows.stochastic.view(np.uint8)
+    free = start[:-1].copy()
+    for part in parts:
+        target, source = starts[part.projection.target], first[part.projection.source]
+        for block in part.blocks():
+            columns = (block.target, block.source, block.weight, block.delay, int(part.projection.stochastic))
+            fill_rows(*columns, target, source, free, rows.source, rows.weight, rows.delay, chance)
+    if sort_rows(start, rows.source, rows.weight, rows.delay, chance):
+        return _summed(network, rows, faults)
+    return rows
+
+
+def _summed(network: Network, rows: Rows, faults: Faults) -> Rows:
+    """Sorted rows with repeated synapses added up; sums that cannot be represented go to ``faults``."""
+    chance = rows.stochastic.view(np.uint8)
+    mixed, large = sum_repeated(rows.start, rows.source, rows.weight, rows.delay, chance, MAX_WEIGHT)
+    if mixed is not None:
         faults.bad.append(
-            f"{_neuron_label(network, int(target[place]))} gets a stochastic weight and another one from the same"
-            f" source at delay {int(delay[place])}; such weights do not add up to one"
+            f"{_neuron_label(network, mixed[0])} gets a stochastic weight and another one from the same"
+            f" source at delay {mixed[1]}; such weights do not add up to one"
         )
-    total = np.add.reduceat(weight, start)
-    large = np.abs(total) > MAX_WEIGHT
-    if large.any():
-        place = int(start[np.argmax(large)])
+    if large is not None:
         faults.bad.append(
-            f"{_neuron_label(network, int(target[place]))}: weights from one source at delay {int(delay[place])} add up to"
-            f" {int(total[large][0])}; weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}"
+            f"{_neuron_label(network, large[0])}: weights from one source at delay {large[1]} add up to"
+            f" {large[2]}; weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}"
         )
-    keep = total != 0
-    start = start[keep]
-    return source[start], target[start], total[keep], delay[start], chance[start]
+    n = int(rows.start[-1])
+    return Rows(rows.start, rows.source[:n], rows.weight[:n], rows.delay[:n], rows.stochastic[:n])
 
 
 def _neuron_label(network: Network, neuron: int) -> str:

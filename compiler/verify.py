@@ -8,11 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from neurocore.compiler.check import IntegerNetwork, check
+from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.network import Network
 from neurocore.compiler.prove import prove
 from neurocore.compiler.reference import Places, Reference
-from neurocore.compiler.route import random_neurons
 from neurocore.config import ChipConfig
 from neurocore.errors import InputError, MismatchError
 from neurocore.spikes import Spikes

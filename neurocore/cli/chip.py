@@ -86,10 +86,16 @@ def compile_command(
 def _compile_text(report: CompileReport, output: str | None) -> str:
     total = sum(report.seconds.values())
     rows = [
-        ("cores", f"{report.cores:,} (at least {report.least_cores:,} for the neurons alone)"),
+        ("cores", f"{report.cores:,} (at least {report.cores_lower_bound:,}; {report.binds} bind)"),
         ("neurons", f"{report.neurons:,}, of which {report.copies:,} copies and {report.relays:,} relays for fan-out"),
         ("axons", f"{report.axons:,}"),
+        (
+            "fill",
+            f"as many neurons as {report.cores_by_neurons:,} cores have, as many axons as {report.cores_by_axons:,}",
+        ),
         ("latency", f"{report.latency} ticks"),
+        ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included"),
+        *([("basis", "shapes and a few sampled neurons")] if report.basis == "shapes" else []),
         *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
         ("time", f"{total:.2f} s (" + ", ".join(f"{name} {value:.2f}" for name, value in report.seconds.items()) + ")"),
     ]

@@ -1,0 +1,120 @@
+"""What cutting and packing ask of a network: the synapses of any neurons, what a core of them needs, how far runs reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore._graph import Runs, count_weights, distinct
+from neurocore.architecture import Architecture
+from neurocore.compiler.check import IntegerNetwork, random_neurons
+from neurocore.compiler.encode import CoreSynapses, choose, find_digit_code
+
+Array = npt.NDArray[Any]
+
+SPAN = 1 << 16
+"""More than the longest delay: a signal is source * SPAN + delay."""
+MOST_LEVELS = 1024
+"""Range of weights up to which a digit code is worth asking for."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neurons that were cut together, with what their core needs."""
+
+    members: Array
+    n_axons: int
+    code: str
+
+
+class Cutter:
+    """What cutting and packing need to know of a network: the synapses of any neurons, and how far runs of them reach.
+
+    With ``quick`` the search for groups is short. ``cuts`` keeps the runs found, by population and most neurons of a core.
+    """
+
+    def __init__(self, network: IntegerNetwork, arch: Architecture, *, quick: bool = False) -> None:
+        self.network, self.arch, self.start = network, arch, network.start
+        self.quick, self.cuts = quick, dict[tuple[int, int], list[Run]]()
+        chance = network.stochastic.view(np.uint8)
+        self.runs = Runs(network.start, network.source, network.weight, network.delay, chance, arch.core.axons)
+
+    @cached_property
+    def digit_axons(self) -> int:
+        """Axons per signal of the digit code that covers all weights of the network; more than a core has if there is none."""
+        weight, limits = self.network.weight, self.arch.neuron.weight
+        low, high = min(int(weight.min(initial=0)), 0), max(int(weight.max(initial=0)), 0)
+        none = self.arch.core.axons + 1
+        if self.network.stochastic.any() or high - low > MOST_LEVELS:
+            return none
+        code = find_digit_code(low, high, self.arch.core.axon_types, min(limits.max, -limits.min))
+        return none if code is None else max(code.n_axons, 1)
+
+    @cached_property
+    def random(self) -> Array:
+        """Neurons [N] that draw random numbers."""
+        return random_neurons(self.network)
+
+    def outer_reads(self, number: int) -> Array:
+        """Neurons of a population, once for every other population that reads them."""
+        population, neuron = self._reads_between
+        return np.asarray(neuron[population == number])
+
+    @cached_property
+    def _reads_between(self) -> tuple[Array, Array]:
+        """Population and number of every neuron, once for every other population that reads it."""
+        network = self.network
+        offsets, of = network.offsets(), network.population_of()
+        parts = [np.zeros(0, np.int64)]
+        for number in range(len(network.populations)):
+            span = slice(int(network.start[offsets[number]]), int(network.start[offsets[number + 1]]))
+            read = distinct(network.source[span].astype(np.int64))[0] - network.n_inputs
+            read = read[read >= 0]
+            parts.append(read[of[read] != number])
+        neuron = np.concatenate(parts)
+        return of[neuron], neuron
+
+    def synapses_of(self, neurons: Array) -> tuple[Array, Array]:
+        """Synapse numbers of the given neurons, one neuron after the other, and the place of each one's neuron."""
+        count = self.start[neurons + 1] - self.start[neurons]
+        ends = np.cumsum(count)
+        total = int(ends[-1]) if len(ends) else 0
+        place = np.repeat(np.arange(len(neurons)), count)
+        return np.arange(total) - np.repeat(ends - count - self.start[neurons], count), place
+
+    def signals_of(self, synapse: Array) -> Array:
+        """Signals of synapses: source * SPAN + delay."""
+        return self.network.source[synapse].astype(np.int64) * SPAN + self.network.delay[synapse]
+
+    def core(self, neurons: Array) -> tuple[Array, CoreSynapses]:
+        """The different signals that neurons read, sorted, and their synapses."""
+        synapse, place = self.synapses_of(neurons)
+        signals, signal = distinct(self.signals_of(synapse))
+        weight, chance = self.network.weight[synapse].astype(np.int64), self.network.stochastic[synapse]
+        return signals, CoreSynapses(signal, place, weight, chance, len(signals), len(neurons))
+
+    def need(self, neurons: Array) -> tuple[int, str]:
+        """Axons that a core with these neurons needs (more than the core has if there is no code), and the code."""
+        signals, core = self.core(neurons)
+        if len(signals) > self.arch.core.axons:
+            return len(signals), "too many signals"
+        choice = choose(core, self.arch, thrifty=False)
+        if choice is None:
+            return self.arch.core.axons + 1, "no exact weight code"
+        return choice.n_axons, choice.code
+
+    def suspects(self, begin: int, end: int) -> Array:
+        """Of the neurons begin..end-1 those that one axon per signal may not serve."""
+        network, limits, n_types = self.network, self.arch.neuron.weight, self.arch.core.axon_types
+        chance = network.stochastic.view(np.uint8)
+        kinds = count_weights(self.start, network.weight, chance, begin, end, n_types + 1)
+        weight = network.weight[self.start[begin] : self.start[end]]
+        suspect = kinds > n_types
+        if len(weight) and (weight.max() > limits.max or weight.min() < limits.min):
+            far = np.flatnonzero((weight > limits.max) | (weight < limits.min)) + self.start[begin]
+            suspect[network.target_of(far) - begin] = True
+        return begin + np.flatnonzero(suspect)

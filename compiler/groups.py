@@ -1,0 +1,193 @@
+"""Groups of neurons for populations whose numbering says nothing of their wiring: neurons that read the same sources together.
+
+A core needs an axon for every signal that any of its neurons reads, and a neuron a target for every core that reads it. Both
+are counted by (signal, core) pairs, the connectivity of a hypergraph with one net per signal. Neurons are first clustered
+bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share; the
+order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole numbers and stable sorts only:
+every machine finds the same groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from neurocore._graph import match, regroup
+
+Array = npt.NDArray[Any]
+
+MOST_SHARED = 10_000_000
+"""Pairs of readers that are counted at most; sources with too many readers tell nothing and are left out."""
+MOVES_PER_NEURON = 1000
+MOST_READS = 300_000_000
+"""Nets that all moves together look at."""
+MOST_COUNTS = 200_000_000
+"""Entries (cores times nets) of the annealer's table."""
+FIRST_LOOK = 1 / 8
+"""Share of the moves that are spent on finding how many cores to try."""
+WORTHWHILE = 0.95
+"""Cores after the first look, relative to those of the natural order, beyond which there is nothing to be found."""
+HOPELESS = 0.03
+"""Excess after a full trial, relative to the axons of all cores, beyond which no more are made."""
+FILL = 0.985
+"""How full of axons annealed cores can be."""
+HEAT = (2.0, 0.3)
+"""First and last temperature, in pairs."""
+STEPS = 40
+PENALTIES = ((0.8, 1), (1.0, 4))
+"""What it costs, in pairs, to be one over a limit, up to which part of the steps."""
+MAX_TRIALS = 4
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Nets:
+    """What n neurons read: nets ``net[start[v]:start[v + 1]]``, each one signal.
+
+    ``driver`` [nets] is the one of the n neurons that drives a net, or -1; ``exits`` [n] the targets that a neuron needs beside
+    the cores of these n. ``limits`` [3] bounds the neurons, the nets and the targets of a core.
+    """
+
+    start: npt.NDArray[np.int64]
+    net: npt.NDArray[np.int32]
+    driver: npt.NDArray[np.int32]
+    exits: npt.NDArray[np.int64]
+    limits: npt.NDArray[np.int64]
+
+    @property
+    def n(self) -> int:
+        """Neurons."""
+        return len(self.exits)
+
+    @property
+    def reads(self) -> Any:
+        """The nets as a sparse matrix [neurons, nets] of ones."""
+        return sparse.csr_array((np.ones(len(self.net), np.int32), self.net, self.start), (self.n, len(self.driver)))
+
+
+def find_groups(nets: Nets, n_cores: int, *, quick: bool = False) -> Array | None:
+    """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None for too large a table.
+
+    Cores may be over their limits in the end, by little. ``quick`` tries one number of cores with few moves.
+    """
+    if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
+        return None
+    order = cluster(similarity(nets))
+    moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
+    least = max(-(-nets.n // int(nets.limits[0])), 1)
+    trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
+    trial.run(int(moves * FIRST_LOOK))
+    best, best_cost, failed = None, n_cores, least - 1
+    n_groups = max(trial.least_cores(), least)
+    if n_groups > WORTHWHILE * n_cores:
+        return None
+    if quick:
+        moves = int(moves * FIRST_LOOK)
+    for _ in range(1 if quick else MAX_TRIALS):
+        if not failed < n_groups < best_cost:
+            break
+        trial = _Annealer(nets, order, n_groups)
+        trial.run(moves)
+        cost = n_groups + trial.cores_over()
+        if cost < best_cost:
+            best, best_cost = trial.core.astype(np.int64), cost
+        if trial.excess() > HOPELESS * n_groups * int(nets.limits[1]):
+            break
+        if cost > n_groups:
+            failed = n_groups
+            n_groups = min(n_groups + max(1, n_groups // 50), best_cost - 1)
+        else:
+            n_groups = max(trial.least_cores(), (failed + n_groups + 1) // 2)
+    return best
+
+
+def similarity(nets: Nets) -> Any:
+    """How many sources two neurons share, plus one if one of them drives the other; sparse [n, n], no diagonal."""
+    reads = nets.reads
+    readers = np.bincount(nets.net, minlength=len(nets.driver))
+    work = np.cumsum(np.sort(readers.astype(np.int64) ** 2))
+    most = np.sort(readers)[max(int(np.searchsorted(work, MOST_SHARED, side="right")) - 1, 0)]
+    few = reads[:, np.flatnonzero(readers <= most)]
+    inner = np.flatnonzero(nets.driver >= 0)
+    column = sparse.csr_array((np.ones(len(inner), np.int32), (inner, nets.driver[inner])), (len(nets.driver), nets.n))
+    driven = reads @ column
+    shared = (few @ few.T + driven + driven.T).tocoo()
+    off = shared.coords[0] != shared.coords[1]
+    return sparse.csr_array(
+        (shared.data[off].astype(np.float64), (shared.coords[0][off], shared.coords[1][off])), shared.shape
+    )
+
+
+def cluster(links: Any) -> Array:
+    """An order of all nodes in which nodes that are tied together stand together: pairs, pairs of pairs, and so on."""
+    n = links.shape[0]
+    random = np.random.default_rng(SEED)
+    size = np.ones(n, np.int64)
+    levels = []
+    while links.shape[0] > 1:
+        m = links.shape[0]
+        order, partner = random.permutation(m), np.empty(m, np.int64)
+        order = order[np.argsort(size[order], kind="stable")]
+        index = (links.indptr.astype(np.int64), links.indices.astype(np.int32))
+        if not match(*index, links.data, size, order, n, partner):
+            break
+        _, label = np.unique(np.minimum(partner, np.arange(m)), return_inverse=True)
+        levels.append(label)
+        member = sparse.csr_array((np.ones(m), (np.arange(m), label)))
+        links = (member.T @ links @ member).tocsr()
+        size = np.bincount(label, size).astype(np.int64)
+    rank = np.arange(links.shape[0])
+    for label in reversed(levels):
+        rank = np.argsort(np.argsort(rank[label], kind="stable"), kind="stable")
+    return np.argsort(rank, kind="stable")
+
+
+class _Annealer:
+    """Neurons in ``n_cores`` cores, first by an order cut evenly, then moved about."""
+
+    def __init__(self, nets: Nets, order: Array, n_cores: int) -> None:
+        self.nets, self.n_cores = nets, n_cores
+        self.core = np.empty(nets.n, np.int32)
+        self.core[order] = np.arange(nets.n) * n_cores // nets.n
+        neuron = np.repeat(np.arange(nets.n), np.diff(nets.start))
+        self.reader = neuron[np.argsort(nets.net, kind="stable")].astype(np.int32)
+        readers = np.bincount(nets.net, minlength=len(nets.driver))
+        self.reader_start = np.concatenate([[0], np.cumsum(readers)]).astype(np.int64)
+        self.count = np.zeros((n_cores, len(nets.driver)), np.uint16)
+        np.add.at(self.count, (self.core[neuron], nets.net), 1)
+        self.exits = nets.exits.copy()
+        inner = nets.driver >= 0
+        np.add.at(self.exits, nets.driver[inner], (self.count > 0).sum(axis=0)[inner])
+        wanted = np.maximum(self.exits, 1)
+        columns = (
+            np.bincount(self.core, minlength=n_cores),
+            (self.count > 0).sum(axis=1),
+            np.bincount(self.core, wanted, minlength=n_cores),
+        )
+        self.load = np.ascontiguousarray(np.stack(columns, axis=1), np.int64)
+
+    def run(self, moves: int) -> None:
+        """Anneal with so many tried moves."""
+        nets, table = self.nets, np.rint(-np.log((np.arange(4096) + 0.5) / 4096) * 1024).astype(np.int64)
+        state = np.array([SEED], np.uint64)
+        for step, heat in enumerate(np.rint(np.geomspace(*HEAT, STEPS) * 1024).astype(int).tolist()):
+            penalty = next(cost for part, cost in PENALTIES if step < part * STEPS)
+            fixed = (nets.start, nets.net, self.reader_start, self.reader, nets.driver)
+            changed = (self.exits, self.core, self.count, self.load)
+            regroup(*fixed, *changed, nets.limits, table, state, moves // STEPS, heat, penalty)
+
+    def excess(self) -> int:
+        """By how much the cores are over their limits, all in all."""
+        return int(np.maximum(self.load - self.nets.limits, 0).sum())
+
+    def cores_over(self) -> int:
+        """Cores that are over a limit, each of which takes another core."""
+        return int((self.load > self.nets.limits).any(axis=1).sum())
+
+    def least_cores(self) -> int:
+        """Cores that could hold what is needed now, were it spread evenly."""
+        return int(np.ceil((self.load.sum(axis=0) / (self.nets.limits * FILL)).max()))

@@ -1,0 +1,116 @@
+"""Runs that leave room in their cores, packed together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore._graph import distinct
+from neurocore.compiler.cutter import SPAN, Cutter, Run
+
+Array = npt.NDArray[Any]
+
+MAX_TRIES = 8
+"""Cores that the packer tries for one run before it opens a new core."""
+
+
+def demands(cutter: Cutter, runs: list[Run]) -> list[int]:
+    """Neurons that each run is likely to take, copies for its fan-out included, where these fit beside it."""
+    network, neurons = cutter.network, cutter.arch.core.neurons
+    fan_out = np.bincount(network.output_neuron, minlength=network.n_neurons)
+    for run in runs:
+        signals, core = cutter.core(run.members)
+        values, rank = distinct(core.weight * 2 + core.stochastic)
+        read, _ = distinct(core.signal * len(values) + rank)
+        source = signals[read // max(len(values), 1)] // SPAN - network.n_inputs
+        np.add.at(fan_out, source[source >= 0], 1)
+    wanted = [int(np.maximum(fan_out[run.members], 1).sum()) for run in runs]
+    return [want if want <= neurons else len(run.members) for want, run in zip(wanted, runs, strict=True)]
+
+
+def pack(cutter: Cutter, runs: list[Run], limits: Mapping[int, int], wanted: list[int]) -> list[Run]:
+    """Put runs that leave room together, those that share most signals first; the largest open a core."""
+    population = cutter.network.population_of()
+    packer = _Packer(cutter, runs, wanted)
+    order = sorted(range(len(runs)), key=lambda number: (-runs[number].n_axons, -len(runs[number].members), number))
+    for number in order:
+        bounded = population[runs[number].members[0]] in limits
+        place = None if bounded else packer.find_room(number)
+        if place is None:
+            packer.open(number, bounded)
+        else:
+            packer.join(number, place)
+    return [packer.cores[place] for place in sorted(range(len(packer.cores)), key=lambda place: packer.opened[place])]
+
+
+class _Packer:
+    """Cores that are being packed: their runs, signals and room; ``room`` is for neurons and their copies."""
+
+    def __init__(self, cutter: Cutter, runs: list[Run], demands: list[int]) -> None:
+        self.cutter, self.runs, self.demands = cutter, runs, demands
+        self.cores: list[Run] = []
+        self.opened: list[int] = []
+        self.room = np.zeros(len(runs), np.int64)
+        self.n_signals = np.zeros(len(runs), np.int64)
+        self.place_of = np.full(len(runs), -1, np.int64)
+        self.signal, self.first = self._signals()
+        # The runs that read each signal.
+        self.reader = np.repeat(np.arange(len(runs)), np.diff(self.first))[np.argsort(self.signal, kind="stable")]
+        self.read_from = np.concatenate([[0], np.cumsum(np.bincount(self.signal))]).astype(np.int64)
+
+    def _signals(self) -> tuple[Array, Array]:
+        """Signals of all runs, numbered, and where those of each run begin."""
+        cutter = self.cutter
+        parts = [distinct(cutter.signals_of(cutter.synapses_of(run.members)[0]))[0] for run in self.runs]
+        first = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]), return_inverse=True)[1], first
+
+    def shared(self, number: int) -> Array:
+        """How many signals of a run each core [cores] reads already."""
+        mine = self.signal[self.first[number] : self.first[number + 1]]
+        count = self.read_from[mine + 1] - self.read_from[mine]
+        ends = np.cumsum(count)
+        entry = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - self.read_from[mine], count)
+        place = self.place_of[self.reader[entry]]
+        pair = np.repeat(np.arange(len(mine)), count)[place >= 0] * len(self.runs) + place[place >= 0]
+        return np.bincount(np.unique(pair) % len(self.runs), minlength=len(self.cores))
+
+    def find_room(self, number: int) -> int | None:
+        """The core with most signals in common that can also take the run."""
+        run, axons = self.runs[number], self.cutter.arch.core.axons
+        n_mine = int(self.first[number + 1] - self.first[number])
+        possible = np.flatnonzero(self.room[: len(self.cores)] >= self.demands[number])
+        if not len(possible):
+            return None
+        shared = self.shared(number)
+        order = possible[np.argsort(-shared[possible], kind="stable")][:MAX_TRIES]
+        for place in order.tolist():
+            if self.n_signals[place] + n_mine - shared[place] > axons:
+                continue
+            # Without a signal in common, the axons simply add up.
+            if not shared[place] and self.cores[place].n_axons + run.n_axons > axons:
+                continue
+            if self.cutter.need(np.concatenate([self.cores[place].members, run.members]))[0] <= axons:
+                return int(place)
+        return None
+
+    def open(self, number: int, bounded: bool) -> None:
+        """A core for a run of its own."""
+        place = len(self.cores)
+        self.cores.append(self.runs[number])
+        self.opened.append(number)
+        self.room[place] = 0 if bounded else self.cutter.arch.core.neurons - self.demands[number]
+        self.n_signals[place] = self.first[number + 1] - self.first[number]
+        self.place_of[number] = place
+
+    def join(self, number: int, place: int) -> None:
+        """Put a run into a core."""
+        self.n_signals[place] += self.first[number + 1] - self.first[number] - self.shared(number)[place]
+        members = np.concatenate([self.cores[place].members, self.runs[number].members])
+        self.cores[place] = Run(members, *self.cutter.need(members))
+        self.room[place] -= self.demands[number]
+        self.opened[place] = min(self.opened[place], number)
+        self.place_of[number] = place

@@ -1,0 +1,195 @@
+"""How well neurons are packed into cores: tiles against brute force, groups of shuffled networks, bounds and estimates."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurocore.architecture import Architecture, load_architecture
+from neurocore.compiler.check import check
+from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.estimate import count_synapses
+from neurocore.compiler.network import Conv2d, Network
+from neurocore.compiler.partition import partition
+from neurocore.compiler.pipeline import MOST_ROUTED, compile_with_report, estimate_network
+from neurocore.compiler.tiles import tile_order, tile_shapes
+
+BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench_compile.py"
+
+
+def convolution(seed: int) -> Network:
+    rng = np.random.default_rng(seed)
+    groups, side = int(rng.choice([1, 2])), int(rng.integers(2, 4))
+    net = Network("conv")
+    image = net.input("image", (2, *rng.integers(5, 9, 2)))
+    stride = int(rng.integers(1, 3))
+    rows, columns = ((size - side) // stride + 1 for size in image.shape[1:])
+    features = net.population("features", (4, rows, columns), threshold=3)
+    kernel = rng.integers(-1, 2, (4, 2 // groups, side, side))
+    net.connect(image, features, conv2d=Conv2d(kernel, stride=stride, groups=groups))
+    return net
+
+
+def fewest_cores(cutter: Cutter, shape: tuple[int, ...], arch: Architecture) -> int:
+    """By brute force: one core for every tile of rows, columns and channels, of all shapes whose tiles fit."""
+    channels, rows, columns = shape
+    number = np.arange(channels * rows * columns).reshape(shape)
+    best = number.size
+    for height in range(1, rows + 1):
+        for width in range(1, columns + 1):
+            for depth in range(1, channels + 1):
+                if height * width * depth > arch.core.neurons:
+                    break
+                tiles = [
+                    number[c : c + depth, y : y + height, x : x + width].reshape(-1)
+                    for c in range(0, channels, depth)
+                    for y in range(0, rows, height)
+                    for x in range(0, columns, width)
+                ]
+                if len(tiles) < best and all(cutter.need(tile)[0] <= arch.core.axons for tile in tiles):
+                    best = len(tiles)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_tile_is_better(seed: int) -> None:
+    """The search over tile shapes with greedy cuts needs no more cores than the best of all tiles."""
+    axons, neurons = [(40, 48), (37, 19), (64, 50), (53, 70)][seed % 4]
+    arch = load_architecture("truenorth")
+    arch = arch.model_copy(update={"core": arch.core.model_copy(update={"axons": axons, "neurons": neurons})})
+    net = convolution(seed)
+    cutter = Cutter(check(net, arch), arch)
+    shape = net.populations["features"].shape
+    found = len(partition(cutter.network, arch, {}, cutter).members)
+    assert found <= fewest_cores(cutter, shape, arch)
+
+
+def test_tiles_are_orders() -> None:
+    """Every order has every neuron once; a tile's channels follow one another."""
+    number = np.arange(3 * 4 * 5).reshape(3, 4, 5)
+    for height, width in tile_shapes(number.shape, 12):
+        assert height * width <= 12
+        order = tile_order(number, height, width)
+        assert sorted(order.neurons.tolist()) == list(range(60))
+        assert len(order.breaks) == -(-4 // height) * -(-5 // width)
+        part = order.neurons[: 3 * height * width].reshape(3, height, width)
+        np.testing.assert_array_equal(part, number[:, :height, :width])
+
+
+def shuffled_ring(n: int, reach: int) -> Network:
+    """Neurons that read their neighbours on a ring, renumbered at random."""
+    new = np.random.default_rng(1).permutation(n)
+    step = np.concatenate([np.arange(-reach, 0), np.arange(1, reach + 1)])
+    target = np.repeat(np.arange(n), len(step))
+    source = (target + np.tile(step, n)) % n
+    net = Network("ring")
+    ring = net.population("ring", n, threshold=3)
+    edges = {"source": new[source], "target": new[target], "weight": np.ones(len(source), np.int8)}
+    net.connect(ring, ring, edges=edges)
+    return net
+
+
+def test_shuffled_neighbours_are_found_again() -> None:
+    """2,000 neurons: as numbered, dozens of cores; by their wiring, little more than neurons and fan-out need."""
+    report = compile_with_report(shuffled_ring(2000, 4))[1]
+    assert report.cores <= 11
+    assert report.relays == 0
+    assert report.cores_lower_bound == report.least_cores == 8
+
+
+def test_groups_are_the_same_every_time() -> None:
+    first, second = (compile_with_report(shuffled_ring(1500, 4))[1].dumps["partition"]() for _ in range(2))
+    assert first == second
+
+
+def test_the_report_bounds_the_cores() -> None:
+    """Sources bound the cores where they outnumber the neurons."""
+    net = Network("wide")
+    x = net.input("x", 1000)
+    p = net.population("p", 100)
+    net.connect(x, p, edges={"source": np.arange(1000), "target": np.arange(1000) // 10, "weight": np.ones(1000)})
+    report = compile_with_report(net)[1]
+    assert (report.least_cores, report.cores_lower_bound) == (1, 4)
+    assert report.cores_by_axons == 4
+    assert report.binds == "axons"
+    assert report.packets_per_tick == pytest.approx(50)
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def dense_layers(n: int, size: int) -> Network:
+    rng = np.random.default_rng(1)
+    net = Network("layers")
+    last = net.input("x", size)
+    for number in range(n):
+        here = net.population(f"p{number}", size, threshold=9)
+        net.connect(last, here, (rng.random((size, size)) < 0.5).astype(np.int8))
+        last = here
+    net.output("y", last)
+    return net
+
+
+def strided(side: int) -> Network:
+    rng = np.random.default_rng(1)
+    net = Network("maps")
+    image = net.input("image", (4, side, side))
+    maps = net.population("maps", (16, side // 2, side // 2), threshold=3)
+    net.connect(image, maps, conv2d=Conv2d(rng.integers(-1, 2, (16, 4, 3, 3)), stride=2, padding=1))
+    net.output("maps", maps)
+    return net
+
+
+@pytest.mark.parametrize("net", [dense_layers(8, 240), strided(64)], ids=["dense", "convolution"])
+def test_estimates_from_shapes_are_close(net: Network) -> None:
+    assert count_synapses(net) > MOST_ROUTED
+    estimate, (_, report) = estimate_network(net), compile_with_report(net)
+    assert estimate.basis == "shapes"
+    assert estimate.cores == pytest.approx(report.cores, rel=0.15)
+    assert estimate.axons == pytest.approx(report.axons, rel=0.25)
+    assert estimate.latency == report.latency
+    assert estimate.cores_lower_bound == report.cores_lower_bound
+    assert estimate.packets_per_tick == pytest.approx(report.packets_per_tick, rel=0.2)
+
+
+def test_estimates_expand_no_synapses() -> None:
+    """Ten billion synapses by shape: nothing of that size is made."""
+    net = Network("huge")
+    x, p = net.input("x", 200), net.population("p", 50_000_000)
+    net.connect(x, p, all_to_all=1)
+    report = estimate_network(net)
+    assert report.basis == "shapes"
+    assert report.cores == -(-50_000_000 // 256)
+    assert report.warnings[0].startswith("W-CAP about 195,313 cores are needed; 'truenorth' has 4,096")
+
+
+# ---------------------------------------------------------------- size
+
+
+def measured(case: str) -> dict[str, float]:
+    """The report of compiling a network of the benchmark in a process of its own."""
+    answer = subprocess.run([sys.executable, str(BENCH), "--child", case], capture_output=True, text=True, check=True)
+    result: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["ten_million", "ten_million_edges"])
+def test_memory_of_ten_million_synapses(case: str) -> None:
+    """11 bytes a synapse are kept; what comes on top is per core."""
+    report = measured(case)
+    assert report["cores"] == report["cores_lower_bound"] == 320
+    assert report["peak_gb"] < 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "most"), [("plane", 128), ("smallworld", 105)])
+def test_sparse_networks_of_16384_neurons(case: str, most: int) -> None:
+    report = measured(case)
+    assert report["cores"] <= most
+    assert report["relays"] == 0
