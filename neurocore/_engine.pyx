@@ -21,6 +21,9 @@ cdef extern from "kernel.h" nogil:
         int32_t wide, target_shift
         const uint64_t *crossbar
         const uint8_t *axon_type
+        const uint64_t *full
+        const uint64_t *pattern
+        const uint64_t *type_mask
         const uint32_t *type_start
         const uint32_t *weight_row
         const uint32_t *weight_place
@@ -166,6 +169,9 @@ cdef class Program:
         self.c.mask_planes = sizes["mask_planes"]
         self.c.crossbar = <const uint64_t *>_address(tables, "crossbar", np.uint64)
         self.c.axon_type = <const uint8_t *>_address(tables, "axon_type", np.uint8)
+        self.c.full = <const uint64_t *>_address(tables, "full", np.uint64)
+        self.c.pattern = <const uint64_t *>_address(tables, "pattern", np.uint64)
+        self.c.type_mask = <const uint64_t *>_address(tables, "type_mask", np.uint64)
         self.c.type_start = <const uint32_t *>_address(tables, "type_start", np.uint32)
         self.c.weight_place = <const uint32_t *>_address(tables, "weight_place", np.uint32)
         self.c.weight_row = <const uint32_t *>_address(tables, "weight_row", np.uint32)

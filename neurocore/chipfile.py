@@ -19,6 +19,7 @@ from neurocore import container
 from neurocore.architecture import Architecture
 from neurocore.config import ChipConfig, Cores, Group, InputMap, array_layout, array_shape
 from neurocore.errors import InputError
+from neurocore.memory import aligned
 
 if TYPE_CHECKING:
     import h5py
@@ -154,7 +155,7 @@ def get_array(group: h5py.Group, name: str, dtype: npt.DTypeLike, shape: tuple[i
         raise InputError(f"data set {data.name!r} has shape {data.shape}; {shape} was expected")
     if data.chunks is not None:
         raise InputError(f"data set {data.name!r} is not contiguous")
-    values = np.empty(data.shape, stored)
+    values = aligned(data.shape, stored)
     if values.size:
         data.read_direct(values)
     if kind == np.bool_:

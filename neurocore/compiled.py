@@ -15,7 +15,8 @@ from neurocore._engine import HIGH_PLANES, LOW_PLANES, Program, State, paths
 from neurocore.config import ChipConfig
 from neurocore.engine import Array, Counters, Events, Probes, Record
 from neurocore.errors import UsageError
-from neurocore.tables import LANES, WORDS, Tables, aligned, contiguous
+from neurocore.memory import aligned
+from neurocore.tables import LANES, WORDS, Tables, contiguous
 
 MAX_THREADS = 256
 PATH_VARIABLE = "NEUROCORE_SIMD"

@@ -53,7 +53,9 @@ typedef struct {
     int32_t threshold_width, floor_width;/* planes that thresholds and floors need, sign included */
     int32_t least_width;                 /* planes that a membrane needs at least: reset values */
     int32_t floor_free_width;            /* a membrane of so many planes cannot pass its floor */
-    int32_t reset_is_zero, has_linear, has_value;
+    int32_t reset_is_zero, floor_is_zero;
+    int32_t floor_holds;                 /* all neurons stay at the floor */
+    int32_t has_linear, has_value;
     int32_t mask_bits;                   /* random bits of the widest threshold mask */
 } nc_profile;
 
@@ -66,6 +68,9 @@ typedef struct {
     int32_t wide, target_shift;          /* destinations: 64 bits instead of 32; the delay stands above target_shift */
     const uint64_t *crossbar;            /* [core][axon][unit][word] */
     const uint8_t *axon_type;            /* [core][axon] */
+    const uint64_t *full;                /* [core][axon word]: axons whose row is the core's pattern; NULL if few cores have them */
+    const uint64_t *pattern;             /* [core][unit][word]: the neurons that any axon reaches */
+    const uint64_t *type_mask;           /* [core][type][axon word] */
     const uint32_t *type_start;          /* [core][type]: axons of earlier types, each type rounded up to a multiple of 4 */
     const uint32_t *weight_row;          /* [core][type]: row of the weights */
     const uint32_t *weight_place;        /* [core][type]: first word of that row in the table of weights */
@@ -163,8 +168,9 @@ enum { NC_SLACK = 16 };                  /* places behind a list that may be wri
 
 typedef struct {
     int64_t core;
-    int32_t n;
-    uint16_t *axons;                     /* the active ones, ascending */
+    int32_t n, n_full;                   /* active axons to add row by row, and those whose rows need not be read */
+    uint16_t *axons;                     /* the former, ascending */
+    uint32_t full[256];                  /* the latter by type, if there are any */
 } nc_job;
 
 typedef struct {

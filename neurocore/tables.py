@@ -17,6 +17,7 @@ from neurocore._engine import Program, slice_planes
 from neurocore.architecture import worst_membrane
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.engine import Array
+from neurocore.memory import aligned
 
 LANES, WORDS = 256, 4
 RANDOM_WEIGHT, RANDOM_LEAK, RANDOM_THRESHOLD, REVERSAL = 1, 2, 4, 8
@@ -39,20 +40,13 @@ PROFILE_FIELDS = (
     "least_width",
     "floor_free_width",
     "reset_is_zero",
+    "floor_is_zero",
+    "floor_holds",
     "has_linear",
     "has_value",
     "mask_bits",
 )
 """The members of ``nc_profile``, in order."""
-
-
-def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """Zeros in a C-contiguous array whose data starts at a multiple of 64 bytes."""
-    kind = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(kind).reshape(shape)
 
 
 def units_of(n_neurons: int) -> int:
@@ -104,6 +98,10 @@ def used_bits(planes: Array) -> Array:
     return used.astype(np.uint32)
 
 
+WORTH_COUNTING = 0.5
+"""Share of full crossbar rows from which they are counted instead of read."""
+
+
 class Tables:
     """Builds the kernel's tables from a chip."""
 
@@ -133,6 +131,7 @@ class Tables:
         weights, weight_sizes = self._weights()
         profiles, profile_sizes = self._profiles()
         target, shift = self._targets()
+        crossbar = self._crossbar()
         clamp = limits.membrane
         sizes = {
             "n_cores": self.n,
@@ -156,7 +155,8 @@ class Tables:
             **profile_sizes,
         }
         tables = {
-            "crossbar": self._crossbar(),
+            "crossbar": crossbar,
+            **self._full_rows(crossbar),
             "axon_type": contiguous(self.cores.axon_type, np.uint8),
             "features": self._features(),
             "target": target,
@@ -174,6 +174,30 @@ class Tables:
         out = aligned((*rows.shape[:2], WORDS * self.units), np.uint64)
         out[..., : rows.shape[2]] = rows
         return out
+
+    def _full_rows(self, crossbar: Array) -> dict[str, Array | None]:
+        """Axons that reach all the neurons that any axon of their core does: counted by type, their rows need not be read.
+
+        Only for chips in which most rows are such, and not where weights are stochastic: there every axon draws by itself.
+        """
+        pattern = np.bitwise_or.reduce(crossbar, axis=1) if crossbar.size else crossbar[:, 0]
+        full = (crossbar == pattern[:, None]).all(axis=2)
+        random = (self.cores.weight_stochastic & (self.cores.weight != 0)).any(axis=(1, 2))
+        full &= (pattern != 0).any(axis=1)[:, None] & ~random[:, None]
+        if full.mean() < WORTH_COUNTING if full.size else True:
+            return {"full": None, "pattern": None, "type_mask": None}
+        types = [self.cores.axon_type == kind for kind in range(self.arch.core.axon_types)]
+        return {
+            "full": self._axon_bits(full),
+            "pattern": contiguous(pattern, np.uint64),
+            "type_mask": self._axon_bits(np.stack(types, axis=1)),
+        }
+
+    def _axon_bits(self, flags: Array) -> Array:
+        """Flags [..., A] as bits of axon words."""
+        wide = np.zeros((*flags.shape[:-1], 64 * self.axon_words), bool)
+        wide[..., : flags.shape[-1]] = flags
+        return contiguous(np.packbits(wide, axis=-1, bitorder="little").view("<u8"), np.uint64)
 
     def _features(self) -> Array:
         """What each core's neurons use, as the bits of ``kernel.h``."""
@@ -233,7 +257,7 @@ class Tables:
         first, kind = distinct([getattr(self.cores, name) for name in PER_NEURON])
         value = {name: self._lanes(getattr(self.cores, name)[first]) for name in PER_NEURON}
         used = value["configured"] != 0
-        for name, inert in (("threshold", 1), ("floor", 1), ("floor_mode", 1), ("reset_mode", 2)):
+        for name, inert in (("threshold", 1), ("floor", 0), ("floor_mode", 1), ("reset_mode", 2)):
             value[name] = np.where(used, value[name], inert)
         for name in ("leak", "reset", "threshold_mask_bits", "leak_stochastic", "leak_reversal"):
             value[name] = np.where(used, value[name], 0)
@@ -282,6 +306,8 @@ class Tables:
             "least_width": np.where(negative, self.planes, least),
             "floor_free_width": free,
             "reset_is_zero": ~((reset != 0) & (mode == 0)).any(axis=1),
+            "floor_is_zero": ~(beta != 0).any(axis=1),
+            "floor_holds": (value["floor_mode"] == 1).all(axis=1),
             "has_linear": (mode == 1).any(axis=1),
             "has_value": (mode == 0).any(axis=1),
             "mask_bits": value["threshold_mask_bits"].max(axis=1, initial=0),

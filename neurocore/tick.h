@@ -164,6 +164,23 @@ NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, nc_scratch *
     }
 }
 
+/* Axons with the core's common row: how many of a type are active, times its weights, in the neurons of the pattern. */
+static __attribute__((noinline)) void NC_NAME(nc_sum_full)(const nc_program *p, int unit, const nc_job *job, nc_vec *sum, int bits) {
+    const nc_vec pattern = nc_get(p->pattern + (job->core * p->units + unit) * NC_WORDS);
+    for (int64_t g = 0; g < p->n_types; g++) {
+        if (!job->full[g]) continue;
+        const int64_t type = job->core * p->n_types + g;
+        const uint64_t *number = p->weight + p->weight_place[type] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+        const nc_vec minus = nc_get(number);
+        for (uint32_t used = p->weight_bits[type]; used; used &= used - 1) {
+            const int from = __builtin_ctz(used);
+            const nc_vec addend = pattern & nc_get(number + (1 + from) * NC_WORDS);
+            for (uint32_t count = job->full[g]; count; count &= count - 1)
+                NC_NAME(nc_add_bit)(sum, from + __builtin_ctz(count), bits, addend, minus);
+        }
+    }
+}
+
 /* The sum of a tick in `bits` planes or a few more. */
 NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int unit,
                                      const NC_NAME(nc_drive) *drive, nc_vec *restrict sum, int bits, const int features) {
@@ -181,6 +198,7 @@ NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *re
         } else {
             NC_SUM(8, 4);
         }
+        if (job->n_full) NC_NAME(nc_sum_full)(w->pool->program, unit, job, sum, bits);
         return;
     }
 #undef NC_SUM
@@ -188,6 +206,7 @@ NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *re
     if (job->n > NC_FEW) NC_NAME(nc_sum_counts)(p, &w->scratch, core, unit, job, sum, bits);
     else if (job->n) NC_NAME(nc_sum_wide_rows)(w->pool->program, core, unit, job, sum, bits);
     if (features & NC_RANDOM_LEAK) NC_NAME(nc_add_bit)(sum, 0, bits, drive->steps, drive->minus);
+    if (job->n_full) NC_NAME(nc_sum_full)(w->pool->program, unit, job, sum, bits);
 }
 
 /* Stochastic weights: every active axon draws afresh for each neuron that it reaches. */
@@ -279,6 +298,18 @@ NC_INLINE void NC_NAME(nc_after_spike)(const nc_profile *profile, uint64_t *v, i
         for (int b = 0; b < width; b++) {
             nc_vec x = nc_get(v + b * NC_WORDS);
             nc_put(v + b * NC_WORDS, NC_SELECT(lanes, nc_get(reset + b * NC_WORDS), x));
+        }
+    }
+}
+
+/* Holds those below the floor at it. */
+NC_INLINE void NC_NAME(nc_hold)(const nc_profile *profile, uint64_t *v, int64_t width, const uint64_t *not_bound, nc_vec below) {
+    if (profile->floor_is_zero) {
+        for (int64_t b = 0; b < width; b++) nc_put(v + b * NC_WORDS, nc_get(v + b * NC_WORDS) & ~below);
+    } else if (NC_ANY(below)) {
+        for (int64_t b = 0; b < width; b++) {
+            nc_vec x = nc_get(v + b * NC_WORDS);
+            nc_put(v + b * NC_WORDS, NC_SELECT(below, ~nc_get(not_bound + b * NC_WORDS), x));
         }
     }
 }
@@ -386,7 +417,7 @@ NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *restrict p, nc_worker *restr
     const nc_profile *profile = p->profiles + row;
     uint64_t *v = s->membrane + place * planes * NC_WORDS;
     int width = s->width[place];
-    int bits = nc_width((uint64_t)job->n * p->input_bound[core] + p->leak_bound[core]);
+    int bits = nc_width((uint64_t)(job->n + job->n_full) * p->input_bound[core] + p->leak_bound[core]);
     if (bits > planes) bits = (int)planes;
     nc_vec sum[NC_MAX_PLANES], before[NC_MAX_PLANES];
     NC_NAME(nc_drive) drive = {p->leak + offset, {0}, {0}};
@@ -429,7 +460,8 @@ NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *restrict p, nc_worker *restr
     if (wide > profile->floor_free_width) {
         NC_NAME(nc_advance)(v, sum, bits, wide, not_threshold, threshold_width, not_bound, floor_width, 1, &fires, &holds);
         nc_vec below = ~(holds | fires);
-        if (NC_ANY(below)) NC_NAME(nc_after_floor)(v, wide, not_bound, p->reset + offset, p->modes + row * 4 * NC_WORDS, &below);
+        if (profile->floor_holds) NC_NAME(nc_hold)(profile, v, wide, not_bound, below);
+        else if (NC_ANY(below)) NC_NAME(nc_after_floor)(v, wide, not_bound, p->reset + offset, p->modes + row * 4 * NC_WORDS, &below);
     } else {
         NC_NAME(nc_advance)(v, sum, bits, wide, not_threshold, threshold_width, not_bound, floor_width, 0, &fires, &holds);
     }
@@ -572,6 +604,42 @@ NC_INLINE void NC_NAME(nc_send)(const nc_program *restrict p, nc_worker *restric
 
 /* ---------------------------------------------------------------- cores */
 
+/* Asks for the membranes and the counters of a core that will soon be ticked, and for the axon counters of one farther on. */
+NC_INLINE void NC_NAME(nc_expect)(const nc_program *restrict p, const nc_state *s, int64_t core, int64_t blocks) {
+    const int64_t bytes = NC_WORDS * sizeof(uint64_t);
+    for (int64_t place = core * p->units; place < (core + 1) * p->units; place++) {
+        const char *v = (const char *)(s->membrane + place * p->planes * NC_WORDS);
+        const char *low = (const char *)(s->neurons.low + place * NC_LOW * NC_WORDS);
+        const int64_t size = bytes * s->width[place];
+        for (int64_t at = 0; at < size; at += 64) __builtin_prefetch(v + at, 1);
+        for (int64_t at = 0; at < NC_LOW * bytes; at += 64) __builtin_prefetch(low + at, 1);
+    }
+    const char *type = (const char *)(p->axon_type + core * p->n_axons);
+    for (int64_t at = 0; at < p->n_axons; at += 64) __builtin_prefetch(type + at);
+    const char *later = (const char *)(s->axons.low + (core + 2 * NC_GROUP) * blocks * NC_LOW * NC_WORDS);
+    for (int64_t at = 0; at < NC_LOW * bytes; at += 64) __builtin_prefetch(later + at, 1);
+}
+
+/* Counts the active axons with the core's common row by type, and returns the others. */
+static __attribute__((noinline)) nc_vec NC_NAME(nc_split)(const nc_program *p, nc_job *job, int64_t place, const nc_vec *active) {
+    const int64_t blocks = p->axon_words / NC_WORDS, core = place / blocks, block = place % blocks;
+    const nc_vec full = *active & nc_get(p->full + place * NC_WORDS);
+    if (!job->n_full) memset(job->full, 0, sizeof(uint32_t) * (size_t)p->n_types);
+    for (int64_t g = 0; g < p->n_types; g++) {
+        nc_vec mine = full & nc_get(p->type_mask + ((core * p->n_types + g) * blocks + block) * NC_WORDS);
+        int count = 0;
+        for (int k = 0; k < NC_WORDS; k++) count += __builtin_popcountll(mine[k]);
+        job->full[g] += (uint32_t)count;
+        job->n_full += count;
+    }
+    return *active & ~full;
+}
+
+NC_INLINE nc_vec NC_NAME(nc_set_aside)(const nc_program *restrict p, nc_job *job, int64_t place, nc_vec active) {
+    if (!NC_ANY(active & nc_get(p->full + place * NC_WORDS))) return active;
+    return NC_NAME(nc_split)(p, job, place, &active);
+}
+
 /* Reads and clears the scheduler rows of cores [begin, end); lists those with work and asks for the crossbar rows. */
 NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restrict w, int which, int64_t begin, int64_t end, int keep) {
     nc_state *s = &w->state;
@@ -581,15 +649,18 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
     for (int64_t core = begin; core < end; core++, row += p->axon_words) {
         const char *rows = (const char *)(p->crossbar + core * p->n_axons * pitch);
         int64_t total = 0;
+        job->n_full = 0;
         for (int64_t block = 0; block < blocks; block++) {
             nc_vec bits = nc_get(row + block * NC_WORDS);
             if (!NC_ANY(bits)) continue;
             nc_put(row + block * NC_WORDS, (nc_vec){0});
             nc_count(&s->axons, core * blocks + block, bits);
+            if (p->full) bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
             total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
         }
         if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
-        if (!total && s->settled[core]) {
+        NC_NAME(nc_expect)(p, s, core, blocks);
+        if (!total && !job->n_full && s->settled[core]) {
             if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
             continue;
         }
@@ -604,7 +675,7 @@ NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restric
     nc_state *s = &w->state;
     const int64_t core = job->core;
     const int features = p->features[core];
-    const int watched = !job->n && !(features & (NC_RANDOM_LEAK | NC_RANDOM_THRESHOLD));
+    const int watched = !job->n && !job->n_full && !(features & (NC_RANDOM_LEAK | NC_RANDOM_THRESHOLD));
     int moved = 0;
     for (int unit = 0; unit < p->units; unit++) {
         nc_vec fires;

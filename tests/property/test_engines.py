@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -73,6 +73,32 @@ def test_truenorth(seed: int, features: frozenset[str], threads: int, rate: floa
 @given(seed=SEEDS, features=FEATURES, threads=st.sampled_from([1, 2]), rate=st.sampled_from([0.0, 5.0, 80.0]))
 def test_other_chips(name: str, seed: int, features: frozenset[str], threads: int, rate: float) -> None:
     compare(random_chip(load_architecture(name), seed, 2, features), seed, 20, threads, rate)
+
+
+@given(
+    seed=SEEDS,
+    features=FEATURES,
+    axons=st.integers(1, 600),
+    neurons=st.integers(2, 600),
+    threads=st.sampled_from([1, 3]),
+    rate=st.sampled_from([1.0, 60.0]),
+)
+def test_cores_of_any_size(
+    seed: int, features: frozenset[str], axons: int, neurons: int, threads: int, rate: float
+) -> None:
+    tiny = load_architecture("tiny")
+    arch = tiny.model_copy(update={"core": tiny.core.model_copy(update={"axons": axons, "neurons": neurons})})
+    compare(random_chip(arch, seed, 4, features), seed, 12, threads, rate)
+
+
+@given(seed=SEEDS, features=FEATURES, chip=st.sampled_from(["tiny", "truenorth"]), rate=st.sampled_from([3.0, 80.0]))
+def test_rows_that_are_alike(seed: int, features: frozenset[str], chip: str, rate: float) -> None:
+    """Most axons reach all the neurons that any axon of their core does: such rows are counted and not read."""
+    base = random_chip(load_architecture(chip), seed, 2, features)
+    rows = base.cores.crossbar.copy()
+    alike = np.random.default_rng(seed).random(rows.shape[:2]) < 0.85
+    rows[alike] = np.broadcast_to(np.bitwise_or.reduce(rows, axis=1)[:, None], rows.shape)[alike]
+    compare(replace(base, cores=replace(base.cores, crossbar=rows)).validate(), seed, 16, 2, rate)
 
 
 VARIANTS = [
