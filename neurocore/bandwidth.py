@@ -16,32 +16,30 @@ COPY_ROUNDS = 5
 
 CACHE_LINE = 64
 """Bytes that a scattered access moves."""
-MEMBRANE_BITS = 32
-"""Bits of state per neuron in the compiled engine's layout."""
-MEMBRANE_ACCESSES = 2
-"""Membranes are read and written in every tick."""
-SCHEDULER_ACCESSES = 2
-"""A core's scheduler row is read and cleared in every tick."""
-SPIKE_LINES = 5
-"""Cache lines of a spike: its destination read; its counter and its scheduler word each read and written."""
-AXON_LINES = 2
-"""Cache lines of an active axon's counter, read and written."""
+MEMBRANE_PLANES = 8
+"""Bits of state per neuron: the compiled engine keeps as many planes as the values need; this is usual for small thresholds."""
+COUNTER_PLANES = 4
+"""Planes in which axons and neurons are counted in every tick."""
+ACCESSES = 2
+"""Membranes, counters and scheduler rows are read and written in every tick."""
+SPIKE_LINES = 3
+"""Cache lines of a spike: its destination read, its scheduler word read and written."""
+BOX_BYTES = 8
+"""A delivery is written to a list of its owner's and read from it."""
 
 
 def bytes_per_tick(arch: Architecture, busy_cores: int, active_axons: float, spikes: float) -> float:
     """Bytes that the compiled engine touches in a tick, cached or not.
 
     ``busy_cores`` are those that are not idle; ``active_axons`` and ``spikes`` are means per tick over the chip. The sum is
-    of membranes (read and written), scheduler rows (read and cleared), words of who fired (written), one crossbar row and one
-    counter per active axon, and destination, counter and scheduler word per spike. Parameters that cores share stay in the
-    cache and are not counted.
+    of the planes of membranes and counters and the scheduler rows (read and written), a cache line of crossbar per active
+    axon, and destination, delivery and scheduler word per spike. Parameters that cores share stay in the cache and are not
+    counted; rows that are alike are counted although they need not be read.
     """
-    neuron_words = -(-arch.core.neurons // 64)
-    row, axon_row = 8 * neuron_words, 8 * -(-arch.core.axons // 64)
-    membranes = MEMBRANE_ACCESSES * 8 * neuron_words * MEMBRANE_BITS
-    per_core = membranes + SCHEDULER_ACCESSES * axon_row + row
-    per_axon = row + AXON_LINES * CACHE_LINE
-    return busy_cores * per_core + active_axons * per_axon + spikes * SPIKE_LINES * CACHE_LINE
+    row, axon_row = 32 * -(-arch.core.neurons // 256), 32 * -(-arch.core.axons // 256)
+    planes = MEMBRANE_PLANES * row + COUNTER_PLANES * (row + axon_row) + axon_row
+    per_axon = max(row, CACHE_LINE)
+    return busy_cores * ACCESSES * planes + active_axons * per_axon + spikes * (SPIKE_LINES * CACHE_LINE + BOX_BYTES)
 
 
 def copy_bandwidth(threads: int = 1) -> float:
