@@ -85,7 +85,9 @@ def contiguous(values: Array, dtype: npt.DTypeLike) -> Array:
 
 def distinct(tables: list[Array]) -> tuple[Array, Array]:
     """Rows that differ in any of the tables [rows, ...]: the first of each kind, and for every row its kind."""
-    parts = [np.ascontiguousarray(table).reshape(len(table), math.prod(table.shape[1:])).view(np.uint8) for table in tables]
+    parts = [
+        np.ascontiguousarray(table).reshape(len(table), math.prod(table.shape[1:])).view(np.uint8) for table in tables
+    ]
     places: dict[bytes, int] = {}
     kinds = [places.setdefault(b"".join(part[row].data for part in parts), len(places)) for row in range(len(parts[0]))]
     kind = np.array(kinds, np.uint32)
@@ -341,5 +343,4 @@ class Tables:
 
 def _any(values: Array) -> Array:
     """Whether anything is set in each row [n]."""
-    result: Array = values.any(axis=tuple(range(1, values.ndim)))
-    return result
+    return np.asarray(values.any(axis=tuple(range(1, values.ndim))))
