@@ -98,7 +98,7 @@ class Cell:
         )
 
     def respond(self, current: npt.ArrayLike) -> Response:
-        """Stimulate from rest with the input [ticks], in lines per tick. Raises InputError if it needs more lines than there are."""
+        """Stimulate from rest with the input [ticks], in lines per tick. Raises InputError if there are too few lines."""
         current = np.asarray(current, np.int64)
         self.emulator.reset()
         run = self.emulator.run(self.input_spikes(current), ticks=len(current))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from behaviour import CELL, Cell, Response, stimuli
 
 try:

@@ -7,10 +7,12 @@ definition in docs/behaviours.md says. None of them knows how the cell is made. 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from behaviour import Cell, Response
 
 Array = npt.NDArray[Any]
@@ -94,7 +96,7 @@ def assert_bursts(fired: Array, duration: int) -> None:
     found = bursts(fired)
     assert len(found) >= 5
     assert all(len(burst) >= 3 for burst in found[:-1])
-    pauses = [after[0] - before[-1] for before, after in zip(found, found[1:], strict=False)]
+    pauses = [after[0] - before[-1] for before, after in pairwise(found)]
     inside = max(intervals(burst).max() for burst in found[:-1])
     assert min(pauses) >= 3 * inside
     assert ON + duration - fired[-1] <= 2 * max(pauses)

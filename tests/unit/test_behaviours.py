@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from behaviour import FOLDER, Cell, stimuli
-from behaviour_checks import CHECKS
 
 import neurocore as nc
+from behaviour import FOLDER, Cell, stimuli
+from behaviour_checks import CHECKS
 
 RELATED = {"inhibition_induced_spiking": {"rebound_spike"}}
 
