@@ -9,6 +9,7 @@ neuron's weight for an axon is the neuron's own value for that type. Three exact
 * the *digit code*: the types stand for digits (1, 2, 4, -8, ...) times a scale of the neuron's own; a signal gets several
   axons of a type where a digit exceeds one. It works for every range of weights that is not stochastic.
 
+* the *fitted code*, where quantisation has chosen each neuron's values for the types: every weight is a sum of some of them.
 * the *coin code*, for a core of very few neurons: as the digit code, but each neuron chooses its digits freely.
 
 The cheapest is taken, per core.
@@ -17,7 +18,7 @@ The cheapest is taken, per core.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -33,7 +34,8 @@ Array = npt.NDArray[Any]
 class CoreSynapses:
     """Synapses of a core: entry k lets signal ``signal[k]`` reach neuron ``neuron[k]``; pairs are unique.
 
-    ``n_signals`` and ``n_neurons`` bound the two numbers.
+    ``n_signals`` and ``n_neurons`` bound the two numbers. ``values`` [n_neurons, types] are those that the neurons were fitted
+    to, all 0 where there are none.
     """
 
     signal: Array
@@ -42,6 +44,7 @@ class CoreSynapses:
     stochastic: Array
     n_signals: int
     n_neurons: int
+    values: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
 
     Without ``thrifty`` any code that fits the core will do, which is quicker to say.
     """
+    if synapses.values is not None and (fitted := fitted_code(synapses, synapses.values)) is not None:
+        return fitted
     values = _value_code(synapses, arch, thrifty)
     if values is not None and values.n_axons <= synapses.n_signals:
         return values
@@ -73,6 +78,31 @@ def encode(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
     if values is None and (coins := _coin_code(synapses, arch)) is not None:
         codes.append(coins)
     return min(codes, key=lambda code: code.n_axons, default=None)
+
+
+# ---------------------------------------------------------------- fitted code
+
+
+def fitted_code(synapses: CoreSynapses, values: Array) -> Encoding | None:
+    """The encoding that quantisation had in mind; None if some weight is no sum of its neuron's ``values`` [n_neurons, types]."""
+    n_types = values.shape[1]
+    subsets = np.array(list(itertools.product((0, 1), repeat=n_types)))
+    # The fewest axons first, so that a weight with two sums takes the shorter one.
+    subsets = subsets[np.argsort(subsets.sum(axis=1), kind="stable")]
+    sums = values @ subsets.T
+    hit = sums[synapses.neuron] == synapses.weight[:, None]
+    if synapses.stochastic.any() or not hit.any(axis=1).all():
+        return None
+    choice = hit.argmax(axis=1)
+    twice = hit.sum(axis=1) > 1
+    if twice.any():
+        # Where several sums make a weight, the one that needs fewest axons besides those the other synapses need.
+        have = np.zeros((synapses.n_signals, n_types), bool)
+        np.logical_or.at(have, synapses.signal[~twice], subsets[choice[~twice]] > 0)
+        extra = ~have[synapses.signal[twice]] @ subsets.T
+        choice[twice] = np.where(hit[twice], extra, n_types + 1).argmin(axis=1)
+    encoding = _from_counts(synapses, subsets[choice].T, values.T.copy())
+    return replace(encoding, code="fitted")
 
 
 # ---------------------------------------------------------------- value code

@@ -105,7 +105,10 @@ class Cutter:
         if len(used) > self.arch.core.axons:
             return len(used), "too many signals"
         net = self.network
-        core = CoreSynapses(signal, place, net.weight[synapse], net.stochastic[synapse], len(used), len(neurons))
+        values = None if net.values is None or not net.values[neurons].any() else net.values[neurons]
+        core = CoreSynapses(
+            signal, place, net.weight[synapse], net.stochastic[synapse], len(used), len(neurons), values
+        )
         encoding = encode(core, self.arch, thrifty=False)
         if encoding is None:
             return self.arch.core.axons + 1, "no exact weight code"
@@ -127,6 +130,9 @@ def partition(network: IntegerNetwork, arch: Architecture, limits: Mapping[int, 
         misfit = _misfit(cutter, number)
         if misfit:
             problems.append(misfit)
+            continue
+        if network.group is not None and network.group[offsets[number]] >= 0:
+            runs.extend(_grouped(cutter, int(offsets[number]), int(offsets[number + 1]), most))
             continue
         orders = [offsets[number] + order for order in _orders(group.shape)]
         best = min(orders, key=lambda order: _estimate(cutter, order, most)) if len(orders) > 1 else orders[0]
@@ -257,6 +263,20 @@ def _cut(cutter: Cutter, order: Array, most: int) -> list[_Run]:
             raise FitError(_why_not(cutter, int(members[0])))
         runs.append(_Run(members, *cutter.need(members)))
         begin += size
+    return runs
+
+
+def _grouped(cutter: Cutter, begin: int, end: int, most: int) -> list[_Run]:
+    """Runs of the neurons that were fitted to share a core; a group that must be smaller is cut as any other."""
+    group = cutter.network.group
+    assert group is not None, "the network was fitted"
+    neurons = np.arange(begin, end)
+    order = neurons[np.argsort(group[neurons], kind="stable")]
+    runs: list[_Run] = []
+    for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        need = cutter.need(members)
+        fits = len(members) <= most and need[0] <= cutter.arch.core.axons
+        runs.extend([_Run(members, *need)] if fits else _cut(cutter, members, most))
     return runs
 
 

@@ -184,7 +184,10 @@ class _Router:
         encoding = None
         if len(signals) <= self.arch.core.axons:
             weight, chance = net.weight[synapse], net.stochastic[synapse]
-            encoding = encode(CoreSynapses(signal, place, weight, chance, len(signals), len(members)), self.arch)
+            values = None if net.values is None or not net.values[members].any() else net.values[members]
+            encoding = encode(
+                CoreSynapses(signal, place, weight, chance, len(signals), len(members), values), self.arch
+            )
         if encoding is None or encoding.n_axons > self.arch.core.axons:
             raise CoreOverflowError(core)
         return CoreAxons(members, signals[encoding.signal] // span, signals[encoding.signal] % span, encoding)

@@ -1,0 +1,198 @@
+"""Quantisation ``fit``: which neurons share a core, and the values of their axon types.
+
+Neurons that share a core share its axons and the types of these, so that the fewer they are the better their weights can be
+fitted, and the more cores and relays the network takes. :func:`fit_populations` begins with one neuron a core and doubles where
+that saves most cores for least loss, until an estimate of all cores keeps within the budget.
+
+Neurons of a convolution are grouped by pixel: the neurons of some channels at one pixel read the same sources with the same
+weights as those at every other pixel, so that a whole map needs one fit per group of channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.architecture import Architecture
+from neurocore.compiler.floats import FloatNetwork
+from neurocore.compiler.network import Network
+from neurocore.compiler.typefit import TypeFit, fit_types
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Members:
+    """Groups of neurons [groups, neurons of a group] that read the same ``wanted`` weights [sources, neurons of a group]."""
+
+    neurons: Array
+    wanted: Array
+
+
+@dataclass(frozen=True)
+class FittedPopulation:
+    """Values [size, types] of every neuron, connections [synapses, types] in the order of the flat network, group [size]."""
+
+    values: Array
+    connected: npt.NDArray[np.bool_]
+    group: Array
+    neurons_per_core: int
+
+
+class _Choice:
+    """A population's fits for 1, 2, 4, ... neurons a core, made when they are asked for."""
+
+    def __init__(self, network: Network, name: str, part: range, flat: FloatNetwork, arch: Architecture) -> None:
+        self.network, self.name, self.part, self.flat, self.arch = network, name, part, flat, arch
+        self.first = flat.starts()
+        own = slice(self.first[part.start], self.first[part.stop])
+        span = int(flat.delay.max(initial=0)) + 1
+        # A signal is a source with a delay.
+        self.signal = flat.source * span + flat.delay
+        self.from_neurons = bool((flat.source[own] >= flat.n_inputs).any())
+        self.energy = float(flat.weight[own] @ flat.weight[own])
+        self.fits: dict[int, list[tuple[Members, TypeFit]]] = {}
+
+    def fit(self, share: int) -> list[tuple[Members, TypeFit]]:
+        """Members and their fits if ``share`` neurons share a core."""
+        if share not in self.fits:
+            core = self.arch.core
+            self.fits[share] = [
+                (item, fit_types(item.wanted, core.axon_types, core.axons)) for item in self.members(share)
+            ]
+        return self.fits[share]
+
+    def members(self, share: int) -> Iterator[Members]:
+        """The groups of ``share`` neurons."""
+        maps = self._maps()
+        if maps is None:
+            for begin in range(self.part.start, self.part.stop, share):
+                yield self._listed(np.arange(begin, min(begin + share, self.part.stop)))
+            return
+        numbers, per_group = maps
+        for begin in range(0, len(numbers), per_group):
+            for low in range(begin, begin + per_group, share):
+                channels = np.arange(low, min(low + share, begin + per_group))
+                # The neurons of an inner pixel have every synapse of the kernel; those at the border lack some.
+                count = np.diff(self.first)[numbers[channels]].sum(axis=0)
+                inner = self._listed(numbers[channels][:, int(count.argmax())])
+                yield Members(numbers[channels].T, inner.wanted)
+
+    def _listed(self, neurons: Array) -> Members:
+        """Some neurons with their weights, rows being the signals that any of them reads."""
+        synapse = np.concatenate([np.arange(self.first[neuron], self.first[neuron + 1]) for neuron in neurons])
+        column = np.repeat(np.arange(len(neurons)), np.diff(self.first)[neurons])
+        signals, row = np.unique(self.signal[synapse], return_inverse=True)
+        wanted = np.zeros((len(signals), len(neurons)))
+        wanted[row, column] = self.flat.weight[synapse]
+        return Members(neurons[None], wanted)
+
+    def _maps(self) -> tuple[Array, int] | None:
+        """Neuron numbers [channel, pixel] and channels per group, if all weights come from one kernel that fits the map."""
+        incoming = [item for item in self.network.projections if item.target == self.name]
+        shape = self.network.populations[self.name].shape
+        if len(incoming) != 1 or incoming[0].conv2d is None or len(shape) != 3:
+            return None
+        kernel = np.asarray(incoming[0].conv2d.kernel)
+        size = np.count_nonzero(kernel.reshape(len(kernel), -1), axis=1)
+        numbers = np.arange(self.part.start, self.part.stop).reshape(shape[0], -1)
+        if (np.diff(self.first)[numbers].max(axis=1) != size).any():
+            return None
+        return numbers, shape[0] // int(np.asarray(incoming[0].conv2d.groups))
+
+    def possible(self, share: int) -> bool:
+        """Whether groups of ``share`` neurons can be cut at all: the core has axons for their signals, one each."""
+        if share > self.arch.core.neurons or share >= 2 * len(self.part):
+            return False
+        return all(len(item.wanted) <= self.arch.core.axons for item in self.members(share))
+
+    def groups(self, share: int) -> int:
+        """Cores for the neurons themselves."""
+        return sum(len(item.neurons) for item in self.members(share))
+
+    def driven(self, share: int) -> float:
+        """Axons of these cores that neurons drive; each takes a neuron, a copy or a relay."""
+        total = 0.0
+        count = np.diff(self.first)
+        for item in self.members(share):
+            axons = min(self.arch.core.axons, len(item.wanted) * self.arch.core.axon_types)
+            reads = count[item.neurons].max(axis=1)
+            # At the border of a map a group reads less.
+            total += axons * float((reads / max(1, reads.max(initial=0))).sum())
+        return total * self.from_neurons
+
+    def loss(self, share: int) -> float:
+        """Squared error over squared weights."""
+        error = sum(fit.error * len(item.neurons) for item, fit in self.fit(share))
+        return error / self.energy if self.energy else 0.0
+
+
+def fit_populations(
+    network: Network, flat: FloatNetwork, wanted: Mapping[str, range], arch: Architecture, budget: int
+) -> dict[str, FittedPopulation]:
+    """Fits for all populations of ``wanted`` that can fit a core; the others are left to the partition, which refuses them."""
+    choices = {name: _Choice(network, name, part, flat, arch) for name, part in wanted.items()}
+    choices = {name: choice for name, choice in choices.items() if choice.possible(1)}
+    others = flat.n_neurons - sum(len(choice.part) for choice in choices.values())
+    share = dict.fromkeys(choices, 1)
+    while (cores := _estimate(network, choices, share, others, arch)) > budget:
+        price: dict[str, float] = {}
+        for name, choice in choices.items():
+            if choice.possible(2 * share[name]):
+                fewer = _estimate(network, choices, {**share, name: 2 * share[name]}, others, arch)
+                added = choice.loss(2 * share[name]) - choice.loss(share[name])
+                price[name] = added / (cores - fewer) if fewer < cores else np.inf
+        if not price:
+            break
+        share[min(price, key=lambda item: price[item])] *= 2
+    return {name: _spread(choice, share[name]) for name, choice in choices.items()}
+
+
+def _estimate(
+    network: Network, choices: Mapping[str, _Choice], share: Mapping[str, int], others: int, arch: Architecture
+) -> float:
+    """Cores of all groups, and of the copies and relays that drive their axons; copies find room beside their neurons."""
+    groups = {name: choice.groups(share[name]) for name, choice in choices.items()}
+    total = sum(groups.values()) + others / arch.core.neurons
+    for name, choice in choices.items():
+        sources = {item.source for item in network.projections if item.target == name} & set(choices)
+        room = sum(groups[source] * (arch.core.neurons - share[source]) for source in sources)
+        total += max(0.0, choice.driven(share[name]) - room) / arch.core.neurons
+    return total
+
+
+def _spread(choice: _Choice, share: int) -> FittedPopulation:
+    """A fit for every neuron and synapse of a population."""
+    flat, part, first = choice.flat, choice.part, choice.first
+    begin = int(first[part.start])
+    n_types = choice.arch.core.axon_types
+    values, group = np.zeros((len(part), n_types)), np.zeros(len(part), np.int64)
+    connected = np.zeros((int(first[part.stop]) - begin, n_types), bool)
+    n_groups = 0
+    for members, fit in choice.fit(share):
+        values[members.neurons - part.start] = fit.values[None]
+        group[members.neurons - part.start] = n_groups + np.arange(len(members.neurons))[:, None]
+        n_groups += len(members.neurons)
+        for column in range(members.wanted.shape[1]):
+            _connect(flat, first, members, fit, column, connected, begin)
+    return FittedPopulation(values, connected, group, share)
+
+
+def _connect(
+    flat: FloatNetwork, first: Array, members: Members, fit: TypeFit, column: int, connected: Array, begin: int
+) -> None:
+    """Connections of one neuron of every group: what the fit says for the row of its weight.
+
+    A neuron of a map reads the kernel's taps in the order of its sources; those at the border lack some.
+    """
+    rows = np.flatnonzero(members.wanted[:, column])
+    own = [np.arange(first[neuron], first[neuron + 1]) for neuron in members.neurons[:, column]]
+    taps = flat.tap[max(own, key=len)]
+    for synapses in own:
+        whole = len(synapses) == len(rows)
+        mine = rows if whole else rows[np.searchsorted(taps, flat.tap[synapses])]
+        connected[synapses - begin] = fit.connected[mine, column]
