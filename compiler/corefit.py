@@ -21,6 +21,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.floats import FloatNetwork
 from neurocore.compiler.network import Network
 from neurocore.compiler.typefit import TypeFit, fit_types
+from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
 
@@ -104,6 +105,18 @@ class _Choice:
             return None
         return numbers, shape[0] // int(np.asarray(incoming[0].conv2d.groups))
 
+    def misfit(self) -> str | None:
+        """What is wrong if some neuron reads more signals than a core has axons."""
+        reads = np.diff(self.first)[self.part.start : self.part.stop]
+        most, worst = int(reads.max(initial=0)), int(reads.argmax())
+        if most <= self.arch.core.axons:
+            return None
+        return (
+            f"E-FANIN population {self.name!r}: {self.name}[{worst}] reads {most} signals (source and delay), each of which needs an"
+            f" axon; a core of {self.arch.name!r} has {self.arch.core.axons} ({int((reads > self.arch.core.axons).sum())} of"
+            f" {len(reads)} neurons are over). Limit receptive fields"
+        )
+
     def possible(self, share: int) -> bool:
         """Whether groups of ``share`` neurons can be cut at all: the core has axons for their signals, one each."""
         if share > self.arch.core.neurons or share >= 2 * len(self.part):
@@ -134,9 +147,11 @@ class _Choice:
 def fit_populations(
     network: Network, flat: FloatNetwork, wanted: Mapping[str, range], arch: Architecture, budget: int
 ) -> dict[str, FittedPopulation]:
-    """Fits for all populations of ``wanted`` that can fit a core; the others are left to the partition, which refuses them."""
+    """Fits for all populations of ``wanted``. Raises FitError that lists every one with a neuron that no core can hold."""
     choices = {name: _Choice(network, name, part, flat, arch) for name, part in wanted.items()}
-    choices = {name: choice for name, choice in choices.items() if choice.possible(1)}
+    problems = [problem for choice in choices.values() if (problem := choice.misfit()) is not None]
+    if problems:
+        raise FitError(problems)
     others = flat.n_neurons - sum(len(choice.part) for choice in choices.values())
     share = dict.fromkeys(choices, 1)
     while (cores := _estimate(network, choices, share, others, arch)) > budget:

@@ -90,7 +90,9 @@ def fitted_code(synapses: CoreSynapses, values: Array) -> Encoding | None:
     # The fewest axons first, so that a weight with two sums takes the shorter one.
     subsets = subsets[np.argsort(subsets.sum(axis=1), kind="stable")]
     sums = values @ subsets.T
-    hit = sums[synapses.neuron] == synapses.weight[:, None]
+    # A type whose value is 0 has no part in any sum.
+    sensible = ((values == 0) @ subsets.T) == 0
+    hit = (sums[synapses.neuron] == synapses.weight[:, None]) & sensible[synapses.neuron]
     if synapses.stochastic.any() or not hit.any(axis=1).all():
         return None
     choice = hit.argmax(axis=1)
