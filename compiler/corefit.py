@@ -112,8 +112,8 @@ class _Choice:
         if most <= self.arch.core.axons:
             return None
         return (
-            f"E-FANIN population {self.name!r}: {self.name}[{worst}] reads {most} signals (source and delay), each of which needs an"
-            f" axon; a core of {self.arch.name!r} has {self.arch.core.axons} ({int((reads > self.arch.core.axons).sum())} of"
+            f"E-FANIN population {self.name!r}: {self.name}[{worst}] reads {most} signals (source and delay), each of which needs"
+            f" an axon; a core of {self.arch.name!r} has {self.arch.core.axons} ({int((reads > self.arch.core.axons).sum())} of"
             f" {len(reads)} neurons are over). Limit receptive fields"
         )
 

@@ -88,6 +88,7 @@ def network_of(graph: Graph, name: str, arch: Architecture, options: NirOptions)
     """The network of a graph; ``name`` is the file's, for messages."""
     reader = _Reader(graph, name, arch, options)
     reader.check_nodes()
+    reader.check_shapes()
     return reader.build()
 
 
@@ -158,15 +159,31 @@ class _Reader:
 
     # ------------------------------------------------------------ the network
 
-    def build(self) -> Network:
+    def check_shapes(self) -> None:
+        """All shapes are known and match; raises InputError that lists where they do not."""
         for node in self.graph.nodes.values():
             if node.kind == "Input":
                 self.shapes[node.name] = tuple(
                     int(size) for size in node.parameters.get("shape", np.ones(1)).reshape(-1)
                 )
         self.find_shapes()
-        self.choose_pools()
+        for node in self.graph.nodes.values():
+            if node.kind == "Output":
+                for path in self.paths(node.name):
+                    if path.source in self.shapes:
+                        self.checked_shape(path)
         self.stop_if_failed()
+
+    def checked_shape(self, path: _Path) -> Shape | None:
+        """The shape at the end of a chain, or None and a problem more where its nodes do not match."""
+        try:
+            return self.shape_after(path)
+        except ValueError as error:
+            self.problems.append(str(error))
+            return None
+
+    def build(self) -> Network:
+        self.choose_pools()
         for name, shape in self.shapes.items():
             if self.graph.nodes[name].kind == "Input":
                 self.network.input(name, shape)
@@ -204,10 +221,8 @@ class _Reader:
 
     def check_shape(self, node: Node, known: list[_Path]) -> None:
         for path in known:
-            try:
-                shape = self.shape_after(path)
-            except ValueError as error:
-                self.problems.append(str(error))
+            shape = self.checked_shape(path)
+            if shape is None:
                 continue
             have = self.shapes.setdefault(node.name, shape)
             if int(np.prod(have)) != int(np.prod(shape)):
@@ -220,8 +235,6 @@ class _Reader:
 
     def choose_pools(self) -> None:
         """Pools whose sums do not fit a core become neurons; each pool is judged by the paths that go through it."""
-        if self.problems:
-            return
         for node in self.graph.nodes.values():
             if node.kind not in POOLS:
                 continue

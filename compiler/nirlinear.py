@@ -65,9 +65,20 @@ def _named_padding(node: Node, name: str, window: tuple[int, int]) -> tuple[int,
     return window[0] // 2, window[1] // 2
 
 
+def _check_bias(node: Node, n_channels: int) -> None:
+    bias = node.parameters.get("bias")
+    if bias is not None and bias.size != n_channels:
+        raise ValueError(f"node {node.name!r} ({node.kind}): bias has {bias.size} values; {n_channels} were expected")
+
+
 def output_shape(node: Node, shape: Shape) -> Shape:
     """The shape a node gives for what goes in. Raises ValueError that names the node where the two do not match."""
     if node.kind == "Scale":
+        scale = node.parameters.get("scale", np.ones(1))
+        if scale.size not in (1, int(np.prod(shape))):
+            raise ValueError(
+                f"node {node.name!r} (Scale): scale of shape {list(scale.shape)} does not match a source of shape {list(shape)}"
+            )
         return shape
     if node.kind == "Flatten":
         return _flat(node, shape)
@@ -77,6 +88,7 @@ def output_shape(node: Node, shape: Shape) -> Shape:
             raise ValueError(
                 f"node {node.name!r} ({node.kind}) takes {weight.shape[1]} values; its source has shape {list(shape)}"
             )
+        _check_bias(node, weight.shape[0])
         return (weight.shape[0],)
     if len(shape) != 3:
         raise ValueError(
@@ -92,6 +104,7 @@ def output_shape(node: Node, shape: Shape) -> Shape:
                 f" {list(shape)}"
             )
         channels = weight.shape[0]
+        _check_bias(node, channels)
     rows, columns = ((shape[axis + 1] + 2 * padding[axis] - window[axis]) // stride[axis] + 1 for axis in (0, 1))
     if rows < 1 or columns < 1:
         raise ValueError(f"node {node.name!r} ({node.kind}): its window does not fit a source of shape {list(shape)}")
@@ -116,7 +129,7 @@ def matrix_of(node: Node, shape: Shape, total: bool = False) -> sparse.csr_matri
         return sparse.identity(size, format="csr")
     if node.kind == "Scale":
         scale = node.parameters.get("scale", np.ones(1)).astype(float)
-        return sparse.diags(np.broadcast_to(scale, shape).reshape(-1)).tocsr()
+        return sparse.diags(np.broadcast_to(scale.reshape(-1), size)).tocsr()
     if node.kind in ("Linear", "Affine"):
         return sparse.csr_matrix(_weight(node, 2))
     window, stride, padding = pool_kernel(node)

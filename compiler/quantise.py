@@ -336,11 +336,12 @@ def _loss(
     error = wanted - state.weight[own] / state.scale[target]
     threshold = np.maximum(np.abs(flat.neuron["threshold"][target]), np.finfo(float).tiny)
     energy = float(wanted @ wanted)
-    different = np.unique(np.stack([target, state.weight[own]]), axis=1)[0]
+    kept = state.weight[own] != 0
+    different = np.unique(np.stack([target[kept], state.weight[own][kept]]), axis=1)[0]
     return PopulationLoss(
         name,
         len(wanted),
-        int(np.count_nonzero(state.weight[own])),
+        int(kept.sum()),
         float(np.sqrt(error @ error / energy)) if energy else 0.0,
         float((np.abs(error) / threshold).max(initial=0.0)),
         _parameter_error(part, flat, state),
