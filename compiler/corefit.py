@@ -1,8 +1,8 @@
 """Quantisation ``fit``: which neurons share a core, and the values of their axon types.
 
 Neurons that share a core share its axons and the types of these, so that the fewer they are the better their weights can be
-fitted, and the more cores and relays the network takes. :func:`fit_populations` begins with one neuron a core and doubles where
-that saves most cores for least loss, until an estimate of all cores keeps within the budget.
+fitted, and the more cores and relays the network takes. :func:`fit_populations` begins with as many neurons a core as do not
+matter, and doubles where that saves most cores for least loss, until an estimate of all cores keeps within the budget.
 
 Neurons of a convolution are grouped by pixel: the neurons of some channels at one pixel read the same sources with the same
 weights as those at every other pixel, so that a whole map needs one fit per group of channels.
@@ -24,6 +24,12 @@ from neurocore.compiler.typefit import TypeFit, fit_types
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
+
+
+MOST_TRIED = 24
+"""Groups of a population that are fitted to judge how many neurons may share a core."""
+WORTH_IT, LOSS_UNIT = 1.1, 0.005
+"""Relative errors that differ by less than this factor, or by this much, are not worth more cores."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +61,19 @@ class _Choice:
         # A signal is a source with a delay.
         self.signal = flat.source * span + flat.delay
         self.from_neurons = bool((flat.source[own] >= flat.n_inputs).any())
-        self.energy = float(flat.weight[own] @ flat.weight[own])
-        self.fits: dict[int, list[tuple[Members, TypeFit]]] = {}
+        self.fits: dict[tuple[int, int], TypeFit] = {}
+        self.losses: dict[int, float] = {}
 
     def fit(self, share: int) -> list[tuple[Members, TypeFit]]:
         """Members and their fits if ``share`` neurons share a core."""
-        if share not in self.fits:
+        return [(item, self.fit_one(share, number, item)) for number, item in enumerate(self.members(share))]
+
+    def fit_one(self, share: int, number: int, item: Members) -> TypeFit:
+        """The fit of one of the groups."""
+        if (share, number) not in self.fits:
             core = self.arch.core
-            self.fits[share] = [
-                (item, fit_types(item.wanted, core.axon_types, core.axons)) for item in self.members(share)
-            ]
-        return self.fits[share]
+            self.fits[share, number] = fit_types(item.wanted, core.axon_types, core.axons)
+        return self.fits[share, number]
 
     def members(self, share: int) -> Iterator[Members]:
         """The groups of ``share`` neurons."""
@@ -119,7 +127,9 @@ class _Choice:
 
     def possible(self, share: int) -> bool:
         """Whether groups of ``share`` neurons can be cut at all: the core has axons for their signals, one each."""
-        if share > self.arch.core.neurons or share >= 2 * len(self.part):
+        maps = self._maps()
+        most = len(self.part) if maps is None else maps[1]
+        if share > self.arch.core.neurons or share >= 2 * most:
             return False
         return all(len(item.wanted) <= self.arch.core.axons for item in self.members(share))
 
@@ -139,9 +149,21 @@ class _Choice:
         return total * self.from_neurons
 
     def loss(self, share: int) -> float:
-        """Squared error over squared weights."""
-        error = sum(fit.error * len(item.neurons) for item, fit in self.fit(share))
-        return error / self.energy if self.energy else 0.0
+        """Squared error over squared weights; of many groups, some are tried."""
+        if share not in self.losses:
+            items = list(enumerate(self.members(share)))
+            chosen = items[:: -(-len(items) // MOST_TRIED)]
+            error = sum(self.fit_one(share, number, item).error * len(item.neurons) for number, item in chosen)
+            energy = sum(float((item.wanted**2).sum()) * len(item.neurons) for _, item in chosen)
+            self.losses[share] = error / energy if energy else 0.0
+        return self.losses[share]
+
+    def coarsest(self) -> int:
+        """The most neurons a core, doubling, whose loss is nearly that of one neuron a core."""
+        share, bound = 1, WORTH_IT * np.sqrt(self.loss(1)) + LOSS_UNIT
+        while self.possible(2 * share) and np.sqrt(self.loss(2 * share)) <= bound:
+            share *= 2
+        return share
 
 
 def fit_populations(
@@ -153,7 +175,7 @@ def fit_populations(
     if problems:
         raise FitError(problems)
     others = flat.n_neurons - sum(len(choice.part) for choice in choices.values())
-    share = dict.fromkeys(choices, 1)
+    share = {name: choice.coarsest() for name, choice in choices.items()}
     while (cores := _estimate(network, choices, share, others, arch)) > budget:
         price: dict[str, float] = {}
         for name, choice in choices.items():
