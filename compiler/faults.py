@@ -44,9 +44,7 @@ def whole_numbers(given: Any) -> Array:
             raise ValueError("holds values that are not finite (NaN or infinity)")
         if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
             first = values.reshape(-1)[np.argmax(values.reshape(-1) != np.round(values.reshape(-1)))]
-            raise ValueError(
-                f"holds {first:g}, which is not a whole number; scale it, or let the compiler: quantise: fit"
-            )
+            raise ValueError(f"holds {first:g}, which is not a whole number; make it one, or ask for 'quantise: fit'")
         return values.astype(np.int64)
     if values.size == 0:
         return values.astype(np.int64)

@@ -34,6 +34,8 @@ Array = npt.NDArray[Any]
 METHODS = ("fit", "weight_bits", "levels")
 MAX_BITS = 9
 MAX_LEVELS = 64
+NO_FLOOR = -1
+"""Stands for no floor; floors are not negative."""
 CORES_KEPT_FREE = 0.12
 """Part of a chip that ``fit`` leaves to relays beyond its estimate unless it is told how many cores to use."""
 
@@ -159,8 +161,9 @@ def quantise(network: Network, arch: Architecture) -> tuple[Network, Quantisatio
     shape = (flat.n_neurons, arch.core.axon_types)
     state = _Integers(np.zeros(len(flat.weight), np.int64), np.ones(flat.n_neurons), {}, np.zeros(shape, np.int64))
     state.neuron = {name: np.zeros(flat.n_neurons, np.int64) for name in REAL}
+    quantiser = _Quantiser(flat, method, arch, state)
     for name, part in wanted.items():
-        _quantise_population(name, part, flat, method, arch, fitted.get(name), state)
+        quantiser.population(name, part, fitted.get(name))
     if state.problems:
         raise FitError(state.problems)
     losses = tuple(_loss(name, part, flat, state, fitted.get(name)) for name, part in wanted.items())
@@ -212,48 +215,63 @@ class _Form:
     ratio: Array | None = None
 
 
-def _quantise_population(
-    name: str,
-    part: range,
-    flat: FloatNetwork,
-    method: Quantise,
-    arch: Architecture,
-    fitted: FittedPopulation | None,
-    state: _Integers,
-) -> None:
-    first, known = flat.starts(), {}
-    unused = 0
-    for neuron in part:
-        own = slice(int(first[neuron]), int(first[neuron + 1]))
-        parameters = tuple(float(flat.neuron[item][neuron]) for item in REAL)
-        if fitted is not None:
-            begin = int(first[part.start])
-            connected = fitted.connected[own.start - begin : own.stop - begin].astype(np.int64)
-            form = _Form(fitted.values[neuron - part.start], connected)
-            key: Any = (fitted.values[neuron - part.start].tobytes(), parameters)
-        else:
-            form, key = None, (flat.weight[own].tobytes(), parameters)
-        if key not in known:
-            made = form or _form_of(flat.weight[own], method)
-            known[key] = (made, *_best_scale(made, flat.weight[own], np.array(parameters), arch))
-        made, scale, table = known[key]
-        made = form or made
-        state.scale[neuron] = scale
-        state.weight[own] = made.parts @ table
-        if fitted is not None:
-            state.values[neuron] = table
-        rounded = np.round(scale * np.array(parameters[:2] + parameters[3:]))
-        for item, value in zip(("threshold", "reset", "leak", "initial"), rounded, strict=True):
-            state.neuron[item][neuron] = value
-        floor = flat.neuron["floor"][neuron]
-        state.neuron["floor"][neuron] = -1 if np.isinf(floor) else round(scale * floor)
-        unused += state.neuron["threshold"][neuron] < 1 and parameters[0] > 0
-    if unused:
-        state.problems.append(
-            f"E-QUANT population {name!r}: {unused} of {len(part)} neurons have a threshold so small against their largest weight"
-            f" that it becomes 0 where the weight is {arch.neuron.weight.max}, the largest of {arch.name!r}; raise the threshold"
-            " or clip the weights"
-        )
+class _Quantiser:
+    """Brings one population after the other to integers, and keeps what it made for neurons that are alike."""
+
+    def __init__(self, flat: FloatNetwork, method: Quantise, arch: Architecture, state: _Integers) -> None:
+        self.flat, self.method, self.arch, self.state = flat, method, arch, state
+        self.first = flat.starts()
+        self.parameters = np.stack([flat.neuron[name] for name in REAL], axis=1)
+        self.known: dict[tuple[bytes, bytes], tuple[_Form, float, Array]] = {}
+
+    def population(self, name: str, part: range, fitted: FittedPopulation | None) -> None:
+        """Quantise all neurons of a population; thresholds that vanish are a problem."""
+        for neuron in part:
+            if fitted is None:
+                self.by_itself(neuron)
+            else:
+                self.as_fitted(neuron, part, fitted)
+        mine = slice(part.start, part.stop)
+        vanished = (self.state.neuron["threshold"][mine] < 1) & (self.parameters[mine, 0] > 0)
+        if vanished.any():
+            self.state.problems.append(
+                f"E-QUANT population {name!r}: {int(vanished.sum())} of {len(part)} neurons have a threshold so small against"
+                f" their largest weight that it becomes 0 where the weight is {self.arch.neuron.weight.max}, the largest of"
+                f" {self.arch.name!r}; raise the threshold or clip the weights"
+            )
+
+    def by_itself(self, neuron: int) -> None:
+        """A neuron whose weights are quantised on their own."""
+        own = self.synapses(neuron)
+        weight = self.flat.weight[own]
+        key = weight.tobytes(), self.parameters[neuron].tobytes()
+        if key not in self.known:
+            form = _form_of(weight, self.method)
+            self.known[key] = (form, *_best_scale(form, weight, self.parameters[neuron], self.arch))
+        form, scale, table = self.known[key]
+        self.store(neuron, scale, form.parts @ table)
+
+    def as_fitted(self, neuron: int, part: range, fitted: FittedPopulation) -> None:
+        """A neuron whose weights were fitted with those of others; all neurons with the same values get the same integers."""
+        own, begin = self.synapses(neuron), int(self.first[part.start])
+        values = fitted.values[neuron - part.start]
+        form = _Form(values, fitted.connected[own.start - begin : own.stop - begin].astype(np.int64))
+        key = values.tobytes(), self.parameters[neuron].tobytes()
+        if key not in self.known:
+            best = _best_scale(form, self.flat.weight[own], self.parameters[neuron], self.arch)
+            self.known[key] = (form, *best)
+        _, scale, table = self.known[key]
+        self.state.values[neuron] = table
+        self.store(neuron, scale, form.parts @ table)
+
+    def synapses(self, neuron: int) -> slice:
+        return slice(int(self.first[neuron]), int(self.first[neuron + 1]))
+
+    def store(self, neuron: int, scale: float, weight: Array) -> None:
+        self.state.scale[neuron] = scale
+        self.state.weight[self.synapses(neuron)] = weight
+        for name, value in zip(REAL, (scale * self.parameters[neuron]).tolist(), strict=True):
+            self.state.neuron[name][neuron] = NO_FLOOR if np.isinf(value) else round(value)
 
 
 def _form_of(weight: Array, method: Quantise) -> _Form:
