@@ -1,7 +1,7 @@
 """Weights through axon types: which axons a core needs so that its neurons read exactly the weights they should.
 
 A *signal* is a source with a delay. Every signal that a core reads gets one or more axons; each axon has a type, and a
-neuron's weight for an axon is the neuron's own value for that type. Three exact codes are used:
+neuron's weight for an axon is the neuron's own value for that type. Four exact codes are used:
 
 * the *value code*: each neuron gives every distinct weight it has a type of its own, and a signal gets one axon for every
   type that some neuron uses for it. It works if no neuron has more distinct weights than there are types. If sources can be

@@ -240,9 +240,7 @@ def test_ranges_of_the_chip_hold(tiny: Architecture) -> None:
 
 
 def test_fractions_are_refused_unless_asked_for() -> None:
-    with pytest.raises(
-        InputError, match=r"projection 'hidden' <- 'x': weights holds .* let the compiler: quantise: fit"
-    ):
+    with pytest.raises(InputError, match=r"projection 'hidden' <- 'x': weights holds .* ask for 'quantise: fit'"):
         compile_network(floating())
 
 
