@@ -16,6 +16,7 @@ import numpy.typing as npt
 from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture, Range
 from neurocore.compiler.faults import Faults, whole_numbers
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population
+from neurocore.compiler.quantise import quantise
 from neurocore.compiler.synapses import all_edges, check_stochastic, merge, neuron_starts
 from neurocore.config import Group
 
@@ -35,6 +36,9 @@ class IntegerNetwork:
     unique in it; those of neuron j are ``start[j]`` to ``start[j + 1]`` of ``source`` (int32), ``weight`` (int32), ``delay``
     (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are numbers as in
     chip.md.
+
+    Quantisation may leave ``group`` [N], the neurons fitted to share a core (-1: none), and their ``values`` [N, types] of the
+    axon types (0: none); they are advice to the later stages and no part of what the network means.
     """
 
     name: str
@@ -49,6 +53,8 @@ class IntegerNetwork:
     stochastic: Array
     output_neuron: Array
     rate: Array
+    group: Array | None = None
+    values: Array | None = None
 
     @cached_property
     def n_inputs(self) -> int:
@@ -145,10 +151,12 @@ def _span(values: Array) -> str:
 
 
 def check(network: Network, arch: Architecture) -> IntegerNetwork:
-    """Check a network against a chip and flatten it.
+    """Check a network against a chip and flatten it, quantised first if it asks for that.
 
     Raises InputError (what is wrong in itself) or FitError (what the chip cannot represent), each listing all faults found.
     """
+    if network.quantise is not None:
+        network = quantise(network, arch)[0]
     faults = Faults()
     if not network.populations:
         faults.bad.append(f"network {network.name!r} has no populations")
@@ -182,7 +190,20 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
         rows.stochastic,
         np.concatenate([np.zeros(0, np.int64), *output_neuron]),
         rate,
+        *_codes(network, arch),
     )
+
+
+def _codes(network: Network, arch: Architecture) -> tuple[Array | None, Array | None]:
+    """Groups [N] and values [N, types] that quantisation left, if any."""
+    if not network.codes:
+        return None, None
+    starts, n_neurons = neuron_starts(network), sum(item.size for item in network.populations.values())
+    group, values = np.full(n_neurons, -1), np.zeros((n_neurons, arch.core.axon_types), np.int64)
+    for name, code in network.codes.items():
+        mine = slice(starts[name], starts[name] + network.populations[name].size)
+        group[mine], values[mine] = code.group, code.values
+    return group, values
 
 
 def _groups(items: Any, running: bool = True) -> tuple[Group, ...]:

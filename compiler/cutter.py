@@ -95,7 +95,13 @@ class Cutter:
         synapse, place = self.synapses_of(neurons)
         signals, signal = distinct(self.signals_of(synapse))
         weight, chance = self.network.weight[synapse].astype(np.int64), self.network.stochastic[synapse]
-        return signals, CoreSynapses(signal, place, weight, chance, len(signals), len(neurons))
+        known = (len(signals), len(neurons), self.values_of(neurons))
+        return signals, CoreSynapses(signal, place, weight, chance, *known)
+
+    def values_of(self, neurons: Array) -> Array | None:
+        """Values [neurons, types] of the axon types that neurons were fitted to; None if none was."""
+        values = None if self.network.values is None else self.network.values[neurons]
+        return None if values is None or not values.any() else values
 
     def need(self, neurons: Array) -> tuple[int, str]:
         """Axons that a core with these neurons needs (more than the core has if there is no code), and the code."""

@@ -1,7 +1,7 @@
 """Weights through axon types: which axons a core needs so that its neurons read exactly the weights they should.
 
 A *signal* is a source with a delay. Every signal that a core reads gets one or more axons; each axon has a type, and a
-neuron's weight for an axon is the neuron's own value for that type. Three exact codes are used:
+neuron's weight for an axon is the neuron's own value for that type. Four exact codes are used:
 
 * the *value code*: each neuron gives every distinct weight it has a type of its own, and a signal gets one axon for every
   type that some neuron uses for it. It works if no neuron has more distinct weights than there are types. If sources can be
@@ -9,6 +9,7 @@ neuron's weight for an axon is the neuron's own value for that type. Three exact
 * the *digit code*: the types stand for digits (1, 2, 4, -8, ...) times a scale of the neuron's own; a signal gets several
   axons of a type where a digit exceeds one. It works for every range of weights that is not stochastic.
 
+* the *fitted code*, where quantisation has chosen each neuron's values for the types: every weight is a sum of some of them.
 * the *coin code*, for a core of very few neurons: as the digit code, but each neuron chooses its digits freely.
 
 The cheapest is taken, per core.
@@ -35,7 +36,8 @@ Array = npt.NDArray[Any]
 class CoreSynapses:
     """Synapses of a core: entry k lets signal ``signal[k]`` reach neuron ``neuron[k]``; pairs are unique.
 
-    ``n_signals`` and ``n_neurons`` bound the two numbers.
+    ``n_signals`` and ``n_neurons`` bound the two numbers. ``values`` [n_neurons, types] are those that the neurons were fitted
+    to, all 0 where there are none.
     """
 
     signal: Array
@@ -44,6 +46,7 @@ class CoreSynapses:
     stochastic: Array
     n_signals: int
     n_neurons: int
+    values: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def choose(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
 
     Without ``thrifty`` any code that fits the core will do, which is quicker to say.
     """
+    if synapses.values is not None and (fitted := _fitted_code(synapses, synapses.values)) is not None:
+        return fitted
     values = _value_code(synapses, arch, thrifty)
     if values is not None and values.n_axons <= synapses.n_signals:
         return values
@@ -90,6 +95,32 @@ def choose(synapses: CoreSynapses, arch: Architecture, *, thrifty: bool = True) 
     if values is None:
         codes.append(_coin_code(synapses, arch))
     return min((code for code in codes if code is not None), key=lambda code: code.n_axons, default=None)
+
+
+# ---------------------------------------------------------------- fitted code
+
+
+def _fitted_code(synapses: CoreSynapses, values: Array) -> Choice | None:
+    """The code that quantisation had in mind; None if some weight is no sum of its neuron's ``values`` [n_neurons, types]."""
+    n_types = values.shape[1]
+    subsets = np.array(list(itertools.product((0, 1), repeat=n_types)))
+    # The fewest axons first, so that a weight with two sums takes the shorter one.
+    subsets = subsets[np.argsort(subsets.sum(axis=1), kind="stable")]
+    sums = values @ subsets.T
+    # A type whose value is 0 has no part in any sum.
+    sensible = ((values == 0) @ subsets.T) == 0
+    hit = (sums[synapses.neuron] == synapses.weight[:, None]) & sensible[synapses.neuron]
+    if synapses.stochastic.any() or not hit.any(axis=1).all():
+        return None
+    choice = hit.argmax(axis=1)
+    twice = hit.sum(axis=1) > 1
+    if twice.any():
+        # Where several sums make a weight, the one that needs fewest axons besides those the other synapses need.
+        have = np.zeros((synapses.n_signals, n_types), bool)
+        np.logical_or.at(have, synapses.signal[~twice], subsets[choice[~twice]] > 0)
+        extra = ~have[synapses.signal[twice]] @ subsets.T
+        choice[twice] = np.where(hit[twice], extra, n_types + 1).argmin(axis=1)
+    return _counted(synapses, subsets[choice].T, values.T.copy(), "fitted")
 
 
 # ---------------------------------------------------------------- value code
@@ -305,15 +336,15 @@ def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Choice | None:
     return _counted(synapses, code.digits(reduced), weight)
 
 
-def _counted(synapses: CoreSynapses, digits: Array, weight: Array) -> Choice:
+def _counted(synapses: CoreSynapses, digits: Array, weight: Array, code: str = "digits") -> Choice:
     """The code in which a synapse connects ``digits`` [types, synapses] axons of each type."""
     counts = np.zeros((len(digits), synapses.n_signals), np.int64)
     for number in range(len(digits)):
         np.maximum.at(counts[number], synapses.signal, digits[number])
-    return Choice(int(counts.sum()), "digits", lambda: _from_counts(synapses, digits, counts, weight))
+    return Choice(int(counts.sum()), code, lambda: _from_counts(synapses, digits, counts, weight, code))
 
 
-def _from_counts(synapses: CoreSynapses, digits: Array, counts: Array, weight: Array) -> Encoding:
+def _from_counts(synapses: CoreSynapses, digits: Array, counts: Array, weight: Array, code: str) -> Encoding:
     """The encoding of :func:`_counted`; ``counts`` [types, signals] are the axons."""
     signal, kind = _axon_list(counts)
     crossbar = np.zeros((len(signal), synapses.n_neurons), bool)
@@ -323,7 +354,7 @@ def _from_counts(synapses: CoreSynapses, digits: Array, counts: Array, weight: A
         for step in range(int(digits[number].max(initial=0))):
             reached = used[digits[number][used] > step]
             crossbar[first[number, synapses.signal[reached]] + step, synapses.neuron[reached]] = True
-    return Encoding(signal, kind, crossbar, weight, np.zeros(weight.shape, bool), "digits")
+    return Encoding(signal, kind, crossbar, weight, np.zeros(weight.shape, bool), code)
 
 
 def _axon_list(counts: Array) -> tuple[Array, Array]:

@@ -58,7 +58,7 @@ def _from_floats(values: Array) -> Array:
         raise ValueError("holds values that are not finite (NaN or infinity)")
     if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
         first = values.reshape(-1)[np.argmax(values.reshape(-1) != np.round(values.reshape(-1)))]
-        raise ValueError(f"holds {first:g}, which is not a whole number; round or scale it to integers first")
+        raise ValueError(f"holds {first:g}, which is not a whole number; make it one, or ask for 'quantise: fit'")
     small = np.abs(values).max(initial=0) <= np.iinfo(np.int32).max
     return values.astype(np.int32 if small else np.int64)
 

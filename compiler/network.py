@@ -112,9 +112,25 @@ class Output:
     source: str
 
 
+@dataclass(frozen=True)
+class CoreCode:
+    """How quantisation fitted a population to cores: neurons of one ``group`` [size] were fitted to share one.
+
+    ``values`` [size, types] are each neuron's values of the axon types; every weight of it is a sum of some of them.
+    """
+
+    group: Any
+    values: Any
+
+
 @dataclass
 class Network:
-    """A network under construction."""
+    """A network under construction.
+
+    ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantise.Quantise` or what its
+    ``of`` takes); without it they are refused. ``declared`` are approximations that the network's reader made. ``codes`` are left
+    by quantisation for the later stages and change no spike.
+    """
 
     name: str
     inputs: dict[str, Input] = field(default_factory=dict)
@@ -122,6 +138,9 @@ class Network:
     projections: list[Projection] = field(default_factory=list)
     outputs: dict[str, Output] = field(default_factory=dict)
     spike_rates: dict[str, float] = field(default_factory=dict)
+    quantise: Any = None
+    declared: list[str] = field(default_factory=list)
+    codes: dict[str, CoreCode] = field(default_factory=dict)
 
     def input(self, name: str, shape: Shape) -> Input:
         """Add input lines."""

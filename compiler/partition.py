@@ -93,7 +93,8 @@ def partition(
             problems.append(misfit)
             continue
         if (number, most) not in cutter.cuts:
-            cutter.cuts[number, most] = _best_cut(cutter, number, most)
+            fitted = network.group is not None and network.group[network.offsets()[number]] >= 0
+            cutter.cuts[number, most] = (_grouped if fitted else _best_cut)(cutter, number, most)
         runs.extend(cutter.cuts[number, most])
     if problems:
         raise FitError(problems)
@@ -168,6 +169,20 @@ def _best_cut(cutter: Cutter, number: int, most: int) -> list[Run]:
     tried = [[run for part in order.parts() for run in cut(cutter, part, most)] for order in orders]
     natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
     return _regrouped(cutter, number, natural, most) or natural
+
+
+def _grouped(cutter: Cutter, number: int, most: int) -> list[Run]:
+    """Runs of the neurons that were fitted to share a core; a group that must be smaller is cut as any other."""
+    group = cutter.network.group
+    assert group is not None, "the network was fitted"
+    neurons = np.arange(*cutter.network.offsets()[number : number + 2])
+    order = neurons[np.argsort(group[neurons], kind="stable")]
+    runs: list[Run] = []
+    for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        need = cutter.need(members)
+        fits = len(members) <= most and need[0] <= cutter.arch.core.axons
+        runs.extend([Run(members, *need)] if fits else cut(cutter, members, most))
+    return runs
 
 
 class _Fits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture, load_architecture
+from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble, build
 from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.cutter import Cutter
@@ -21,15 +22,20 @@ from neurocore.compiler.network import Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.place import Placement, place
 from neurocore.compiler.prove import prove
+from neurocore.compiler.quantise import QuantisationReport, quantise
+from neurocore.compiler.report import ChipUse, chip_use
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, MismatchError, NeurocoreError
+from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
 
 MAX_REPAIRS = 40
 MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
+SAMPLE_TAIL = 16
+"""Ticks after the last spike of a sample during which its effect is still followed."""
 
 
 @dataclass
@@ -60,11 +66,15 @@ class CompileReport:
     basis: str = "synapses"
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    quantisation: QuantisationReport | None = None
+    effect: Agreement | None = None
+    use: ChipUse | None = None
+    declared: list[str] = field(default_factory=list)
     dumps: dict[str, Callable[[], str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields of ``compile --json``."""
-        return {
+        fields: dict[str, Any] = {
             "cores": self.cores,
             "neurons": self.neurons,
             "axons": self.axons,
@@ -84,6 +94,15 @@ class CompileReport:
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "warnings": self.warnings,
         }
+        if self.use is not None:
+            known = self.use.as_dict()
+            fields |= {name: known[name] for name in ("populations", "limits", "mesh")}
+        if self.quantisation is not None:
+            fields["quantisation"] = self.quantisation.as_dict()
+        if self.effect is not None:
+            fields["effect"] = self.effect.as_dict()
+        fields["declared"] = self.declared
+        return fields
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -96,13 +115,20 @@ class CompileReport:
 
 
 def compile_network(
-    network: Network | str | Path, chip: str | Path | Architecture = "truenorth", *, seed: int = 0
+    network: Network | str | Path,
+    chip: str | Path | Architecture = "truenorth",
+    *,
+    seed: int = 0,
+    quantise: Any = None,
 ) -> ChipConfig:
-    """Compile a network (or the path of one in YAML) for a chip; ``seed`` steers placement only.
+    """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
+
+    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) goes before what the network
+    asks for.
 
     Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
     """
-    return compile_with_report(network, chip, seed=seed)[0]
+    return compile_with_report(network, chip, seed=seed, quantise=quantise)[0]
 
 
 def compile_with_report(
@@ -110,45 +136,74 @@ def compile_with_report(
     chip: str | Path | Architecture = "truenorth",
     *,
     seed: int = 0,
+    quantise: Any = None,
+    sample: Spikes | None = None,
+    ticks: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[ChipConfig, CompileReport]:
-    """:func:`compile_network`, with a report. ``progress`` is called with the name of each stage as it begins."""
+    """:func:`compile_network`, with a report. ``progress`` is called with the name of each stage as it begins.
+
+    On the input spikes ``sample``, if given, the effect of quantisation is measured for ``ticks`` ticks.
+    """
     show = progress or (lambda _: None)
     show("check, partition and route")
-    flat, arch, routing, report = _routed(network, chip)
+    network, arch = _loaded(network, chip, quantise), load_architecture(chip)
+    flat, routing, report = _routed(network, arch)
     with report.timed("assemble"):
         virtual = build(flat, routing, arch)
     show("place")
     with report.timed("place"):
         chip_size = (arch.mesh.columns, arch.mesh.rows)
-        placement = place(virtual.traffic(flat), (arch.columns, arch.rows), chip_size, seed=seed)
+        traffic = virtual.traffic(flat)
+        placement = place(traffic, (arch.columns, arch.rows), chip_size, seed=seed)
     _check_reach(virtual.arrays["target_core"], placement, arch)
     with report.timed("assemble"):
-        certificate = f"exact: equal to network {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late"
-        result = assemble(flat, routing, virtual, placement, arch, (("certificate", certificate),)).validate()
+        result = assemble(flat, routing, virtual, placement, arch, _notes(flat, routing, report)).validate()
     show("prove")
     with report.timed("prove"):
         _prove(flat, result)
+    if sample is not None:
+        show("measure quantisation")
+        with report.timed("sample"):
+            last = int(sample.tick.max(initial=0)) + SAMPLE_TAIL
+            report.effect = agreement(network, arch, sample, ticks if ticks is not None else last, flat)
     report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
     report.dumps["placement"] = lambda: str(placement)
+    with report.timed("report"):
+        report.use = chip_use(result, flat, routing, placement, traffic, report.quantisation)
     return result, report
 
 
-def estimate_network(network: Network | str | Path, chip: str | Path | Architecture = "truenorth") -> CompileReport:
+def _notes(flat: IntegerNetwork, routing: Routing, report: CompileReport) -> tuple[tuple[str, str], ...]:
+    """The certificate: equal to what, and what lies between that and the network as given."""
+    losses = report.quantisation
+    what = "network" if losses is None else "the quantised network"
+    parts = [f"exact: equal to {what} {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late"]
+    parts += [] if losses is None else [losses.sentence()]
+    parts += [f"approximation declared: {text}" for text in report.declared]
+    notes = [("certificate", "; ".join(parts))]
+    return (*notes, *([] if losses is None else [("quantise", str(losses.method))]))
+
+
+def estimate_network(
+    network: Network | str | Path, chip: str | Path | Architecture = "truenorth", *, quantise: Any = None
+) -> CompileReport:
     """What a network needs of a chip, in about a second: cores, axons, copies, relays, latency, packets.
 
-    Small networks are routed, larger ones estimated from shapes and a few sampled neurons. Raises as compile_network does for
-    what it looks at.
+    Small networks are routed, larger ones estimated from shapes and a few sampled neurons. A network to be quantised is, and then
+    routed whatever its size, which takes longer: its codes are not known before. Raises as compile_network does for what it looks
+    at.
     """
-    network, arch = _loaded(network), load_architecture(chip)
+    network, arch = _loaded(network, chip, quantise), load_architecture(chip)
     n_synapses = count_synapses(network)
     known = {*network.inputs, *network.populations}
     sound = network.populations and all(
         item.source in known and item.target in network.populations for item in network.projections
     )
-    if n_synapses <= MOST_ROUTED or not sound:
+    if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound:
         return _routed(network, arch, quick=True)[-1]
     report = CompileReport(None, basis="shapes")
+    _declare(report, network)
     with report.timed("estimate"):
         found = estimate(network, arch)
     for name in ("cores", "neurons", "axons", "copies", "relays", "latency", "packets_per_tick", "binds"):
@@ -163,22 +218,37 @@ def estimate_network(network: Network | str | Path, chip: str | Path | Architect
     return report
 
 
-def _loaded(network: Network | str | Path) -> Network:
-    if isinstance(network, Network):
-        return network
-    from neurocore.compiler.yamlnet import load_network
+def _loaded(network: Network | str | Path, chip: str | Path | Architecture, quantise: Any = None) -> Network:
+    """The network, read if it is a path; ``quantise`` goes before what it asks for."""
+    if not isinstance(network, Network):
+        from neurocore.compiler.yamlnet import load_network
 
-    return load_network(network)
+        network = load_network(network, chip)
+    return network if quantise is None else replace(network, quantise=quantise)
+
+
+def _declare(report: CompileReport, network: Network) -> None:
+    """Approximations of the network's reader go into the report and its warnings."""
+    report.declared = list(network.declared)
+    report.warnings += [f"W-APPROXIMATE {text}" for text in network.declared]
 
 
 def _routed(
-    network: Network | str | Path, chip: str | Path | Architecture, *, quick: bool = False
-) -> tuple[IntegerNetwork, Architecture, Routing, CompileReport]:
+    network: Network, arch: Architecture, *, quick: bool = False
+) -> tuple[IntegerNetwork, Routing, CompileReport]:
     """The stages that decide what a network needs of a chip, and a report of them."""
-    network, arch = _loaded(network), load_architecture(chip)
+    losses, seconds = None, {}
+    begun = time.perf_counter()
+    if network.quantise is not None:
+        network, losses = quantise(network, arch)
+        seconds["quantise"] = time.perf_counter() - begun
     begun = time.perf_counter()
     flat = check(network, arch)
-    report = CompileReport(flat, seconds={"check": time.perf_counter() - begun})
+    seconds["check"] = time.perf_counter() - begun
+    report = CompileReport(flat, seconds=seconds, quantisation=losses)
+    _declare(report, network)
+    if losses is not None and losses.populations:
+        report.warnings.append(f"W-QUANTISED {losses.sentence()}")
     if arch.routing.delay.min != 1:
         raise FitError(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs chips whose"
@@ -187,7 +257,7 @@ def _routed(
     parts, routing = _fit(flat, Cutter(flat, arch, quick=quick), report)
     _check_capacity(flat, arch, parts, routing)
     _fill(report, flat, arch, parts, routing)
-    return flat, arch, routing, report
+    return flat, routing, report
 
 
 def _prove(network: IntegerNetwork, chip: ChipConfig) -> None:

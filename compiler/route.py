@@ -216,7 +216,8 @@ class _Router:
         encoding = None
         if len(signals) <= self.arch.core.axons:
             weight, chance = net.weight[synapse].astype(np.int64), net.stochastic[synapse]
-            encoding = encode(CoreSynapses(signal, place, weight, chance, len(signals), len(members)), self.arch)
+            known = (len(signals), len(members), self.cutter.values_of(members))
+            encoding = encode(CoreSynapses(signal, place, weight, chance, *known), self.arch)
         if encoding is None or encoding.n_axons > self.arch.core.axons:
             raise CoreOverflowError(core)
         return CoreAxons(members, signals[encoding.signal] // span, signals[encoding.signal] % span, encoding)

@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from neurocore.architecture import Architecture
 from neurocore.compiler.network import Conv2d, Network
+from neurocore.compiler.nirfile import NirOptions, is_nir, load_nir
+from neurocore.compiler.quantise import Quantise
 from neurocore.container import open_input
 from neurocore.errors import InputError, NeurocoreError
 from neurocore.yamlfile import Document, Location, describe, read_yaml
@@ -70,11 +73,11 @@ class _Population(_Part):
 
 
 class _OneToOne(_Part):
-    one_to_one: Int
+    one_to_one: Int | Float
 
 
 class _AllToAll(_Part):
-    all_to_all: Int
+    all_to_all: Int | Float
 
 
 class _Conv2d(_Part):
@@ -88,7 +91,7 @@ class _Projection(_Part):
     source: Text
     target: Text
     weights: File | list[list[Int | Float]] | _OneToOne | _AllToAll | None = None
-    edges: File | list[list[Int]] | None = None
+    edges: File | list[list[Int | Float]] | None = None
     conv2d: _Conv2d | None = None
     delay: Int = 1
     stochastic: Flag = False
@@ -112,10 +115,18 @@ class _File(_Part):
     projections: list[_Projection] = []
     outputs: dict[str, _Output] = {}
     spike_rates: dict[str, Float] = {}
+    quantise: Text | dict[Text, Int | Flag] | None = None
 
 
-def load_network(path: str | Path) -> Network:
-    """Read a network file. Raises InputError that lists every fault as ``file:line:column: field: reason``."""
+def load_network(
+    path: str | Path, chip: str | Path | Architecture = "truenorth", options: NirOptions | None = None
+) -> Network:
+    """Read a network file, YAML or NIR; ``chip`` and ``options`` are for NIR (see :func:`neurocore.compiler.nirfile.load_nir`).
+
+    Raises InputError that lists every fault, in YAML as ``file:line:column: field: reason``.
+    """
+    if is_nir(path):
+        return load_nir(path, chip, options)
     document = read_yaml(path)
     try:
         content = _File.model_validate(document.data)
@@ -175,6 +186,9 @@ class _Reader:
         for name, output in self.content.outputs.items():
             network.output(name, output.source)
         network.spike_rates.update(self.content.spike_rates)
+        if self.content.quantise is not None:
+            given = self.content.quantise
+            self.attempt(("quantise",), lambda: setattr(network, "quantise", Quantise.of(given)))
         if self.problems:
             raise InputError(self.problems)
         return network
@@ -224,7 +238,7 @@ class _Reader:
             return next(iter(content.values()))
         return content
 
-    def edges(self, location: Location, given: str | list[list[int]]) -> Any:
+    def edges(self, location: Location, given: str | list[list[int | float]]) -> Any:
         """Edges as a mapping of arrays, or rows."""
         if not isinstance(given, str):
             return given

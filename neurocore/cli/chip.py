@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from neurocore.spikes import Spikes
 
 
+QUANTISE_HELP = 'How numbers with a fraction become integers: "fit" or "fit=CORES", "weight_bits=B", "levels=N".'
+RESET_HELP = "How IF neurons of NIR files are reset: as the file says, to zero, or by their threshold."
+
+
 @click.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -50,34 +54,66 @@ def _read(path: str) -> str:
 @click.option("--chip", default="truenorth", show_default=True, help="Chip definition: a name or a YAML file.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the placement.")
 @click.option("--estimate", is_flag=True, help="Only say what the network would need; write nothing.")
-@click.option("--report", type=click.Path(), help="Write the text form of every stage to this file.")
+@click.option("--quantise", metavar="METHOD", help=QUANTISE_HELP)
+@click.option("--sample", type=click.Path(), help="Input spikes on which the effect of quantisation is measured.")
+@click.option(
+    "--ticks", type=click.IntRange(min=1), help="Ticks of the sample; default: to its last spike and 16 more."
+)
+@click.option("--dt", type=float, default=1.0, show_default=True, help="Seconds a tick, for biases of NIR files.")
+@click.option(
+    "--reset", type=click.Choice(["auto", "zero", "subtract"]), default="auto", show_default=True, help=RESET_HELP
+)
+@click.option("--report", type=click.Path(), help="Write what was done to this file: .json, or text with every stage.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compile_command(
-    network: str, output: str | None, chip: str, seed: int, estimate: bool, report: str | None, as_json: bool
+    network: str,
+    output: str | None,
+    chip: str,
+    seed: int,
+    estimate: bool,
+    quantise: str | None,
+    sample: str | None,
+    ticks: int | None,
+    dt: float,
+    reset: str,
+    report: str | None,
+    as_json: bool,
 ) -> None:
-    """Compile NETWORK (YAML) to a chip file."""
+    """Compile NETWORK (YAML or NIR) to a chip file.
+
+    Numbers with a fraction are quantised if the network or --quantise asks for it; networks in NIR ask for "fit".
+    """
     from neurocore import container
+    from neurocore.compiler.nirfile import NirOptions
     from neurocore.compiler.pipeline import compile_with_report, estimate_network
+    from neurocore.compiler.report import report_text
+    from neurocore.compiler.yamlnet import load_network
+    from neurocore.spikes import read
 
     if estimate:
-        result = estimate_network(network, chip)
+        abstract = load_network(network, chip, NirOptions(dt, reset))
+        result = estimate_network(abstract, chip, quantise=quantise)
         emit(result.as_dict(), as_json, _compile_text(result, None))
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output' (or ask for an --estimate).")
-    keep_inputs(output, network)
+    keep_inputs(output, network, *([] if sample is None else [sample]))
     if report is not None and os.path.abspath(report) == os.path.abspath(output):
         raise click.UsageError("The chip file and the report cannot be one file.")
     container.check_writable(output)
     if report is not None:
         container.check_writable(report)
-    configured, result = compile_with_report(network, chip, seed=seed, progress=stage)
+    spikes = None if sample is None else read(sample)
+    abstract = load_network(network, chip, NirOptions(dt, reset))
+    configured, result = compile_with_report(
+        abstract, chip, seed=seed, quantise=quantise, sample=spikes, ticks=ticks, progress=stage
+    )
     stage("save")
     with result.timed("save"):
         configured.save(output)
     if report is not None:
         with container.atomic_path(report) as path, open(path, "w", encoding="utf-8") as file:
-            file.write("\n\n".join(dump() for dump in result.dumps.values()) + "\n")
+            file.write(report_text(result, report.endswith(".json")))
     for warning in result.warnings:
         say(f"neurocore: {warning}")
     emit(result.as_dict(), as_json, _compile_text(result, output))
@@ -99,9 +135,14 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
         *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
         ("time", f"{total:.2f} s (" + ", ".join(f"{name} {value:.2f}" for name, value in report.seconds.items()) + ")"),
     ]
+    losses = report.quantisation
     if output is not None:
-        rows += [("check", "proved: the chip is the network, spike for spike"), ("written", output)]
-    return table(rows)
+        what = "the network" if losses is None else "the quantised network"
+        rows += [("check", f"proved: the chip is {what}, spike for spike"), ("written", output)]
+    parts = [table(rows)]
+    parts += [str(losses)] if losses is not None and losses.populations else []
+    parts += [str(report.effect)] if report.effect is not None else []
+    return "\n".join(parts)
 
 
 @click.command()
@@ -145,12 +186,26 @@ def _core_row(chip: ChipConfig, text: str) -> int:
 @click.option("--ticks", type=click.IntRange(min=0), required=True, help="Ticks of the network to compare.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the emulation.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the random draws, instead of the chip's own.")
+@click.option("--dt", type=float, default=1.0, show_default=True, help="As given to compile.")
+@click.option("--reset", type=click.Choice(["auto", "zero", "subtract"]), default="auto", help="As given to compile.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(
-    network: str, chip: str, spikes: str | None, ticks: int, threads: int | None, seed: int | None, as_json: bool
+    network: str,
+    chip: str,
+    spikes: str | None,
+    ticks: int,
+    threads: int | None,
+    seed: int | None,
+    dt: float,
+    reset: str,
+    as_json: bool,
 ) -> None:
-    """Run NETWORK itself and CHIP on the same input and compare every output spike."""
+    """Run NETWORK itself and CHIP on the same input and compare every output spike.
+
+    If NETWORK had to be quantised, the comparison is with its quantised form, made as when CHIP was.
+    """
     from neurocore.chipfile import load_chip
+    from neurocore.compiler.nirfile import NirOptions
     from neurocore.compiler.verify import verify as compare
     from neurocore.compiler.yamlnet import load_network
     from neurocore.emulator import Emulator
@@ -164,7 +219,13 @@ def verify(
 
     if spikes is None:
         say("neurocore: without --input only what the network does by itself is compared")
-    abstract, configured = load_network(network), load_chip(chip)
+    configured = load_chip(chip)
+    notes = dict(configured.notes)
+    options = NirOptions(dt, reset)
+    abstract = load_network(network, configured.architecture, options)
+    if "quantise" in notes:
+        # The chip is the network as it was quantised then.
+        abstract.quantise = notes["quantise"]
     verdict = compare(abstract, configured, read(spikes) if spikes else Spikes.empty(), ticks, run, seed)
     if verdict.equal:
         text = f"equal: {verdict.spikes_compared:,} output spikes in {ticks:,} ticks, latency {verdict.latency}"

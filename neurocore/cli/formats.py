@@ -162,6 +162,20 @@ def _write_ibm_for(path: str, spikes: Spikes, chip: ChipConfig) -> None:
         write_spikes(path, axon_spikes(chip, spikes) if spikes.is_network else spikes)
 
 
+# NIR
+
+
+def _read_nir(files: tuple[str, ...]) -> Imported:
+    from neurocore.cli.output import stage
+    from neurocore.compiler.pipeline import compile_with_report
+    from neurocore.spikes import Spikes
+
+    if len(files) != 1:
+        raise click.UsageError(f"Give {FORMATS['nir'].files}.")
+    chip, report = compile_with_report(files[0], progress=stage)
+    return Imported(chip, Spikes.empty(), report.warnings, report.as_dict())
+
+
 # neurocore's own spike files
 
 
@@ -201,6 +215,7 @@ FORMATS: dict[str, Format] = {
         _write_ibm_for,
         (".sfti", ".sfto", ".sfri", ".sfro", ".sfci"),
     ),
+    "nir": Format("one GRAPH.nir", _read_nir),
     "neurocore": Format(
         "spikes in .npz or .csv",
         write_run=_write_own_run,
@@ -229,6 +244,7 @@ def import_command(name: str, files: tuple[str, ...], output: str, spike_file: s
     ranc: INPUT.json CONFIG.json of RANC's simulator, or a FOLDER with its FPGA memory images (csram_*.mem,
           tc_*.mem, tb_input.txt), with a CONFIG.json unless it holds a hardware.json; .gz is understood
     ibm:  MODEL.json of the Corelet Programming Environment, and a spike file if there is one
+    nir:  GRAPH.nir, which is compiled for the chip truenorth; "compile" does the same and has more options
     """  # noqa: D301
     from neurocore import container
     from neurocore.cli.inspect import chip_fields

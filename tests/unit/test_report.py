@@ -1,0 +1,185 @@
+"""compile --quantise, --sample and --report, and import nir, as a user calls them; the counts of the report are the chip's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurocore.cli import main
+from neurocore.compiler.network import Network
+from neurocore.compiler.pipeline import compile_with_report
+from neurocore.traffic import link_loads
+from nir_files import maps
+
+NETWORK = """\
+network: example
+quantise: {weight_bits: 4}
+inputs:
+  pixels: {shape: [6]}
+populations:
+  hidden: {shape: [4], neuron: {threshold: 1.5, leak: -0.05, reset_mode: linear, floor: 1.5}}
+  out: {shape: [2], neuron: {threshold: 2}}
+projections:
+  - {source: pixels, target: hidden, weights: w.npy}
+  - {source: hidden, target: out, weights: {all_to_all: 1}, delay: 2}
+  - {source: hidden, target: hidden, edges: [[0, 1, -0.25], [1, 0, 0.5, 3]]}
+outputs:
+  class: {source: out}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.yaml").write_text(
+        NETWORK.replace("[[0, 1, -0.25], [1, 0, 0.5, 3]]", "[[0, 1, -0.25], [1, 0, 0.5]]")
+    )
+    np.save(tmp_path / "w.npy", np.random.default_rng(1).normal(0.3, 0.5, (6, 4)))
+    (tmp_path / "in.csv").write_text("tick,line\n" + "".join(f"{t},{t * k % 6}\n" for t in range(60) for k in (1, 5)))
+    return tmp_path
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    code, out, err = call(capsys, *arguments)
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_a_network_that_asks_for_it_is_quantised(folder: Path, capsys) -> None:
+    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.json", "--json")
+    loss = {item["name"]: item for item in fields["quantisation"]["populations"]}
+    assert set(loss) == {"hidden"}, "out is whole"
+    assert 0 < loss["hidden"]["weight_error"] < 0.1
+    assert fields["quantisation"]["method"] == "weight_bits=4"
+    assert any("W-QUANTISED" in warning for warning in fields["warnings"])
+    assert [item["name"] for item in fields["effect"]["populations"]] == ["hidden", "out"]
+    written = json.loads((folder / "r.json").read_text())
+    assert written["populations"] == fields["populations"]
+    assert len(written["core_list"]) == fields["cores"]
+    checked = answer(capsys, "verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json")
+    assert checked["equal"]
+    assert checked["spikes_compared"] > 5
+
+
+def test_the_option_goes_before_the_file_and_verify_remembers_it(folder: Path, capsys) -> None:
+    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--quantise", "levels=3", "--json")
+    assert fields["quantisation"]["method"] == "levels=3"
+    assert fields["quantisation"]["populations"][0]["levels"] <= 3
+    assert answer(capsys, "verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json")["equal"]
+    estimate = answer(capsys, "compile", "net.yaml", "--estimate", "--quantise", "fit", "--json")
+    assert estimate["quantisation"]["method"] == "fit"
+
+
+def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
+    (folder / "net.yaml").write_text((folder / "net.yaml").read_text().replace("quantise: {weight_bits: 4}\n", ""))
+    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
+    assert code == 3
+    assert (
+        "population 'hidden': threshold holds 1.5, which is not a whole number; make it one, or ask for 'quantise: fit'"
+        in err
+    )
+
+
+@pytest.mark.parametrize("method", ["{weight_bits: 12}", "coarsely", "{levels: 2, fit: 3}"])
+def test_methods_are_checked_where_they_stand(folder: Path, capsys, method: str) -> None:
+    (folder / "net.yaml").write_text((folder / "net.yaml").read_text().replace("{weight_bits: 4}", method))
+    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
+    assert code == 3
+    assert "net.yaml:2:" in err
+    assert "quantise: " in err
+
+
+def test_the_text_report(folder: Path, capsys) -> None:
+    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.txt", "--json")
+    text = (folder / "r.txt").read_text()
+    heads = (
+        "compilation",
+        "populations",
+        "cores",
+        "quantisation: weight_bits=4",
+        "effect on the sample input, 75 ticks",
+    )
+    for head in (
+        *heads,
+        "network example: 6 neurons",
+        "partition: 1 cores",
+        "routing: 1 cores",
+        "placement of 1 cores",
+    ):
+        assert f"\n{head}" in f"\n{text}", head
+    table = text.split("populations\n")[1].split("\n\n")[0].splitlines()
+    hidden = next(line for line in table if line.split()[0] == "hidden")
+    assert hidden.split()[1:4] == ["4", str(fields["quantisation"]["populations"][0]["kept"]), "1"]
+    assert hidden.rstrip().endswith("%")
+    assert next(line for line in table if line.split()[0] == "out").rstrip().endswith("exact")
+
+
+def test_importing_a_graph_is_compiling_it(tmp_path: Path, capsys) -> None:
+    path = maps(tmp_path / "a.nir", "SumPool2d")
+    compiled = answer(capsys, "compile", path, "-o", str(tmp_path / "c.h5"), "--json")
+    imported = answer(
+        capsys, "import", "nir", path, "-o", str(tmp_path / "i.h5"), "--spikes", str(tmp_path / "s.npz"), "--json"
+    )
+    assert (tmp_path / "c.h5").read_bytes() == (tmp_path / "i.h5").read_bytes()
+    assert imported["quantisation"] == compiled["quantisation"]
+    assert imported["latency_ticks"] == compiled["latency_ticks"]
+    assert (tmp_path / "s.npz").exists()
+    code, _, err = call(capsys, "import", "nir", path, path, "-o", str(tmp_path / "i.h5"))
+    assert code == 2
+    assert "Give one GRAPH.nir." in err
+
+
+def layered() -> Network:
+    """Wide fan-out, so that there are copies and relays, and two populations in one core."""
+    rng = np.random.default_rng(0)
+    net = Network("layered")
+    x = net.input("x", 40)
+    first = net.population("first", 60, threshold=3)
+    second = net.population("second", 700, threshold=2)
+    third = net.population("third", 5, threshold=2)
+    net.connect(x, first, rng.integers(0, 2, (40, 60)))
+    net.connect(first, second, rng.integers(0, 2, (60, 700)))
+    net.connect(second, third, edges=[(k, k % 5, 1) for k in range(0, 700, 7)])
+    net.output("third", third)
+    net.output("first", first)
+    return net
+
+
+def test_the_counts_are_those_of_the_chip() -> None:
+    chip, report = compile_with_report(layered())
+    assert report.use is not None
+    use = {item.name: item for item in report.use.populations}
+    assert sum(item.copies for item in use.values()) == report.copies
+    assert sum(item.relays for item in use.values()) == report.relays
+    assert use["first"].copies + use["first"].relays > 100
+    assert use["third"].copies + use["third"].relays == 0
+    assert sum(core.axons for core in report.use.cores) == report.axons
+    assert sum(core.neurons for core in report.use.cores) == 765
+    assert sum(core.copies + core.relays for core in report.use.cores) == report.copies + report.relays
+    assert sum(report.use.limits.values()) == report.cores == len(chip.cores)
+
+
+def test_the_busiest_link_is_that_of_the_expected_packets() -> None:
+    chip, report = compile_with_report(layered())
+    assert report.use is not None
+    cores, arch = chip.cores, chip.architecture
+    row, slot = np.nonzero(cores.target_core >= 0)
+    packets = np.full(len(row), 50)
+    loads = link_loads(cores.core[row], cores.target_core[row, slot], packets, arch.columns, arch.rows)
+    # Every neuron, copy and relay is expected to spike at the default rate of 0.05 a tick.
+    most = max(int(side.max()) for side in loads) / 1000
+    assert report.use.mesh.busiest_link_packets_per_tick == pytest.approx(most, rel=1e-4)
+    assert report.use.mesh.chip_crossings_per_tick == 0
