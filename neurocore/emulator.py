@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -312,6 +312,21 @@ class Emulator:
             seconds=seconds,
             threads=self.threads,
         )
+
+    def feed(self, spikes: SpikeInput = None, ticks: int = 1) -> Spikes:
+        """Run ``ticks`` ticks like :meth:`run`, but return the output spikes only: for live runs, tick by tick."""
+        events = self._due(self._events(spikes), ticks)
+        self._engine.advance(events, ticks)
+        record = self._engine.take()
+        return Spikes.from_lines(record.output_tick, record.output_line)
+
+    def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
+        """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.
+
+        Items are taken when their tick comes, so that a generator may answer what it has seen.
+        """
+        for lines in lines_by_tick:
+            yield self.step(lines)
 
 
 def _checked_seed(seed: int) -> int:

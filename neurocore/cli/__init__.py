@@ -94,5 +94,7 @@ def _fail(arguments: Sequence[str], code: int, problems: Sequence[str]) -> None:
         import json
 
         error: dict[str, Any] = {"exit_code": code, "problems": list(problems)}
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "error": error}, indent=2))
+        live = "--live" in arguments  # stdout carries spikes then
+        text = json.dumps({"schema_version": SCHEMA_VERSION, "error": error}, indent=None if live else 2)
+        click.echo(text, err=live)
     sys.exit(code)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from neurocore.cli.live import parse_pace, refuse, run_live
 from neurocore.cli.output import emit, keep_inputs, progress_bar, say, table
 
 
 @click.command()
 @click.argument("chip", type=click.Path())
 @click.option("--input", "spikes", type=click.Path(), help="Input spikes (.npz or .csv).")
-@click.option("--ticks", type=click.IntRange(min=0), required=True, help="Ticks to run.")
-@click.option("-o", "--output", type=click.Path(), required=True, help="Run file to write.")
+@click.option("--ticks", type=click.IntRange(min=0), help="Ticks to run; may be left out with --live.")
+@click.option("-o", "--output", type=click.Path(), help="Run file to write.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
 @click.option(
@@ -26,24 +27,48 @@ from neurocore.cli.output import emit, keep_inputs, progress_bar, say, table
     metavar="POPULATION[:membrane]",
     help="Record a population's spikes, and its membranes if asked; may be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--live", is_flag=True, help="Spikes in on stdin, spikes out on stdout as they occur; see docs/live.md.")
+@click.option("--listen", metavar="unix:PATH|PORT", help="Live over a local socket instead of stdin and stdout.")
+@click.option(
+    "--pace",
+    metavar="HZ|real",
+    callback=parse_pace,
+    help="Live at this many ticks a second; 'real' is the chip definition's rate.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with --live: on stderr).")
 def run(
     chip: str,
     spikes: str | None,
-    ticks: int,
-    output: str,
+    ticks: int | None,
+    output: str | None,
     threads: int | None,
     seed: int | None,
     checkpoint: str | None,
     every: int | None,
     resume: str | None,
     probes: tuple[str, ...],
+    live: bool,
+    listen: str | None,
+    pace: float | str | None,
     as_json: bool,
 ) -> None:
     """Emulate a chip file and write what it did.
 
     A run that was resumed from a checkpoint ends as if it had never been interrupted.
     """
+    of_a_kind = {
+        "--input": spikes,
+        "--output": output,
+        "--checkpoint": checkpoint,
+        "--every": every,
+        "--resume": resume,
+    }
+    refuse(live, {**of_a_kind, "--probe": probes, "--listen": listen, "--pace": pace}, ticks=ticks)
+    if live:
+        run_live(chip, ticks=ticks, threads=threads, seed=seed, pace=pace, listen=listen, as_json=as_json)
+        return
+    assert ticks is not None
+    assert output is not None
     from neurocore import container
     from neurocore.checkpoint import run_with_checkpoints
     from neurocore.chipfile import load_chip
