@@ -313,12 +313,11 @@ class Emulator:
             threads=self.threads,
         )
 
-    def feed(self, spikes: SpikeInput = None, ticks: int = 1) -> Spikes:
-        """Run ``ticks`` ticks like :meth:`run`, but return the output spikes only: for live runs, tick by tick."""
-        events = self._due(self._events(spikes), ticks)
-        self._engine.advance(events, ticks)
-        record = self._engine.take()
-        return Spikes.from_lines(record.output_tick, record.output_line)
+    def step_axons(self, axons: Iterable[tuple[int, int]]) -> Array:
+        """:meth:`step` for a chip without input lines: ``axons`` are the pairs (core, axon) that get a spike from outside."""
+        spikes = Spikes.from_rows([(self.tick, core, axon) for core, axon in axons])
+        self._engine.advance(self._due(self._events(spikes), 1), 1)
+        return np.unique(self._engine.take().output_line)
 
     def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
         """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.

@@ -15,7 +15,7 @@ from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.endpoint import Endpoint
 from neurocore.errors import InputError, UsageError
-from neurocore.spikes import CHIP_COLUMNS, MAX_VALUE, NETWORK_COLUMNS, Spikes
+from neurocore.spikes import CHIP_COLUMNS, MAX_VALUE, NETWORK_COLUMNS
 
 MAX_LINE_BYTES = 256
 """A line longer than this is no spike; input without line ends must not fill the memory."""
@@ -221,12 +221,15 @@ class LiveRun:
         """Run the tick at hand with the spikes that are due, and hand over what it fired."""
         tick, due = self._emulator.tick, self._due
         self._due = []
-        fired = self._emulator.feed(_spikes(tick, due))
+        if due and len(due[0]) > 1:
+            fired = self._emulator.step_axons((core, axon) for core, axon in due)
+        else:
+            fired = self._emulator.step(line for (line,) in due)
         self.report.ticks += 1
         self.report.input_spikes += len(due)
         if len(fired):
             self.report.output_spikes += len(fired)
-            self._endpoint.write("".join(f"{tick},{line}\n" for line in fired.line.tolist()).encode())
+            self._endpoint.write("".join(f"{tick},{line}\n" for line in fired.tolist()).encode())
 
     # The input is the clock.
 
@@ -301,7 +304,3 @@ class LiveRun:
                 self._due.append(row.place)
             else:
                 self.report.late_spikes += 1
-
-
-def _spikes(tick: int, places: list[tuple[int, ...]]) -> Spikes | None:
-    return Spikes.from_rows([(tick, *place) for place in places]) if places else None

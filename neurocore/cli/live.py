@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,23 @@ if TYPE_CHECKING:
     from neurocore.live import LiveReport
 
 
+MIN_HZ, MAX_HZ = 0.001, 1e9
+"""The rates that ``power --tick-hz`` takes too."""
+
+
 def parse_pace(context: click.Context, option: click.Parameter, text: str | None) -> float | str | None:
     """Read ``--pace``: a tick rate in Hz, or ``real`` for the chip definition's."""
     if text is None or text == "real":
         return text
-    return float(click.FloatRange(min=0.001, max=1e9).convert(text, option, context))
+    try:
+        tick_hz = float(text)
+    except ValueError:
+        tick_hz = math.nan
+    if not MIN_HZ <= tick_hz <= MAX_HZ:
+        raise click.BadParameter(
+            f"'{text}' is neither 'real' nor a rate of {MIN_HZ:g}..{MAX_HZ:g} Hz.", context, option
+        )
+    return tick_hz
 
 
 def refuse(live: bool, options: dict[str, Any], *, ticks: int | None) -> None:
