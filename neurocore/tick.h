@@ -671,7 +671,8 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
     return (int)(job - w->scratch.jobs[which]);
 }
 
-NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int keep) {
+/* `common` says that the sizes are constants, for which the usual kinds of neurons have code of their own. */
+NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int keep, const int common) {
     nc_state *s = &w->state;
     const int64_t core = job->core;
     const int features = p->features[core];
@@ -680,8 +681,8 @@ NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restric
     for (int unit = 0; unit < p->units; unit++) {
         nc_vec fires;
         if (watched) NC_NAME(nc_any_unit)(w, job, unit, features, &moved, &fires);
-        else if (features == NC_RANDOM_LEAK) fires = NC_NAME(nc_unit)(p, w, job, unit, NC_RANDOM_LEAK, NULL);
-        else if (features == 0) fires = NC_NAME(nc_unit)(p, w, job, unit, 0, NULL);
+        else if (common && features == NC_RANDOM_LEAK) fires = NC_NAME(nc_unit)(p, w, job, unit, NC_RANDOM_LEAK, NULL);
+        else if (common && features == 0) fires = NC_NAME(nc_unit)(p, w, job, unit, 0, NULL);
         else NC_NAME(nc_any_unit)(w, job, unit, features, NULL, &fires);
         if (keep) nc_put(s->fired + ((s->tick % p->n_slots * p->n_cores + core) * p->units + unit) * NC_WORDS, fires);
         if (NC_ANY(fires)) NC_NAME(nc_send)(p, w, core, unit, fires);
@@ -690,14 +691,15 @@ NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restric
     s->settled[core] = watched && !moved;
 }
 
-NC_INLINE void NC_NAME(nc_range)(const nc_program *restrict p, nc_worker *restrict w, int64_t begin, int64_t end, int keep) {
+NC_INLINE void NC_NAME(nc_range)(const nc_program *restrict p, nc_worker *restrict w, int64_t begin, int64_t end, int keep,
+                                 const int common) {
     int which = 0;
     int64_t next = begin + NC_GROUP < end ? begin + NC_GROUP : end;
     int n_jobs = NC_NAME(nc_collect)(p, w, which, begin, next, keep);
     for (;;) {
         int64_t after = next + NC_GROUP < end ? next + NC_GROUP : end;
         int n_next = NC_NAME(nc_collect)(p, w, which ^ 1, next, after, keep);
-        for (int i = 0; i < n_jobs; i++) NC_NAME(nc_core)(p, w, &w->scratch.jobs[which][i], keep);
+        for (int i = 0; i < n_jobs; i++) NC_NAME(nc_core)(p, w, &w->scratch.jobs[which][i], keep, common);
         if (next == end) break;
         next = after;
         which ^= 1;
@@ -715,8 +717,8 @@ static void NC_NAME(nc_cores)(const nc_program *whole, nc_worker *w, int64_t beg
         p.units = 1;
         p.axon_words = NC_WORDS;
         p.wide = 0;
-        NC_NAME(nc_range)(&p, w, begin, end, keep);
+        NC_NAME(nc_range)(&p, w, begin, end, keep, 1);
     } else {
-        NC_NAME(nc_range)(whole, w, begin, end, keep);
+        NC_NAME(nc_range)(whole, w, begin, end, keep, 0);
     }
 }
