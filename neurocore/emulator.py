@@ -103,6 +103,7 @@ class Emulator:
         """Return to the state before tick 0; spikes that are still under way are gone."""
         self._engine.reset()
         self._waiting = Events(*(np.zeros(0, np.int64) for _ in range(3)))
+        self._seen: list[Record] = []
 
     def run(
         self, spikes: SpikeInput = None, ticks: int | None = None, *, progress: Callable[[int, int], None] | None = None
@@ -143,12 +144,28 @@ class Emulator:
     def step(self, lines: Iterable[int] = ()) -> Array:
         """Run one tick with the input lines that spike in it; returns the output lines that fired in it, ascending.
 
-        ``lines`` are line numbers, or booleans, one per input line. Raises InputError for lines the chip does not have.
+        ``lines`` are line numbers, or booleans, one per input line. What probes see is kept for :meth:`take_probes`.
+        Raises InputError for lines the chip does not have.
         """
         line = self._lines(lines)
         events = self._due(self._fan.events(np.full(len(line), self.tick, np.int64), line), 1)
+        return self._stepped(events)
+
+    def _stepped(self, events: Events) -> Array:
         self._engine.advance(events, 1)
-        return np.unique(self._engine.take().output_line)
+        record = self._engine.take()
+        if self._watched:
+            self._seen.append(record)
+        return np.unique(record.output_line)
+
+    def take_probes(self) -> dict[str, ProbeRecord]:
+        """What the probes saw in all steps since the last call or reset; a run reports its own ticks by itself."""
+        seen, self._seen = self._seen or [Record.empty(self._n_membranes())], []
+        record = Record.joined(seen)
+        return {item.text: item.pick(record) for item in self._watched}
+
+    def _n_membranes(self) -> int:
+        return sum(item.size for item in self._watched if item.with_membranes)
 
     def _lines(self, lines: Iterable[int]) -> Array:
         given = np.atleast_1d(np.asarray(lines if isinstance(lines, np.ndarray | int) else list(lines)))
@@ -228,6 +245,7 @@ class Emulator:
         self._check_values(state)
         self._engine.load_state(state)
         self._waiting = Events(*state["waiting"])
+        self._seen = []
 
     def _check_values(self, state: dict[str, Array]) -> None:
         """Raise InputError if a state holds numbers that no run could have left."""
@@ -316,8 +334,7 @@ class Emulator:
     def step_axons(self, axons: Iterable[tuple[int, int]]) -> Array:
         """:meth:`step` for a chip without input lines: ``axons`` are the pairs (core, axon) that get a spike from outside."""
         spikes = Spikes.from_rows([(self.tick, core, axon) for core, axon in axons])
-        self._engine.advance(self._due(self._events(spikes), 1), 1)
-        return np.unique(self._engine.take().output_line)
+        return self._stepped(self._due(self._events(spikes), 1))
 
     def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
         """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.

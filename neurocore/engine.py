@@ -6,7 +6,8 @@ the compiled one of :mod:`neurocore.compiled`. One test suite runs over both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +61,17 @@ class Record:
     spike_row: Array
     spike_neuron: Array
     membranes: Array
+
+    @classmethod
+    def empty(cls, n_membranes: int) -> Record:
+        """The record of no ticks."""
+        nothing = np.zeros(0, np.int64)
+        return cls(nothing, nothing, nothing, nothing, nothing, np.zeros((0, n_membranes), np.int32))
+
+    @classmethod
+    def joined(cls, records: Sequence[Record]) -> Record:
+        """One record of ticks that follow one another; ``records`` is not empty."""
+        return cls(*(np.concatenate([getattr(item, part.name) for item in records]) for part in fields(cls)))
 
 
 @dataclass(frozen=True)

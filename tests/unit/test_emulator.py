@@ -52,6 +52,25 @@ def test_steps_equal_a_run(chip: ChipConfig, spikes: Spikes) -> None:
     assert stepped.tick == 150
 
 
+@pytest.mark.parametrize("engine", ["compiled", "oracle"])
+def test_probes_of_steps_are_kept(chip: ChipConfig, spikes: Spikes, engine: str) -> None:
+    names = ["hidden:membrane", "out"]
+    run = Emulator(chip, probes=names, engine=engine).run(spikes, 60)
+    emulator = Emulator(chip, probes=names, engine=engine)
+    parts = []
+    for first, last in ((0, 25), (25, 25), (25, 60)):
+        for tick in range(first, last):
+            emulator.step(spikes.line[spikes.tick == tick])
+        parts.append(emulator.take_probes())
+    for name in names:
+        whole = run.probes[name]
+        membranes = np.concatenate([part[name].membranes for part in parts])
+        np.testing.assert_array_equal(membranes.reshape(whole.membranes.shape), whole.membranes)
+        np.testing.assert_array_equal(np.concatenate([part[name].spikes.tick for part in parts]), whole.spikes.tick)
+        np.testing.assert_array_equal(np.concatenate([part[name].spikes.line for part in parts]), whole.spikes.line)
+    assert not len(emulator.take_probes()["out"].spikes)
+
+
 def test_runs_in_parts_equal_one_run(chip: ChipConfig, spikes: Spikes) -> None:
     """Input that is still under way at the end of a part arrives in the next."""
     whole = Emulator(chip).run(spikes, 150)
