@@ -1,17 +1,41 @@
-"""Commands about runs: run, diff, power, traffic."""
+"""Commands about runs: run, recover, diff, power, traffic."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from neurocore.cli.output import emit, keep_inputs, progress_bar, say, table
 
+if TYPE_CHECKING:
+    from neurocore.emulator import Emulator
+    from neurocore.recorder import Recorder
 
-@click.command()
+
+class _RunCommand(click.Command):
+    """``run``, whose ``--live`` and ``--pace`` may stand alone, whatever comes after them."""
+
+    _VALUES: ClassVar = {"--live": (r"-|\w+:.*", "-"), "--pace": (r"[0-9.+-][0-9.eE+-]*|nan|inf", "chip")}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given: list[str] = []
+        for place, item in enumerate(args):
+            given.append(item)
+            pattern, alone = self._VALUES.get(item, ("", ""))
+            if pattern and not re.fullmatch(pattern, args[place + 1] if place + 1 < len(args) else ""):
+                given.append(alone)
+        return super().parse_args(ctx, given)
+
+
+@click.command(cls=_RunCommand)
 @click.argument("chip", type=click.Path())
 @click.option("--input", "spikes", type=click.Path(), help="Input spikes (.npz or .csv).")
-@click.option("--ticks", type=click.IntRange(min=0), required=True, help="Ticks to run.")
-@click.option("-o", "--output", type=click.Path(), required=True, help="Run file to write.")
+@click.option("--ticks", type=click.IntRange(min=0), help="Ticks to run; with --live they may be left out.")
+@click.option("-o", "--output", type=click.Path(), help="Run file to write; with --live it may be left out.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
 @click.option(
@@ -26,8 +50,58 @@ from neurocore.cli.output import emit, keep_inputs, progress_bar, say, table
     metavar="POPULATION[:membrane]",
     help="Record a population's spikes, and its membranes if asked; may be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--live",
+    metavar="[ADDRESS]",
+    help="Take spikes from stdin and write them to stdout as they occur, or both on unix:PATH or tcp:127.0.0.1:PORT.",
+)
+@click.option(
+    "--pace", metavar="[HZ]", help="With --live: run by the clock, at the chip's tick rate or HZ ticks a second."
+)
+@click.option(
+    "--late",
+    type=click.Choice(["error", "drop", "now"]),
+    help="With --live: what becomes of a spike whose tick has been; default: error, with --pace drop.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --live, one per line.")
 def run(
+    chip: str,
+    spikes: str | None,
+    ticks: int | None,
+    output: str | None,
+    threads: int | None,
+    seed: int | None,
+    checkpoint: str | None,
+    every: int | None,
+    resume: str | None,
+    probes: tuple[str, ...],
+    live: str | None,
+    pace: str | None,
+    late: str | None,
+    as_json: bool,
+) -> None:
+    """Emulate a chip file and write what it did.
+
+    While it runs, RUN.h5.part holds what was recorded so far; after an interrupt, recover makes a run file of it. A run that
+    was resumed from a checkpoint ends as if it had never been interrupted.
+    """
+    if (checkpoint is None) != (every is None):
+        raise click.UsageError("--checkpoint and --every belong together.")
+    if live is not None:
+        if spikes or checkpoint or resume:
+            raise click.UsageError("--live goes with neither --input nor --checkpoint nor --resume.")
+        from neurocore.cli.live import run_live
+
+        run_live(chip, live, ticks, output, threads, seed, probes, pace, late, as_json)
+        return
+    if pace is not None or late is not None:
+        raise click.UsageError("--pace and --late go with --live only.")
+    if ticks is None or output is None:
+        raise click.UsageError(f"Missing option '{'--ticks' if ticks is None else '--output'}'.")
+    _run(chip, spikes, ticks, output, threads, seed, checkpoint, every, resume, probes, as_json)
+
+
+def _run(
     chip: str,
     spikes: str | None,
     ticks: int,
@@ -40,45 +114,71 @@ def run(
     probes: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Emulate a chip file and write what it did.
-
-    A run that was resumed from a checkpoint ends as if it had never been interrupted.
-    """
     from neurocore import container
     from neurocore.checkpoint import run_with_checkpoints
     from neurocore.chipfile import load_chip
     from neurocore.emulator import Emulator
     from neurocore.spikes import Spikes, read
 
-    if (checkpoint is None) != (every is None):
-        raise click.UsageError("--checkpoint and --every belong together.")
     keep_inputs(output, chip, spikes, resume)
     container.check_writable(output)
     if checkpoint is not None:
         container.check_writable(checkpoint)
     given = read(spikes) if spikes else Spikes.empty()
     emulator = Emulator(load_chip(chip), threads=threads, seed=seed, probes=probes)
-    with progress_bar(ticks, "emulating") as progress:
-        result = run_with_checkpoints(emulator, given, ticks, checkpoint, every, resume, progress)
-    result.save(output)
+    with recording(emulator, output) as recorder, progress_bar(ticks, "emulating") as progress:
+        run_with_checkpoints(recorder, given, ticks, checkpoint, every, resume, progress)
+        result = recorder.finish()
     unseen = int((given.tick >= ticks).sum())
     if unseen:
         say(
             f"neurocore: {unseen:,} of {len(given):,} input spikes come after the last tick, {ticks - 1}; they had no effect"
         )
-    fields = {**result.summary(), "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
-    rows = [
+    fields = {**result, "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
+    emit(fields, as_json, table([*result_rows(fields), ("written", output)]))
+
+
+@contextmanager
+def recording(emulator: Emulator, output: str) -> Iterator[Recorder]:
+    """A recorder that says what it kept if the run does not end."""
+    from neurocore.recorder import Recorder, part_path
+
+    recorder = Recorder(emulator, output)
+    try:
+        with recorder:
+            yield recorder
+    except BaseException:
+        if recorder.kept:
+            part = part_path(output)
+            say(f"neurocore: {recorder.kept:,} ticks are kept in {part}; neurocore recover {part} -o {output}")
+        raise
+
+
+def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a run did, for people."""
+    return [
         (
             "ticks",
-            f"{result.ticks:,} in {result.seconds:.3f} s: {result.ticks_per_second:,.0f} ticks/s,"
-            f" {result.ticks_per_second / 1000:.3g} times real time at 1 kHz",
+            f"{fields['ticks']:,} in {fields['seconds']:.3f} s: {fields['ticks_per_second']:,.0f} ticks/s,"
+            f" {fields['ticks_per_second'] / 1000:.3g} times real time at 1 kHz",
         ),
         ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines"),
         ("synaptic events", f"{fields['synaptic_events']:,}"),
         ("merges", f"{fields['merges']:,}"),
-        ("written", output),
     ]
-    emit(fields, as_json, table(rows))
+
+
+@click.command()
+@click.argument("part", metavar="RUN.h5.part", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), required=True, help="Run file to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def recover(part: str, output: str, as_json: bool) -> None:
+    """Make a run file of what an interrupted run had recorded up to its last flush; the part file stays."""
+    from neurocore.recorder import recover
+
+    keep_inputs(output, part)
+    fields = recover(part, output).summary()
+    emit(fields, as_json, table([*result_rows(fields), ("written", output)]))
 
 
 @click.command()
@@ -119,9 +219,9 @@ def power(
     run_file: str, voltage: float | None, tick_hz: float | None, powered: str, inferences: int | None, as_json: bool
 ) -> None:
     """Power in milliwatts and energy per event of a run."""
-    from neurocore.runfile import load_run
+    from neurocore.runfile import load_head
 
-    report = load_run(run_file).power(voltage, tick_hz, powered, inferences)
+    report = load_head(run_file).power(voltage, tick_hz, powered, inferences)
     emit(report.as_dict(), as_json, str(report))
 
 
@@ -130,7 +230,7 @@ def power(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def traffic(run_file: str, as_json: bool) -> None:
     """Packets, hops and the hottest links of a run."""
-    from neurocore.runfile import load_run
+    from neurocore.runfile import load_head
 
-    report = load_run(run_file).traffic()
+    report = load_head(run_file).traffic()
     emit(report.as_dict(), as_json, str(report))
