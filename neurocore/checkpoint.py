@@ -13,8 +13,9 @@ from neurocore import container
 from neurocore.chipfile import checked, get_array, get_text, put_arrays, put_text
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, UsageError
-from neurocore.result import RunResult, join_runs
-from neurocore.runfile import get_run, put_run
+from neurocore.recorder import Recorder
+from neurocore.recording import Recording
+from neurocore.runfile import get_recording, put_recording
 from neurocore.spikes import Spikes
 
 if TYPE_CHECKING:
@@ -35,58 +36,66 @@ STATE = {
 """Arrays of :meth:`Emulator.save_state` and their types."""
 
 
-def save_checkpoint(path: str, emulator: Emulator, run: RunResult) -> None:
+def save_checkpoint(path: str, emulator: Emulator, recording: Recording) -> None:
     """Write where an emulator stands and what it has recorded so far. Raises OutputError if it cannot be written."""
 
     def fill(file: h5py.File) -> None:
-        put_text(file, "description", json.dumps({"chip_digest": run.chip.digest}))
+        put_text(file, "description", json.dumps({"chip_digest": recording.head.chip.digest}))
         put_arrays(file.create_group("state"), emulator.save_state())
-        put_run(file.create_group("run"), run)
+        put_recording(file.create_group("run"), recording)
 
     container.write(path, KIND, VERSION, fill)
 
 
-def load_checkpoint(path: str, emulator: Emulator) -> RunResult:
-    """Bring an emulator to where a checkpoint stands; returns what was recorded until then.
+def load_checkpoint(path: str, recorder: Recorder) -> None:
+    """Bring a recorder and its emulator to where a checkpoint stands.
 
     Raises InputError for a damaged file, or one of another chip, seed or set of probes.
     """
 
-    def read(file: h5py.File) -> tuple[dict[str, npt.NDArray[Any]], RunResult, str]:
+    def read(file: h5py.File) -> tuple[dict[str, npt.NDArray[Any]], Recording, str]:
         state = {name: get_array(file["state"], name, kind) for name, kind in STATE.items()}
-        return state, get_run(file["run"]), str(json.loads(get_text(file, "description"))["chip_digest"])
+        return state, get_recording(file["run"]), str(json.loads(get_text(file, "description"))["chip_digest"])
 
+    emulator = recorder.emulator
     with container.open_checked(path, KIND, VERSION) as file:
-        state, run, digest = checked(path, lambda: read(file))
-    if digest != emulator.chip.digest():
-        raise InputError(f"{path} was saved from chip {run.chip.name!r}, which is not the chip given")
-    if set(run.probes) != set(emulator.probes):
-        raise InputError(f"{path} was recorded with probes {sorted(run.probes)}; give the same ones to go on")
-    emulator.load_state(state)
-    return run
+        state, recording, digest = checked(path, lambda: read(file))
+        if digest != emulator.chip.digest():
+            raise InputError(f"{path} was saved from chip {recording.head.chip.name!r}, which is not the chip given")
+        if set(recording.head.probes) != set(emulator.probes):
+            raise InputError(
+                f"{path} was recorded with probes {sorted(recording.head.probes)}; give the same ones to go on"
+            )
+        emulator.load_state(state)
+        recorder.absorb(recording)
 
 
 def run_with_checkpoints(
-    emulator: Emulator,
+    recorder: Recorder,
     spikes: Spikes,
     ticks: int,
     path: str | None,
     every: int | None,
     resume: str | None,
     progress: Callable[[int, int], None],
-) -> RunResult:
-    """Run up to tick ``ticks``, from the start or from the checkpoint ``resume``; save one to ``path`` every so many ticks."""
-    done = load_checkpoint(resume, emulator) if resume is not None else None
-    if done is not None and emulator.tick > ticks:
-        raise UsageError(f"{resume} stands at tick {emulator.tick}, beyond the {ticks} ticks asked for")
-    while done is None or emulator.tick < ticks:
+) -> None:
+    """Run up to tick ``ticks``, from the start or from the checkpoint ``resume``; save one to ``path`` every so many ticks.
+
+    Memory does not grow with the ticks. A checkpoint holds all that was recorded, so that each takes longer than the one before.
+    """
+    emulator = recorder.emulator
+    if resume is not None:
+        load_checkpoint(resume, recorder)
+        if emulator.tick > ticks:
+            raise UsageError(f"{resume} stands at tick {emulator.tick}, beyond the {ticks} ticks asked for")
+    while True:
         start = emulator.tick
-        size = min(every or ticks, ticks - start)
-        part = emulator.run(spikes.window(start, start + size), size, progress=_offset(progress, start, ticks))
-        done = part if done is None else join_runs(done, part)
+        stop = min(start + (every or ticks), ticks)
+        recorder.run(spikes.window(start, stop), stop, _offset(progress, start, ticks))
         if path is not None:
-            save_checkpoint(path, emulator, done)
-    return done
+            save_checkpoint(path, emulator, recorder.recording())
+        if emulator.tick >= ticks:
+            return
 
 
 def _offset(progress: Callable[[int, int], None], start: int, ticks: int) -> Callable[[int, int], None]:

@@ -72,7 +72,7 @@ def _probes(first: RunResult, second: RunResult) -> str | None:
         one, other = first.probes[name], second.probes[name]
         if (difference := _spikes(f"{name} neuron", one.spikes, other.spikes)) is not None:
             return difference
-        if not np.array_equal(one.membranes, other.membranes):
+        if one.membranes.size and not np.array_equal(one.membranes, other.membranes):
             tick, neuron = (int(part) for part in np.argwhere(one.membranes != other.membranes)[0])
             return f"tick {first.first_tick + tick}: membrane of {name.partition(':')[0]}[{neuron}] differs"
     return None

@@ -180,7 +180,7 @@ def atomic_path(path: StrPath) -> Iterator[str]:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise OutputError(_why_not(path, target, error)) from error
+        raise OutputError(why_not(path, target, error)) from error
 
 
 def check_writable(path: StrPath) -> None:
@@ -197,7 +197,7 @@ def check_writable(path: StrPath) -> None:
             with suppress(OSError):
                 os.unlink(probe)
     except OSError as error:
-        raise OutputError(_why_not(path, target, error)) from error
+        raise OutputError(why_not(path, target, error)) from error
 
 
 def _target(path: StrPath) -> str:
@@ -236,7 +236,7 @@ def _to_disk(path: str) -> None:
         os.fsync(file.fileno())
 
 
-def _why_not(path: StrPath, target: str, error: OSError) -> str:
+def why_not(path: StrPath, target: str, error: OSError) -> str:
     """Say in one sentence why an attempt to write failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{path!s} cannot be written: {_reason(error)}; free some space or choose another disk"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,26 +15,23 @@ import numpy.typing as npt
 
 from neurocore.compiled import CompiledEngine
 from neurocore.config import ChipConfig
-from neurocore.engine import Engine, Events, Probes, Record
+from neurocore.engine import Engine, Events, Record
 from neurocore.errors import InputError, UsageError
+from neurocore.inputs import InputFan, SpikeInput, Waiting, as_spikes, is_raster
 from neurocore.oracle import Oracle
-from neurocore.result import (
-    ChipFacts,
-    PopulationFan,
-    ProbeRecord,
-    RunResult,
-    count_cores,
-)
-from neurocore.spikes import Spikes
+from neurocore.probes import Watched, join_probes, join_records
+from neurocore.result import ChipFacts, CoreCounts, PopulationFan, ProbeRecord, RunResult
+from neurocore.spikes import MAX_VALUE, Spikes
 
 Array = npt.NDArray[Any]
-SpikeInput = Spikes | npt.ArrayLike | None
 
 ENGINES = ("compiled", "oracle")
 CORES_PER_THREAD = 32
 """Below this many cores per thread, waiting for each other costs more than the threads bring."""
 CHUNK_SECONDS = 0.2
 """The engine comes back to Python about this often, to show progress and to notice an interrupt."""
+CHUNK_BYTES = 2**25
+"""What is recorded of membranes before the engine comes back, at most."""
 
 
 def available_threads() -> int:
@@ -75,16 +73,18 @@ class Emulator:
         self.threads = threads or max(1, min(available_threads(), len(chip.cores) // CORES_PER_THREAD))
         self.seed = chip.seed if seed is None else _checked_seed(seed)
         names = (probes,) if isinstance(probes, str) else probes
-        self._watched = [_Watched(chip, text) for text in names]
+        self._watched = [Watched(chip, text) for text in names]
+        self._n_membranes = sum(item.size for item in self._watched if item.with_membranes)
         self._engine = self._make_engine(engine)
         self._rows = chip.row_of()
-        self._fan = _InputFan(chip, self._rows)
+        self._fan = InputFan(chip, self._rows)
         self._facts: ChipFacts | None = None
+        self._core_counts: CoreCounts | None = None
         self._fan_by_population: PopulationFan | None = None
         self.reset()
 
     def _make_engine(self, engine: str) -> Engine:
-        probes = _join_probes(self.chip, self._watched)
+        probes = join_probes(self.chip, self._watched)
         if engine == "oracle":
             return Oracle(self.chip, seed=self.seed, probes=probes)
         return CompiledEngine(self.chip, seed=self.seed, threads=self.threads, probes=probes)
@@ -102,8 +102,14 @@ class Emulator:
     def reset(self) -> None:
         """Return to the state before tick 0; spikes that are still under way are gone."""
         self._engine.reset()
-        self._waiting = Events(*(np.zeros(0, np.int64) for _ in range(3)))
-        self._seen: list[Record] = []
+        self._waiting = Waiting()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin to count and to record anew."""
+        self._stepped: list[Record] = []
+        self._packets = np.zeros(len(self.chip.cores), np.int64)
+        self._first = self.tick
 
     def run(
         self, spikes: SpikeInput = None, ticks: int | None = None, *, progress: Callable[[int, int], None] | None = None
@@ -119,63 +125,133 @@ class Emulator:
             if not is_raster(spikes):
                 raise UsageError("ticks is missing: say how many ticks to run")
             ticks = len(np.asarray(spikes))
-        if ticks < 0:
-            raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
-        first = self.tick
-        events = self._due(self._events(spikes), ticks)
-        self._engine.clear_counters()
+        _check_ticks(ticks)
+        self.send(spikes)
+        self.begin()
+        records = [self._engine.take()]
         started = time.perf_counter()
-        self._advance(events, ticks, progress)
-        seconds = time.perf_counter() - started
-        return self._result(first, ticks, events, self._engine.take(), seconds)
-
-    def _advance(self, events: Events, ticks: int, progress: Callable[[int, int], None] | None) -> None:
-        stop, chunk = self.tick + ticks, 64
-        first = self.tick
-        while self.tick < stop:
-            begun = time.perf_counter()
-            size = min(chunk, stop - self.tick)
-            self._engine.advance(events.window(self.tick, self.tick + size), size)
-            taken = max(time.perf_counter() - begun, 1e-6)
-            chunk = int(min(max(1, size * CHUNK_SECONDS / taken), 4 * chunk))
+        for size in self.chunks(ticks):
+            records.append(self.advance(size))
             if progress is not None:
-                progress(self.tick - first, ticks)
+                progress(self.tick - self._first, ticks)
+        seconds = time.perf_counter() - started
+        shown, merges, probes = self.observed(join_records(records))
+        return replace(self.counted(seconds), spikes=shown, output_merges=merges, probes=probes)
+
+    def record(
+        self,
+        path: str,
+        spikes: SpikeInput = None,
+        ticks: int | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Run as :meth:`run` does and write the run file ``path``, in memory that does not grow with the ticks.
+
+        While it runs, ``path`` with ``.part`` added holds what was recorded up to the last flush, about a second ago;
+        :func:`neurocore.recorder.recover` makes a run file of it. Returns the fields of ``run --json``. Raises OutputError
+        if a file cannot be written.
+        """
+        from neurocore.recorder import Recorder
+
+        if ticks is None:
+            if not is_raster(spikes):
+                raise UsageError("ticks is missing: say how many ticks to run")
+            ticks = len(np.asarray(spikes))
+        _check_ticks(ticks)
+        with Recorder(self, path) as recorder:
+            given, stop = as_spikes(spikes, self.tick), self.tick + ticks
+            self.check(given)
+            recorder.run(given.window(self.tick, stop), stop, progress)
+            self.send(given.window(stop, MAX_VALUE))
+            return recorder.finish()
+
+    def chunks(self, ticks: int) -> Iterator[int]:
+        """Sizes of the parts in which to run ``ticks`` ticks, so that each takes about CHUNK_SECONDS and CHUNK_BYTES at most.
+
+        What a part records of membranes is known beforehand; it counts twice, since it is copied once.
+        """
+        most = max(1, CHUNK_BYTES // (8 * max(1, self._n_membranes)))
+        size, left = min(64, most), ticks
+        while left > 0:
+            size = min(size, left)
+            begun = time.perf_counter()
+            yield size
+            left -= size
+            taken = max(time.perf_counter() - begun, 1e-6)
+            size = int(min(max(1, size * CHUNK_SECONDS / taken), 4 * size, most))
+
+    def send(self, spikes: SpikeInput) -> None:
+        """Put spikes on their way, for ticks that are still to come; the forms are those of :meth:`run`.
+
+        Raises InputError for spikes that are out of range or belong to the past; then none is sent.
+        """
+        self._waiting.add(self._events(spikes))
+
+    def begin(self) -> None:
+        """Begin a window of counting, for :meth:`counted`."""
+        self._engine.clear_counters()
+        self._packets = np.zeros(len(self.chip.cores), np.int64)
+        self._first = self.tick
+
+    def advance(self, ticks: int) -> Record:
+        """Run ``ticks`` ticks with the spikes that were sent; returns what the engine recorded, see :meth:`observed`."""
+        events = self._waiting.take(self.tick + ticks)
+        self._packets += np.bincount(events.row, minlength=len(self._packets))
+        self._engine.advance(events, ticks)
+        return self._engine.take()
+
+    def observed(self, record: Record) -> tuple[Spikes, int, dict[str, ProbeRecord]]:
+        """Output spikes, how many of them merged, and probes by name, out of a record of successive ticks."""
+        spikes = Spikes.from_lines(record.output_tick, record.output_line)
+        probes = {item.text: item.pick(record) for item in self._watched}
+        return spikes, len(record.output_tick) - len(spikes), probes
 
     def step(self, lines: Iterable[int] = ()) -> Array:
         """Run one tick with the input lines that spike in it; returns the output lines that fired in it, ascending.
 
-        ``lines`` are line numbers, or booleans, one per input line. What probes see is kept for :meth:`take_probes`.
-        Raises InputError for lines the chip does not have.
+        ``lines`` are line numbers, or booleans, one per input line. What probes see is kept for :meth:`take_probes`. Raises
+        InputError for lines the chip does not have.
         """
-        line = self._lines(lines)
-        events = self._due(self._fan.events(np.full(len(line), self.tick, np.int64), line), 1)
-        return self._stepped(events)
+        tick = self._engine.tick
+        for entries in [self._fan.entries(line) for line in self._lines(lines)]:
+            self._waiting.add_entries(tick, entries)
+        return self._stepped_once()
 
-    def _stepped(self, events: Events) -> Array:
-        self._engine.advance(events, 1)
-        record = self._engine.take()
+    def _stepped_once(self) -> Array:
+        engine = self._engine
+        engine.advance(self._waiting.take_tick(engine.tick), 1)
+        record = engine.take()
         if self._watched:
-            self._seen.append(record)
-        return np.unique(record.output_line)
+            self._stepped.append(record)
+        line = record.output_line
+        unique = set(line.tolist())
+        return line if len(unique) == len(line) else np.array(sorted(unique), np.int64)
 
     def take_probes(self) -> dict[str, ProbeRecord]:
-        """What the probes saw in all steps since the last call or reset; a run reports its own ticks by itself."""
-        seen, self._seen = self._seen or [Record.empty(self._n_membranes())], []
-        record = Record.joined(seen)
-        return {item.text: item.pick(record) for item in self._watched}
+        """What the probes saw in the steps since the last call or reset; membranes have one row per step.
 
-    def _n_membranes(self) -> int:
-        return sum(item.size for item in self._watched if item.with_membranes)
+        It is handed over and forgotten: whoever steps for long calls this now and then, and needs no memory for the rest.
+        """
+        records, self._stepped = self._stepped, []
+        if not records:
+            return {item.text: item.nothing() for item in self._watched}
+        return self.observed(join_records(records))[2]
 
-    def _lines(self, lines: Iterable[int]) -> Array:
-        given = np.atleast_1d(np.asarray(lines if isinstance(lines, np.ndarray | int) else list(lines)))
+    def _lines(self, lines: Iterable[int]) -> Iterable[int]:
+        """Line numbers, each once, not yet checked against the chip."""
+        if not isinstance(lines, np.ndarray):
+            lines = [lines] if isinstance(lines, int) else list(lines)
+            if all(type(line) is int for line in lines):
+                return lines if len(lines) < 2 else set(lines)
+        given = np.atleast_1d(np.asarray(lines))
         if given.dtype == bool and given.size:
             if given.size != self.chip.n_inputs:
                 raise InputError(f"{given.size} booleans were given; the chip has {self.chip.n_inputs} input lines")
-            return np.flatnonzero(given)
+            return np.flatnonzero(given).tolist()
         if given.size and given.dtype.kind not in "iu":
             raise InputError(f"input lines must be whole numbers or booleans, not {given.dtype}")
-        return np.unique(given.astype(np.int64))
+        return set(given.ravel().tolist())
 
     def run_batch(
         self, samples: Iterable[SpikeInput], ticks: int, *, seeds: Sequence[int] | None = None
@@ -185,8 +261,7 @@ class Emulator:
         Ticks of a sample count from 0. The state of this emulator is not touched. All samples draw the same random numbers
         unless ``seeds`` gives each one a seed of its own.
         """
-        if ticks < 0:
-            raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
+        _check_ticks(ticks)
         jobs = list(samples)
         if seeds is not None and len(seeds) != len(jobs):
             raise UsageError(f"{len(seeds)} seeds were given for {len(jobs)} samples")
@@ -201,8 +276,7 @@ class Emulator:
             local.emulator.reset()
             return cast(RunResult, local.emulator.run(sample, ticks))
 
-        self._chip_facts()
-        self._population_fan()
+        self._prepare()
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(one, jobs))
 
@@ -220,7 +294,7 @@ class Emulator:
 
     def save_state(self) -> dict[str, Array]:
         """The whole state as arrays, spikes under way included; see :meth:`load_state`."""
-        waiting = self._waiting
+        waiting = self._waiting.all()
         return {
             **self._engine.save_state(),
             "waiting": np.stack([waiting.tick, waiting.row, waiting.axon]),
@@ -244,8 +318,9 @@ class Emulator:
             raise InputError(f"the state was saved with seed {int(state['seed'][0])}; this emulator has {self.seed}")
         self._check_values(state)
         self._engine.load_state(state)
-        self._waiting = Events(*state["waiting"])
-        self._seen = []
+        self._waiting = Waiting()
+        self._waiting.add(Events(*state["waiting"]))
+        self._forget()
 
     def _check_values(self, state: dict[str, Array]) -> None:
         """Raise InputError if a state holds numbers that no run could have left."""
@@ -269,8 +344,8 @@ class Emulator:
             if bad:
                 raise InputError(f"the saved state is damaged: {name!r} holds values that no run leaves behind")
 
-    def _events(self, spikes: SpikeInput) -> Events:
-        given = as_spikes(spikes, self.tick)
+    def check(self, given: Spikes) -> None:
+        """Raise InputError for spikes that are out of range or belong to the past."""
         late = given.tick[given.tick < self.tick]
         if len(late):
             raise InputError(
@@ -279,54 +354,50 @@ class Emulator:
             )
         if given.is_network:
             given.check(n_lines=self.chip.n_inputs)
-            return self._fan.events(given.tick, given.line)
+            return
         given.check(n_cores=self.chip.architecture.n_cores, n_axons=self.chip.architecture.core.axons)
         row = self._rows[given.core]
         if (row < 0).any():
             core = int(given.core[row < 0][0])
             raise InputError(f"an input spike goes to core {core}, which is not configured on {self.chip.name!r}")
-        return Events(given.tick, row, given.axon)
 
-    def _due(self, events: Events, ticks: int) -> Events:
-        """Of the new and the waiting events those of the next ticks; the rest wait."""
-        if len(self._waiting):
-            events = Events(
-                np.concatenate([self._waiting.tick, events.tick]),
-                np.concatenate([self._waiting.row, events.row]),
-                np.concatenate([self._waiting.axon, events.axon]),
-            )
-        order = np.argsort(events.tick, kind="stable")
-        events = Events(events.tick[order], events.row[order], events.axon[order])
-        stop = self.tick + ticks
-        cut = int(np.searchsorted(events.tick, stop))
-        self._waiting = Events(events.tick[cut:], events.row[cut:], events.axon[cut:])
-        return Events(events.tick[:cut], events.row[:cut], events.axon[:cut])
-
-    def _population_fan(self) -> PopulationFan:
-        if self._fan_by_population is None:
-            self._fan_by_population = PopulationFan(self.chip)
-        return self._fan_by_population
+    def _events(self, spikes: SpikeInput) -> Events:
+        given = as_spikes(spikes, self.tick)
+        self.check(given)
+        if given.is_network:
+            return self._fan.events(given.tick, given.line)
+        return Events(given.tick, self._rows[given.core], given.axon)
 
     def _chip_facts(self) -> ChipFacts:
         if self._facts is None:
             self._facts = ChipFacts.of(self.chip)
         return self._facts
 
-    def _result(self, first: int, ticks: int, events: Events, record: Record, seconds: float) -> RunResult:
+    def _prepare(self) -> tuple[CoreCounts, PopulationFan]:
+        """The tables with which :meth:`counted` turns counters into counts, made when they are first needed."""
+        self._chip_facts()
+        if self._core_counts is None:
+            self._core_counts = CoreCounts(self.chip)
+        if self._fan_by_population is None:
+            self._fan_by_population = PopulationFan(self.chip)
+        return self._core_counts, self._fan_by_population
+
+    def counted(self, seconds: float = 0.0) -> RunResult:
+        """What :meth:`advance` did since :meth:`begin`, but for output spikes and probes, which it returned."""
+        cores, fan = self._prepare()
         counters = self._engine.counters()
-        spikes = Spikes.from_lines(record.output_tick, record.output_line)
         return RunResult(
             chip=self._chip_facts(),
-            ticks=ticks,
-            first_tick=first,
+            ticks=self.tick - self._first,
+            first_tick=self._first,
             seed=self.seed,
-            spikes=spikes,
-            output_merges=len(record.output_tick) - len(spikes),
-            cores=count_cores(self.chip, counters, np.bincount(events.row, minlength=len(self.chip.cores))),
+            spikes=Spikes.empty(),
+            output_merges=0,
+            cores=cores.count(counters, self._packets.copy()),
             neuron_spikes=counters.neuron_spikes,
-            population_events=self._population_fan().count(counters),
+            population_events=fan.count(counters),
             membranes=self._engine.membranes(),
-            probes={item.text: item.pick(record) for item in self._watched},
+            probes={item.text: item.nothing() for item in self._watched},
             seconds=seconds,
             threads=self.threads,
         )
@@ -334,7 +405,8 @@ class Emulator:
     def step_axons(self, axons: Iterable[tuple[int, int]]) -> Array:
         """:meth:`step` for a chip without input lines: ``axons`` are the pairs (core, axon) that get a spike from outside."""
         spikes = Spikes.from_rows([(self.tick, core, axon) for core, axon in axons])
-        return self._stepped(self._due(self._events(spikes), 1))
+        self._waiting.add(self._events(spikes))
+        return self._stepped_once()
 
     def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
         """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.
@@ -345,110 +417,12 @@ class Emulator:
             yield self.step(lines)
 
 
+def _check_ticks(ticks: int) -> None:
+    if ticks < 0:
+        raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
+
+
 def _checked_seed(seed: int) -> int:
     if not 0 <= seed < 2**64:
         raise UsageError(f"seed is {seed}; a seed lies in 0..2^64-1")
     return int(seed)
-
-
-def is_raster(spikes: SpikeInput) -> bool:
-    """Whether spikes are given as booleans [ticks, lines] or [ticks, *shape]."""
-    return isinstance(spikes, np.ndarray) and spikes.dtype == bool and spikes.ndim >= 2
-
-
-class _InputFan:
-    """Turns spikes on input lines into events on axons; entries of the input map sorted by line."""
-
-    def __init__(self, chip: ChipConfig, rows: Array) -> None:
-        entry = chip.input_map
-        order = np.argsort(entry.line, kind="stable")
-        self.row = rows[entry.core[order]]
-        self.axon = entry.axon[order].astype(np.int64)
-        self.delay = entry.delay[order].astype(np.int64)
-        self.n_lines = chip.n_inputs
-        self.start = np.searchsorted(entry.line[order], np.arange(chip.n_inputs + 1))
-
-    def events(self, tick: Array, line: Array) -> Events:
-        """Events of the given spikes, ticks not sorted. Raises InputError for lines the chip does not have."""
-        if len(line) and (line.min() < 0 or line.max() >= self.n_lines):
-            wrong = int(line[(line < 0) | (line >= self.n_lines)][0])
-            raise InputError(f"input line {wrong} does not exist; the chip has {self.n_lines} input lines")
-        count = self.start[line + 1] - self.start[line]
-        ends = np.cumsum(count)
-        entry = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - self.start[line], count)
-        return Events(np.repeat(tick, count) + self.delay[entry], self.row[entry], self.axon[entry])
-
-
-def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
-    """Spikes given as such, as rows of (tick, line), as a raster of booleans from ``first_tick`` on, or None."""
-    if spikes is None:
-        return Spikes.empty()
-    if isinstance(spikes, Spikes):
-        return spikes
-    array = np.asarray(spikes)
-    if array.dtype == bool and array.ndim >= 2:
-        tick, line = np.nonzero(array.reshape(len(array), -1))
-        return Spikes.from_lines(tick + first_tick, line)
-    if array.size == 0:
-        return Spikes.empty()
-    if array.ndim != 2 or array.shape[1] != 2:
-        raise InputError(
-            f"input spikes have shape {array.shape}; rows of (tick, line) or booleans [ticks, lines] were expected"
-            " (make a raster of numbers boolean with .astype(bool))"
-        )
-    return Spikes.from_lines(array[:, 0], array[:, 1])
-
-
-class _Watched:
-    """A probe: the neurons [size] of a population, by core row and neuron; copies made by the compiler are left out."""
-
-    def __init__(self, chip: ChipConfig, text: str) -> None:
-        self.text = text
-        name, _, what = text.partition(":")
-        names = [group.name for group in chip.populations]
-        if name not in names or what not in ("", "spikes", "membrane"):
-            raise UsageError(
-                f"probe {text!r} is not known; give POPULATION, or POPULATION:membrane, where the populations are"
-                f" {', '.join(names) or 'none'}"
-            )
-        self.with_membranes = what == "membrane"
-        row, neuron = np.nonzero(chip.cores.population == names.index(name))
-        index, first = np.unique(chip.cores.index[row, neuron], return_index=True)
-        self.size = len(index)
-        self.row, self.neuron, self.index = row[first], neuron[first], index
-        number = np.full(chip.cores.population.shape, -1, np.int64)
-        number[self.row, self.neuron] = index
-        self.number = number
-        self.inverse: Array = np.zeros(0, np.int64)
-        start = sum(group.size for group in chip.populations[: names.index(name)])
-        self.shift = chip.timing[start + index] if len(chip.timing) else np.zeros(len(index), np.int64)
-
-    def pick(self, record: Record) -> ProbeRecord:
-        """The part of what the engine recorded that the probe asked for."""
-        number = self.number[record.spike_row, record.spike_neuron]
-        mine = number >= 0
-        spikes = Spikes.from_lines(record.spike_tick[mine], number[mine])
-        return ProbeRecord(spikes, record.membranes[:, self.inverse], self.shift)
-
-
-def _join_probes(chip: ChipConfig, watched: list[_Watched]) -> Probes:
-    """One set of probes for the engine, in which each probe knows its columns."""
-    if not watched:
-        return Probes()
-    mask = np.zeros(chip.cores.population.shape, bool)
-    rows, neurons, owners = [], [], []
-    for number, item in enumerate(watched):
-        mask[item.row, item.neuron] = True
-        if item.with_membranes:
-            rows.append(item.row)
-            neurons.append(item.neuron)
-            owners.append(np.full(item.size, number))
-    if not rows:
-        return Probes(mask)
-    row, neuron, owner = np.concatenate(rows), np.concatenate(neurons), np.concatenate(owners)
-    order = np.argsort(row, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    for number, item in enumerate(watched):
-        item.inverse = place[owner == number]
-    return Probes(mask, row[order], neuron[order])

@@ -331,18 +331,23 @@ def _join_probes(first: ProbeRecord, second: ProbeRecord) -> ProbeRecord:
     return ProbeRecord(_join_spikes(first.spikes, second.spikes), membranes, second.shift)
 
 
-def count_cores(chip: ChipConfig, counters: Counters, input_packets: Array) -> CoreCounters:
-    """Counts per core that follow from axon and neuron spike counts."""
-    fan_out = np.bitwise_count(chip.cores.crossbar).sum(axis=2, dtype=np.int64)
-    active = counters.axon_spikes.sum(axis=1)
-    return CoreCounters(
-        active_axons=active,
-        synaptic_events=(counters.axon_spikes * fan_out).sum(axis=1),
-        spikes=counters.neuron_spikes.sum(axis=1),
-        delivered=counters.due,
-        merges=counters.due - active,
-        input_packets=input_packets,
-    )
+class CoreCounts:
+    """Turns an engine's counters into counts per core; holds how many synapses each axon has."""
+
+    def __init__(self, chip: ChipConfig) -> None:
+        self.fan_out = np.bitwise_count(chip.cores.crossbar).sum(axis=2, dtype=np.int64)
+
+    def count(self, counters: Counters, input_packets: Array) -> CoreCounters:
+        """Counts per core that follow from axon and neuron spike counts."""
+        active = counters.axon_spikes.sum(axis=1)
+        return CoreCounters(
+            active_axons=active,
+            synaptic_events=np.einsum("ra,ra->r", counters.axon_spikes, self.fan_out),
+            spikes=counters.neuron_spikes.sum(axis=1),
+            delivered=counters.due,
+            merges=counters.due - active,
+            input_packets=input_packets,
+        )
 
 
 class PopulationFan:

@@ -402,7 +402,7 @@ def _read_csv(file: IO[bytes], path: str) -> Spikes:
         raise InputError(f"{path} has {size} bytes; at most {MAX_CSV_BYTES} of CSV are read: store it as .npz")
     data = file.read().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
     names, start, line = _csv_header(data, path)
-    columns = _parse_clean(data[start:], len(names))
+    columns = parse_clean(data[start:], len(names))
     if columns is None:
         columns = _parse_lines(data[start:].decode("utf-8", "replace"), names, path, line)
     return Spikes(columns[0], tuple(columns[1:]))
@@ -422,7 +422,7 @@ def _csv_header(data: bytes, path: str) -> tuple[tuple[str, ...], int, int]:
     raise InputError(f"{path}:1:1: the file has no rows; {expected}")
 
 
-def _parse_clean(body: bytes, width: int) -> list[Array] | None:
+def parse_clean(body: bytes, width: int) -> list[Array] | None:
     """Return the columns of rows in plain spelling, comments aside; None if anything else is there.
 
     Ten million rows take seconds this way; :func:`_parse_lines` takes minutes but knows where it is.
@@ -455,7 +455,7 @@ def _parse_lines(body: str, names: Sequence[str], path: str, line: int) -> list[
             if len(fields) != len(names):
                 found = f"{path}:{number}:1: found {len(fields)} values"
                 raise InputError(f"{found}; {len(names)} were expected: {','.join(names)}")
-            rows.append([_parse_field(part) for part in fields])
+            rows.append([parse_field(part) for part in fields])
         except InputError as error:
             problems += error.problems
         except ValueError:
@@ -469,7 +469,7 @@ def _parse_lines(body: str, names: Sequence[str], path: str, line: int) -> list[
     return [values[:, column] for column in range(len(names))]
 
 
-def _parse_field(text: str) -> int:
+def parse_field(text: str) -> int:
     """Read a whole number in range, also written as 5.0 or 5e0. Raises ValueError."""
     if "_" in text:
         raise ValueError
@@ -490,7 +490,7 @@ def _complain(fields: Sequence[str], names: Sequence[str], place: str) -> list[s
     problems, column = [], 1
     for name, text in zip(names, fields, strict=True):
         try:
-            _parse_field(text)
+            parse_field(text)
         except ValueError:
             start = column + len(text) - len(text.lstrip())
             found = f"{place}:{start}: {name} is {_quoted(text.strip())}"

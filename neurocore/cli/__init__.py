@@ -15,7 +15,7 @@ from neurocore.cli.chip import chips, compile_command, inspect, verify
 from neurocore.cli.demo import demo
 from neurocore.cli.formats import convert_command, export_command, import_command
 from neurocore.cli.output import SCHEMA_VERSION
-from neurocore.cli.run import diff, power, run, traffic
+from neurocore.cli.run import diff, power, recover, run, traffic
 from neurocore.errors import NeurocoreError, OutputError
 
 INTERRUPTED = 130
@@ -32,7 +32,19 @@ def cli(debug: bool) -> None:
     """
 
 
-_COMMANDS = (chips, compile_command, import_command, export_command, inspect, run, diff, power, traffic, verify)
+_COMMANDS = (
+    chips,
+    compile_command,
+    import_command,
+    export_command,
+    inspect,
+    run,
+    recover,
+    diff,
+    power,
+    traffic,
+    verify,
+)
 
 for _command in (*_COMMANDS, convert_command, bench, demo):
     cli.add_command(_command)

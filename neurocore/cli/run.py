@@ -1,11 +1,19 @@
-"""Commands about runs: run, diff, power, traffic."""
+"""Commands about runs: run, recover, diff, power, traffic."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from neurocore.cli.live import parse_pace, refuse, run_live
 from neurocore.cli.output import emit, keep_inputs, progress_bar, say, table
+
+if TYPE_CHECKING:
+    from neurocore.emulator import Emulator
+    from neurocore.recorder import Recorder
 
 
 @click.command()
@@ -54,7 +62,8 @@ def run(
 ) -> None:
     """Emulate a chip file and write what it did.
 
-    A run that was resumed from a checkpoint ends as if it had never been interrupted.
+    While it runs, RUN.h5.part holds what was recorded so far; after an interrupt, recover makes a run file of it. A run that
+    was resumed from a checkpoint ends as if it had never been interrupted.
     """
     of_a_kind = {
         "--input": spikes,
@@ -69,41 +78,73 @@ def run(
         return
     assert ticks is not None
     assert output is not None
+    if (checkpoint is None) != (every is None):
+        raise click.UsageError("--checkpoint and --every belong together.")
     from neurocore import container
     from neurocore.checkpoint import run_with_checkpoints
     from neurocore.chipfile import load_chip
     from neurocore.emulator import Emulator
     from neurocore.spikes import Spikes, read
 
-    if (checkpoint is None) != (every is None):
-        raise click.UsageError("--checkpoint and --every belong together.")
     keep_inputs(output, chip, spikes, resume)
     container.check_writable(output)
     if checkpoint is not None:
         container.check_writable(checkpoint)
     given = read(spikes) if spikes else Spikes.empty()
     emulator = Emulator(load_chip(chip), threads=threads, seed=seed, probes=probes)
-    with progress_bar(ticks, "emulating") as progress:
-        result = run_with_checkpoints(emulator, given, ticks, checkpoint, every, resume, progress)
-    result.save(output)
+    with recording(emulator, output) as recorder, progress_bar(ticks, "emulating") as progress:
+        run_with_checkpoints(recorder, given, ticks, checkpoint, every, resume, progress)
+        result = recorder.finish()
     unseen = int((given.tick >= ticks).sum())
     if unseen:
         say(
             f"neurocore: {unseen:,} of {len(given):,} input spikes come after the last tick, {ticks - 1}; they had no effect"
         )
-    fields = {**result.summary(), "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
-    rows = [
+    fields = {**result, "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
+    emit(fields, as_json, table([*result_rows(fields), ("written", output)]))
+
+
+@contextmanager
+def recording(emulator: Emulator, output: str) -> Iterator[Recorder]:
+    """A recorder that says what it kept if the run does not end."""
+    from neurocore.recorder import Recorder, part_path
+
+    recorder = Recorder(emulator, output)
+    try:
+        with recorder:
+            yield recorder
+    except BaseException:
+        if recorder.kept:
+            part = part_path(output)
+            say(f"neurocore: {recorder.kept:,} ticks are kept in {part}; neurocore recover {part} -o {output}")
+        raise
+
+
+def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a run did, for people."""
+    return [
         (
             "ticks",
-            f"{result.ticks:,} in {result.seconds:.3f} s: {result.ticks_per_second:,.0f} ticks/s,"
-            f" {result.ticks_per_second / 1000:.3g} times real time at 1 kHz",
+            f"{fields['ticks']:,} in {fields['seconds']:.3f} s: {fields['ticks_per_second']:,.0f} ticks/s,"
+            f" {fields['ticks_per_second'] / 1000:.3g} times real time at 1 kHz",
         ),
         ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines"),
         ("synaptic events", f"{fields['synaptic_events']:,}"),
         ("merges", f"{fields['merges']:,}"),
-        ("written", output),
     ]
-    emit(fields, as_json, table(rows))
+
+
+@click.command()
+@click.argument("part", metavar="RUN.h5.part", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), required=True, help="Run file to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def recover(part: str, output: str, as_json: bool) -> None:
+    """Make a run file of what an interrupted run had recorded up to its last flush; the part file stays."""
+    from neurocore.recorder import recover
+
+    keep_inputs(output, part)
+    fields = recover(part, output).summary()
+    emit(fields, as_json, table([*result_rows(fields), ("written", output)]))
 
 
 @click.command()
@@ -144,9 +185,9 @@ def power(
     run_file: str, voltage: float | None, tick_hz: float | None, powered: str, inferences: int | None, as_json: bool
 ) -> None:
     """Power in milliwatts and energy per event of a run."""
-    from neurocore.runfile import load_run
+    from neurocore.runfile import load_head
 
-    report = load_run(run_file).power(voltage, tick_hz, powered, inferences)
+    report = load_head(run_file).power(voltage, tick_hz, powered, inferences)
     emit(report.as_dict(), as_json, str(report))
 
 
@@ -155,7 +196,7 @@ def power(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def traffic(run_file: str, as_json: bool) -> None:
     """Packets, hops and the hottest links of a run."""
-    from neurocore.runfile import load_run
+    from neurocore.runfile import load_head
 
-    report = load_run(run_file).traffic()
+    report = load_head(run_file).traffic()
     emit(report.as_dict(), as_json, str(report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from neurocore.compiler.pipeline import compile_network
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, UsageError
+from neurocore.recorder import Recorder
 from neurocore.runfile import load_run
 from neurocore.spikes import Spikes
 
@@ -44,9 +46,12 @@ def run(
     every: int | None = None,
     resume: str | None = None,
 ):
-    return run_with_checkpoints(
-        Emulator(chip, probes=PROBES), spikes, ticks, path, every, resume, lambda done, total: None
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        output = f"{folder}/r.h5"
+        with Recorder(Emulator(chip, probes=PROBES), output) as recorder:
+            run_with_checkpoints(recorder, spikes, ticks, path, every, resume, lambda done, total: None)
+            recorder.finish()
+        return load_run(output)
 
 
 @pytest.mark.parametrize("every", [1, 37, 500])
@@ -71,12 +76,12 @@ def test_refusals(chip: ChipConfig, spikes: Spikes, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="stands at tick 50, beyond the 40 ticks asked for"):
         run(chip, spikes, 40, resume=path)
     with pytest.raises(InputError, match="was recorded with probes"):
-        load_checkpoint(path, Emulator(chip))
+        load_checkpoint(path, Recorder(Emulator(chip), str(tmp_path / "r.h5")))
     with pytest.raises(InputError, match="the state was saved with seed 0; this emulator has 5"):
-        load_checkpoint(path, Emulator(chip, probes=PROBES, seed=5))
+        load_checkpoint(path, Recorder(Emulator(chip, probes=PROBES, seed=5), str(tmp_path / "r.h5")))
     other = Network("other")
     other.population("p", 12)
     with pytest.raises(InputError, match="was saved from chip 'net', which is not the chip given"):
-        load_checkpoint(path, Emulator(compile_network(other), probes=PROBES))
+        load_checkpoint(path, Recorder(Emulator(compile_network(other), probes=PROBES), str(tmp_path / "r.h5")))
     with pytest.raises(InputError, match="holds a checkpoint"):
         load_run(path)

@@ -374,4 +374,6 @@ def test_interrupt_leaves_no_output(folder: Path, cli) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted" in err
-    assert sorted(path.name for path in folder.iterdir()) == ["c.h5", "in.csv", "net.yaml", "w.npy"]
+    assert "neurocore recover r.h5.part -o r.h5" in err
+    assert sorted(path.name for path in folder.iterdir()) == ["c.h5", "in.csv", "net.yaml", "r.h5.part", "w.npy"]
+    cli("recover", "r.h5.part", "-o", "r.h5")

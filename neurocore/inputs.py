@@ -1,0 +1,138 @@
+"""Input spikes on their way into a chip: the forms in which they are given, the chip's input map, and those still to come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.config import ChipConfig
+from neurocore.engine import Events
+from neurocore.errors import InputError
+from neurocore.spikes import Spikes
+
+Array = npt.NDArray[Any]
+SpikeInput = Spikes | npt.ArrayLike | None
+
+Entry = tuple[int, int, int]
+"""Where a spike on a line goes: ticks of delay, core row, axon."""
+
+NO_EVENTS = Events(*(np.zeros(0, np.int64) for _ in range(3)))
+
+
+def is_raster(spikes: SpikeInput) -> bool:
+    """Whether spikes are given as booleans [ticks, lines] or [ticks, *shape]."""
+    return isinstance(spikes, np.ndarray) and spikes.dtype == bool and spikes.ndim >= 2
+
+
+def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
+    """Spikes given as such, as rows of (tick, line), as a raster of booleans from ``first_tick`` on, or None."""
+    if spikes is None:
+        return Spikes.empty()
+    if isinstance(spikes, Spikes):
+        return spikes
+    array = np.asarray(spikes)
+    if array.dtype == bool and array.ndim >= 2:
+        tick, line = np.nonzero(array.reshape(len(array), -1))
+        return Spikes.from_lines(tick + first_tick, line)
+    if array.size == 0:
+        return Spikes.empty()
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise InputError(
+            f"input spikes have shape {array.shape}; rows of (tick, line) or booleans [ticks, lines] were expected"
+            " (make a raster of numbers boolean with .astype(bool))"
+        )
+    return Spikes.from_lines(array[:, 0], array[:, 1])
+
+
+class InputFan:
+    """Turns spikes on input lines into events on axons; entries of the input map sorted by line."""
+
+    def __init__(self, chip: ChipConfig, rows: Array) -> None:
+        entry = chip.input_map
+        order = np.argsort(entry.line, kind="stable")
+        self.row = rows[entry.core[order]]
+        self.axon = entry.axon[order].astype(np.int64)
+        self.delay = entry.delay[order].astype(np.int64)
+        self.n_lines = chip.n_inputs
+        self.start = np.searchsorted(entry.line[order], np.arange(chip.n_inputs + 1))
+        self._entries: dict[int, tuple[Entry, ...]] = {}
+
+    def events(self, tick: Array, line: Array) -> Events:
+        """Events of the given spikes, ticks not sorted. Raises InputError for lines the chip does not have."""
+        if len(line) and (line.min() < 0 or line.max() >= self.n_lines):
+            raise self._no_such_line(int(line[(line < 0) | (line >= self.n_lines)][0]))
+        count = self.start[line + 1] - self.start[line]
+        ends = np.cumsum(count)
+        entry = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - self.start[line], count)
+        return Events(np.repeat(tick, count) + self.delay[entry], self.row[entry], self.axon[entry])
+
+    def entries(self, line: int) -> tuple[Entry, ...]:
+        """The entries of one line, kept as plain numbers: for the few spikes of a step arrays cost more than they save."""
+        found = self._entries.get(line)
+        if found is None:
+            if not 0 <= line < self.n_lines:
+                raise self._no_such_line(line)
+            part = slice(self.start[line], self.start[line + 1])
+            columns = (column[part].tolist() for column in (self.delay, self.row, self.axon))
+            found = self._entries[line] = tuple(zip(*columns, strict=True))
+        return found
+
+    def _no_such_line(self, line: int) -> InputError:
+        return InputError(f"input line {line} does not exist; the chip has {self.n_lines} input lines")
+
+
+class Waiting:
+    """External spikes that are on their way to an axon, by the tick in which they will be active.
+
+    ``_many`` holds them as arrays; ``_few``, what steps add one by one, as flat lists of tick, row, axon.
+    """
+
+    def __init__(self) -> None:
+        self._many = NO_EVENTS
+        self._few: dict[int, list[int]] = {}
+
+    def add(self, events: Events) -> None:
+        """Add events, ticks in any order."""
+        if not len(events):
+            return
+        many = self._many
+        tick = np.concatenate([many.tick, events.tick])
+        row, axon = np.concatenate([many.row, events.row]), np.concatenate([many.axon, events.axon])
+        order = np.argsort(tick, kind="stable")
+        self._many = Events(tick[order], row[order], axon[order])
+
+    def add_entries(self, tick: int, entries: tuple[Entry, ...]) -> None:
+        """Add what a spike at ``tick`` on a line with these entries causes."""
+        few = self._few
+        for delay, row, axon in entries:
+            when = tick + delay
+            if when in few:
+                few[when] += (when, row, axon)
+            else:
+                few[when] = [when, row, axon]
+
+    def take_tick(self, tick: int) -> Events:
+        """Hand over the events of one tick, the earliest there can be."""
+        if len(self._many) and self._many.tick[0] == tick:
+            return self.take(tick + 1)
+        found = self._few.pop(tick, None)
+        if found is None:
+            return NO_EVENTS
+        return Events(*np.array(found, np.int64).reshape(-1, 3).T)
+
+    def take(self, stop: int) -> Events:
+        """Hand over the events before tick ``stop``, ticks ascending."""
+        every = self.all()
+        cut = int(np.searchsorted(every.tick, stop))
+        self._many = Events(every.tick[cut:], every.row[cut:], every.axon[cut:])
+        return Events(every.tick[:cut], every.row[:cut], every.axon[:cut])
+
+    def all(self) -> Events:
+        """All of them, ticks ascending."""
+        if self._few:
+            flat = [number for rows in self._few.values() for number in rows]
+            self._few = {}
+            self.add(Events(*np.array(flat, np.int64).reshape(-1, 3).T))
+        return self._many

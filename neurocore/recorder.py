@@ -1,0 +1,231 @@
+"""Recording a run to disk while it goes on, in memory that does not grow with its ticks.
+
+What the engine hands over is kept until the next flush, at most BUFFER_BYTES or about FLUSH_SECONDS, and then appended to
+``RUN.h5.part`` (:mod:`neurocore.partfile`), together with the counters. At the end the columns are copied, block by block,
+into the run file, which is written under a temporary name; the part file goes when the run file stands. Both are there for a
+moment, so that the disk needs room for twice the recording. A run that ends before its first flush leaves no part file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore import container
+from neurocore.emulator import Emulator
+from neurocore.engine import Record
+from neurocore.errors import OutputError
+from neurocore.interrupts import Interrupts
+from neurocore.partfile import PartFile
+from neurocore.partread import OpenPart
+from neurocore.probes import join_records
+from neurocore.recording import Column, Recording, columns_of, without_columns
+from neurocore.result import RunResult, join_runs
+from neurocore.runfile import column_kinds, save_recording
+from neurocore.spikes import Spikes
+
+Array = npt.NDArray[Any]
+
+FIRST_FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 1.0
+"""Time between flushes; longer where a flush of a large chip's counters would take more than FLUSH_SHARE of it."""
+FLUSH_SHARE = 0.02
+BUFFER_BYTES = 2**24
+"""What is kept in memory until it is written."""
+
+
+def part_path(path: str) -> str:
+    """Where a run that will be written to ``path`` is recorded until it ends."""
+    return f"{path}.part"
+
+
+class Recorder:
+    """Records what an emulator does from now on, for the run file ``path``.
+
+    As a context: an error or interrupt keeps what was recorded until then in the part file; ``kept`` is then the number of
+    ticks in it, 0 if there was nothing to keep. Raises OutputError if a file cannot be written.
+    """
+
+    def __init__(self, emulator: Emulator, path: str) -> None:
+        container.check_writable(path)
+        self.emulator, self.path = emulator, path
+        self.kept = 0
+        self._part: PartFile | None = None
+        self._total: RunResult | None = None
+        self._records: list[Record] = []
+        self._loose: list[dict[str, Array]] = []
+        self._bytes, self._merges, self._seconds = 0, 0, 0.0
+        self._whole, self._has_run = True, False
+        self._next_flush = time.monotonic() + FIRST_FLUSH_SECONDS
+        emulator.begin()
+        self._kinds = column_kinds(emulator.counted())
+        self._lengths = dict.fromkeys(self._kinds, 0)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is not None and self._whole and self._has_run:
+                self.flush()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._part is not None:
+            self._part.close() if self.kept else self._part.remove()
+            self._part = None
+
+    # Recording
+
+    def run(self, spikes: Spikes, stop: int, progress: Callable[[int, int], None] | None = None) -> None:
+        """Run up to tick ``stop`` with spikes that lie before it, in parts; an interrupt ends it between two of them."""
+        emulator, first = self.emulator, self.emulator.tick
+        emulator.check(spikes)
+        with Interrupts() as interrupts:
+            for size in emulator.chunks(stop - first):
+                emulator.send(spikes.window(emulator.tick, emulator.tick + size))
+                self.advance(size)
+                if progress is not None:
+                    progress(emulator.tick - first, stop - first)
+                interrupts.check()
+
+    def advance(self, ticks: int) -> Record:
+        """Advance the emulator and record; returns what the engine handed over."""
+        self._whole, self._has_run = False, True
+        begun = time.perf_counter()
+        record = self.emulator.advance(ticks)
+        self._seconds += time.perf_counter() - begun
+        self._records.append(record)
+        self._bytes += sum(array.nbytes for array in vars(record).values())
+        self._whole = True
+        if self._bytes > BUFFER_BYTES or time.monotonic() >= self._next_flush:
+            self.flush()
+        return record
+
+    def flush(self) -> None:
+        """Write all that was recorded so far to the part file."""
+        begun = time.monotonic()
+        self._whole = False
+        total = self._tally()
+        self._drain()
+        part = self._spill(total)
+        part.flush(replace(total, output_merges=self._merges))
+        self.kept = total.ticks
+        self._whole = True
+        now = time.monotonic()
+        self._next_flush = now + max(FLUSH_SECONDS, (now - begun) / FLUSH_SHARE)
+
+    def flush_if_due(self) -> None:
+        """Flush if there is something to flush and it is time; for a run that waits."""
+        if self._records and time.monotonic() >= self._next_flush:
+            self.flush()
+
+    def _spill(self, head: RunResult) -> PartFile:
+        """Append the rows in memory to the part file, of which they become part with the next flush."""
+        if self._part is None:
+            self._part = PartFile(part_path(self.path), head)
+        while self._loose:
+            for name, rows in self._loose.pop(0).items():
+                self._part.append(name, rows)
+        self._bytes = 0
+        return self._part
+
+    def absorb(self, recording: Recording) -> None:
+        """Begin with what an earlier run of the same chip recorded, which the emulator goes on from."""
+        assert self._total is None
+        head = recording.head
+        places = {name: number for number, name in enumerate(head.probes)}
+        self._total = replace(head, probes={name: head.probes[name] for name in self.emulator.probes})
+        self._merges = head.output_merges
+        self.emulator.begin()
+        for name in self._kinds:
+            first, _, last = name.rpartition("/")
+            number = first.rpartition("/")[2]
+            source = f"probes/{places[self.emulator.probes[int(number)]]}/{last}" if number.isdigit() else name
+            for block in recording.columns[source].blocks():
+                self._keep({name: block})
+                if self._bytes > BUFFER_BYTES:
+                    self._spill(self._total)
+
+    def _tally(self) -> RunResult:
+        """Counters of all that was recorded; the emulator begins to count anew."""
+        since = self.emulator.counted(self._seconds)
+        self._total = since if self._total is None else without_columns(join_runs(self._total, since))
+        self._seconds = 0.0
+        self.emulator.begin()
+        return self._total
+
+    def _drain(self) -> None:
+        """Turn what the engine handed over into rows of the columns."""
+        if not self._records:
+            return
+        spikes, merges, probes = self.emulator.observed(join_records(self._records))
+        self._records = []
+        assert self._total is not None
+        self._merges += merges
+        self._keep(columns_of(replace(self._total, spikes=spikes, probes=probes)))
+
+    def _keep(self, columns: dict[str, Array]) -> None:
+        self._loose.append(columns)
+        for name, rows in columns.items():
+            self._lengths[name] += len(rows)
+            self._bytes += rows.nbytes
+
+    # Results
+
+    def recording(self) -> Recording:
+        """All that was recorded so far; to be read before the emulator goes on."""
+        self._tally()
+        self._drain()
+        assert self._total is not None
+        head = replace(self._total, output_merges=self._merges)
+        columns = {
+            name: Column(np.dtype(kind), tail, self._lengths[name], lambda name=name: self._blocks(name))  # type: ignore[misc]
+            for name, (kind, tail) in self._kinds.items()
+        }
+        return Recording(head, columns)
+
+    def _blocks(self, name: str) -> Iterator[Array]:
+        if self._part is not None:
+            yield from self._part.rows(name)
+        for columns in self._loose:
+            if name in columns:
+                yield columns[name]
+
+    def finish(self) -> dict[str, Any]:
+        """Write the run file; returns the fields of ``run --json``. A part file stays if that fails."""
+        if self._part is not None:
+            self.flush()
+        recording = self.recording()
+        try:
+            save_recording(recording, self.path)
+        except OutputError as error:
+            if self.kept:
+                hint = f"what was recorded is in {part_path(self.path)}: neurocore recover makes a run file of it"
+                raise OutputError([*error.problems, hint]) from error
+            raise
+        if self._part is not None:
+            self._part.remove()
+            self._part = None
+        self.kept = 0
+        return recording.summary()
+
+
+def recover(part: str, path: str) -> Recording:
+    """Make the run file ``path`` of a part file, which stays as it is; returns what it holds, columns not to be read.
+
+    Raises InputError for a file that is not the part file of a run or holds no whole flush, OutputError if ``path`` cannot be
+    written.
+    """
+    with OpenPart(part) as opened:
+        save_recording(opened.recording, path)
+        return opened.recording
