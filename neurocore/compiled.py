@@ -16,7 +16,7 @@ from neurocore.config import ChipConfig
 from neurocore.engine import Array, Counters, Events, Probes, Record
 from neurocore.errors import UsageError
 from neurocore.memory import aligned
-from neurocore.tables import LANES, WORDS, Tables, contiguous
+from neurocore.tables import LANES, WORDS, Tables, contiguous, packed
 
 MAX_THREADS = 256
 PATH_VARIABLE = "NEUROCORE_SIMD"
@@ -78,14 +78,10 @@ class CompiledEngine:
         }
 
     def _probe_tables(self) -> dict[str, Any] | None:
-        probes, lanes = self.probes, LANES * self.program.sizes["units"]
+        probes = self.probes
         if probes.spikes is None and probes.row is None:
             return None
-        words = None
-        if probes.spikes is not None:
-            wide = np.zeros((len(self.chip.cores), lanes), bool)
-            wide[:, : probes.spikes.shape[1]] = probes.spikes
-            words = contiguous(np.packbits(wide, axis=1, bitorder="little").view("<u8"), np.uint64)
+        words = None if probes.spikes is None else packed(probes.spikes, WORDS * self.program.sizes["units"])
         row = None if probes.row is None else contiguous(probes.row, np.int32)
         lane = None if probes.neuron is None else contiguous(probes.neuron, np.int32)
         return {"spikes": words, "row": row, "lane": lane}
@@ -178,11 +174,8 @@ class CompiledEngine:
     def load_state(self, state: dict[str, Array]) -> None:
         """Continue from a saved state; the counters start anew."""
         self.reset()
-        arrays = self._state.arrays
         self._set_membranes(state["membrane"])
-        wide = np.zeros((*arrays["scheduler"].shape[:2], 64 * arrays["scheduler"].shape[2]), bool)
-        wide[..., : self.arch.core.axons] = state["scheduler"]
-        arrays["scheduler"][...] = np.packbits(wide, axis=-1, bitorder="little").view("<u8")
+        self._state.arrays["scheduler"][...] = packed(state["scheduler"], self.program.sizes["axon_words"])
         self._state.tick = int(state["tick"][0])
         self._carried = state["pending"].astype(np.int64)
         self._begin_window()

@@ -19,7 +19,7 @@ from neurocore.engine import Engine, Events, Record
 from neurocore.errors import InputError, UsageError
 from neurocore.inputs import InputFan, SpikeInput, Waiting, as_spikes, is_raster
 from neurocore.oracle import Oracle
-from neurocore.probes import Watched, join_probes, join_records
+from neurocore.probes import Watched, join_probes
 from neurocore.result import ChipFacts, CoreCounts, PopulationFan, ProbeRecord, RunResult
 from neurocore.spikes import MAX_VALUE, Spikes
 
@@ -121,11 +121,7 @@ class Emulator:
         raster may ``ticks`` be left out. Spikes due after this run wait for the next one. ``progress(done, ticks)`` is called
         between parts of the run. Raises InputError for spikes that are out of range or belong to the past.
         """
-        if ticks is None:
-            if not is_raster(spikes):
-                raise UsageError("ticks is missing: say how many ticks to run")
-            ticks = len(np.asarray(spikes))
-        _check_ticks(ticks)
+        ticks = _asked_ticks(spikes, ticks)
         self.send(spikes)
         self.begin()
         records = [self._engine.take()]
@@ -135,7 +131,7 @@ class Emulator:
             if progress is not None:
                 progress(self.tick - self._first, ticks)
         seconds = time.perf_counter() - started
-        shown, merges, probes = self.observed(join_records(records))
+        shown, merges, probes = self.observed(Record.joined(records))
         return replace(self.counted(seconds), spikes=shown, output_merges=merges, probes=probes)
 
     def record(
@@ -154,11 +150,7 @@ class Emulator:
         """
         from neurocore.recorder import Recorder
 
-        if ticks is None:
-            if not is_raster(spikes):
-                raise UsageError("ticks is missing: say how many ticks to run")
-            ticks = len(np.asarray(spikes))
-        _check_ticks(ticks)
+        ticks = _asked_ticks(spikes, ticks)
         with Recorder(self, path) as recorder:
             given, stop = as_spikes(spikes, self.tick), self.tick + ticks
             self.check(given)
@@ -236,7 +228,7 @@ class Emulator:
         records, self._stepped = self._stepped, []
         if not records:
             return {item.text: item.nothing() for item in self._watched}
-        return self.observed(join_records(records))[2]
+        return self.observed(Record.joined(records))[2]
 
     def _lines(self, lines: Iterable[int]) -> Iterable[int]:
         """Line numbers, each once, not yet checked against the chip."""
@@ -415,6 +407,16 @@ class Emulator:
         """
         for lines in lines_by_tick:
             yield self.step(lines)
+
+
+def _asked_ticks(spikes: SpikeInput, ticks: int | None) -> int:
+    """The ticks to run; those of a raster if none are given."""
+    if ticks is None:
+        if not is_raster(spikes):
+            raise UsageError("ticks is missing: say how many ticks to run")
+        ticks = len(np.asarray(spikes))
+    _check_ticks(ticks)
+    return ticks
 
 
 def _check_ticks(ticks: int) -> None:

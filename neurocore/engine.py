@@ -63,14 +63,10 @@ class Record:
     membranes: Array
 
     @classmethod
-    def empty(cls, n_membranes: int) -> Record:
-        """The record of no ticks."""
-        nothing = np.zeros(0, np.int64)
-        return cls(nothing, nothing, nothing, nothing, nothing, np.zeros((0, n_membranes), np.int32))
-
-    @classmethod
     def joined(cls, records: Sequence[Record]) -> Record:
-        """One record of ticks that follow one another; ``records`` is not empty."""
+        """One record out of those of successive windows, at least one."""
+        if len(records) == 1:
+            return records[0]
         return cls(*(np.concatenate([getattr(item, part.name) for item in records]) for part in fields(cls)))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -13,13 +11,12 @@ from typing import Any
 class Interrupts:
     """Within this context SIGINT and SIGTERM are held back until :meth:`check`, which raises KeyboardInterrupt.
 
-    A second signal is not held back, and none is in :meth:`waiting`, around calls that block. Outside of the main thread, and
-    for signals that the program handles in its own way, nothing changes.
+    A second signal is not held back. Outside of the main thread, and for signals that the program handles in its own way,
+    nothing changes.
     """
 
     def __init__(self) -> None:
         self._pending = False
-        self._at_once = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -38,7 +35,7 @@ class Interrupts:
             self.check()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._pending or self._at_once:
+        if self._pending:
             raise KeyboardInterrupt
         self._pending = True
 
@@ -46,13 +43,3 @@ class Interrupts:
         """Raise KeyboardInterrupt if a signal has come."""
         if self._pending:
             raise KeyboardInterrupt
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Let a signal end what blocks in here."""
-        self._at_once = True
-        try:
-            self.check()
-            yield
-        finally:
-            self._at_once = False

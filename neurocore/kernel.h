@@ -325,6 +325,11 @@ NC_INLINE int32_t nc_lane(const uint64_t *planes, int width, int lane) {
 /* Planes that a number needs, sign included. */
 NC_INLINE int nc_width(uint64_t magnitude) { return magnitude ? 65 - __builtin_clzll(magnitude) : 1; }
 
+/* The weights of a unit for an axon type, a row [core][type]: sign plane, then magnitude planes. */
+NC_INLINE const uint64_t *nc_weights(const nc_program *p, int64_t type, int unit) {
+    return p->weight + p->weight_place[type] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+}
+
 /* The membranes [core][neurons] as numbers. */
 static void nc_read_membranes(const nc_program *p, const nc_state *s, int32_t neurons, int32_t *out) {
     for (int64_t core = 0; core < p->n_cores; core++)

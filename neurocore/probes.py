@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,11 +74,3 @@ def join_probes(chip: ChipConfig, watched: list[Watched]) -> Probes:
     for number, item in enumerate(watched):
         item.inverse = place[owner == number]
     return Probes(mask, row[order], neuron[order])
-
-
-def join_records(records: Sequence[Record]) -> Record:
-    """One record out of those of successive windows, at least one."""
-    if len(records) == 1:
-        return records[0]
-    names = ("output_tick", "output_line", "spike_tick", "spike_row", "spike_neuron", "membranes")
-    return Record(*(np.concatenate([getattr(record, name) for record in records]) for name in names))

@@ -24,7 +24,6 @@ from neurocore.errors import OutputError
 from neurocore.interrupts import Interrupts
 from neurocore.partfile import PartFile
 from neurocore.partread import OpenPart
-from neurocore.probes import join_records
 from neurocore.recording import Column, Recording, columns_of, without_columns
 from neurocore.result import RunResult, join_runs
 from neurocore.runfile import column_kinds, save_recording
@@ -124,11 +123,6 @@ class Recorder:
         now = time.monotonic()
         self._next_flush = now + max(FLUSH_SECONDS, (now - begun) / FLUSH_SHARE)
 
-    def flush_if_due(self) -> None:
-        """Flush if there is something to flush and it is time; for a run that waits."""
-        if self._records and time.monotonic() >= self._next_flush:
-            self.flush()
-
     def _spill(self, head: RunResult) -> PartFile:
         """Append the rows in memory to the part file, of which they become part with the next flush."""
         if self._part is None:
@@ -168,7 +162,7 @@ class Recorder:
         """Turn what the engine handed over into rows of the columns."""
         if not self._records:
             return
-        spikes, merges, probes = self.emulator.observed(join_records(self._records))
+        spikes, merges, probes = self.emulator.observed(Record.joined(self._records))
         self._records = []
         assert self._total is not None
         self._merges += merges

@@ -83,6 +83,13 @@ def contiguous(values: Array, dtype: npt.DTypeLike) -> Array:
     return out
 
 
+def packed(flags: Array, n_words: int) -> Array:
+    """Flags [..., n] as bits of ``n_words`` words."""
+    wide = np.zeros((*flags.shape[:-1], 64 * n_words), bool)
+    wide[..., : flags.shape[-1]] = flags
+    return contiguous(np.packbits(wide, axis=-1, bitorder="little").view("<u8"), np.uint64)
+
+
 def distinct(tables: list[Array]) -> tuple[Array, Array]:
     """Rows that differ in any of the tables [rows, ...]: the first of each kind, and for every row its kind."""
     parts = [
@@ -133,7 +140,7 @@ class Tables:
         weights, weight_sizes = self._weights()
         profiles, profile_sizes = self._profiles()
         target, shift = self._targets()
-        crossbar = self._crossbar()
+        crossbar, features = self._crossbar(), self._features()
         clamp = limits.membrane
         sizes = {
             "n_cores": self.n,
@@ -158,9 +165,9 @@ class Tables:
         }
         tables = {
             "crossbar": crossbar,
-            **self._full_rows(crossbar),
+            **self._full_rows(crossbar, features),
             "axon_type": contiguous(self.cores.axon_type, np.uint8),
-            "features": self._features(),
+            "features": features,
             "target": target,
             "key": contiguous(draws.core_keys(seed, self.cores.stream), np.uint64),
             "zero": aligned((32, WORDS), np.uint64),
@@ -177,36 +184,29 @@ class Tables:
         out[..., : rows.shape[2]] = rows
         return out
 
-    def _full_rows(self, crossbar: Array) -> dict[str, Array | None]:
+    def _full_rows(self, crossbar: Array, features: Array) -> dict[str, Array | None]:
         """Axons that reach all the neurons that any axon of their core does: counted by type, their rows need not be read.
 
         Only for chips in which most rows are such, and not where weights are stochastic: there every axon draws by itself.
         """
         pattern = np.bitwise_or.reduce(crossbar, axis=1) if crossbar.size else crossbar[:, 0]
         full = (crossbar == pattern[:, None]).all(axis=2)
-        random = (self.cores.weight_stochastic & (self.cores.weight != 0)).any(axis=(1, 2))
-        full &= (pattern != 0).any(axis=1)[:, None] & ~random[:, None]
-        if full.mean() < WORTH_COUNTING if full.size else True:
+        full &= ((pattern != 0).any(axis=1) & (features & RANDOM_WEIGHT == 0))[:, None]
+        if not full.size or full.mean() < WORTH_COUNTING:
             return {"full": None, "pattern": None, "type_mask": None}
         types = [self.cores.axon_type == kind for kind in range(self.arch.core.axon_types)]
         return {
-            "full": self._axon_bits(full),
+            "full": packed(full, self.axon_words),
             "pattern": contiguous(pattern, np.uint64),
-            "type_mask": self._axon_bits(np.stack(types, axis=1)),
+            "type_mask": packed(np.stack(types, axis=1), self.axon_words),
         }
-
-    def _axon_bits(self, flags: Array) -> Array:
-        """Flags [..., A] as bits of axon words."""
-        wide = np.zeros((*flags.shape[:-1], 64 * self.axon_words), bool)
-        wide[..., : flags.shape[-1]] = flags
-        return contiguous(np.packbits(wide, axis=-1, bitorder="little").view("<u8"), np.uint64)
 
     def _features(self) -> Array:
         """What each core's neurons use, as the bits of ``kernel.h``."""
         cores = self.cores
         bits = aligned((self.n,), np.uint8)
         for bit, used in (
-            (RANDOM_WEIGHT, _any(cores.weight_stochastic) & _any(cores.weight_stochastic & (cores.weight != 0))),
+            (RANDOM_WEIGHT, _any(cores.weight_stochastic & (cores.weight != 0))),
             (RANDOM_LEAK, _any(cores.leak_stochastic & (cores.leak != 0))),
             (RANDOM_THRESHOLD, _any(cores.threshold_mask_bits)),
             (REVERSAL, _any(cores.leak_reversal)),
@@ -230,8 +230,7 @@ class Tables:
         n_planes = self._weight_planes(certain)
         planes = signed_planes(certain, n_planes)
         used = np.bitwise_or.reduce(used_bits(planes[:, 1:]).reshape(-1, self.units), axis=1)
-        bound = np.maximum(np.abs(certain).max(axis=1, initial=0), (random != 0).any(axis=1))
-        bound = bound.reshape(-1, self.units).max(axis=1, initial=0)[kind].reshape(self.n, types).max(axis=1, initial=0)
+        bound = self._bound(certain, random)[kind].reshape(self.n, types).max(axis=1, initial=0)
         counts = np.stack([(cores.axon_type == kind).sum(axis=1) for kind in range(types)], axis=1)
         tables: dict[str, Array | None] = {
             "type_start": contiguous(np.cumsum(counts + 3 & ~3, axis=1) - (counts + 3 & ~3), np.uint32),
@@ -267,8 +266,7 @@ class Tables:
         certain = np.where(stochastic, 0, value["leak"])
         random = np.where(stochastic, value["leak"], 0)
         mask_planes = int(value["threshold_mask_bits"].max(initial=0))
-        bits = np.arange(mask_planes)
-        masks = ((1 << value["threshold_mask_bits"].astype(np.int64)) - 1)[..., None] >> bits & 1
+        masks = [planes_of(value["threshold_mask_bits"] > bit, 1) for bit in range(mask_planes)]
         mode = value["reset_mode"]
         modes = (mode == 0, mode == 1, value["floor_mode"] == 1, value["leak_reversal"] != 0)
         tables: dict[str, Array | None] = {
@@ -280,18 +278,15 @@ class Tables:
             "not_bound": ~planes_of(-value["floor"], self.planes),
             "reset": planes_of(value["reset"], self.planes),
             "modes": contiguous(np.concatenate([planes_of(item, 1) for item in modes], axis=1), np.uint64),
-            "threshold_mask": contiguous(
-                np.concatenate([planes_of(masks[..., bit], 1) for bit in range(mask_planes)], axis=1), np.uint64
-            )
-            if mask_planes
-            else None,
-            "leak_bound": self._leak_bound(certain, random, kind),
+            "threshold_mask": contiguous(np.concatenate(masks, axis=1), np.uint64) if masks else None,
+            "leak_bound": contiguous(self._bound(certain, random)[kind], np.uint32),
         }
         return tables, {"mask_planes": mask_planes}
 
-    def _leak_bound(self, certain: Array, random: Array, kind: Array) -> Array:
+    def _bound(self, certain: Array, random: Array) -> Array:
+        """The largest magnitude that each row of values adds, over its units; a random step adds one."""
         bound = np.maximum(np.abs(certain).max(axis=1, initial=0), (random != 0).any(axis=1))
-        return contiguous(bound.reshape(-1, self.units).max(axis=1, initial=0)[kind], np.uint32)
+        return np.asarray(bound.reshape(-1, self.units).max(axis=1, initial=0))
 
     def _profile_numbers(self, value: dict[str, Array], random: Array) -> Array:
         alpha, beta, reset, mode = (value[name] for name in ("threshold", "floor", "reset", "reset_mode"))

@@ -17,20 +17,6 @@ NC_INLINE void NC_NAME(nc_add_bit)(nc_vec *sum, int from, int to, nc_vec addend,
     }
 }
 
-/* Lanes whose random draw does not exceed their magnitude (planes from `magnitude` on). */
-NC_INLINE nc_vec NC_NAME(nc_chance)(uint64_t key, int unit, const uint64_t *magnitude, int from, int bits) {
-    nc_vec within = nc_ones;
-    const nc_words8 index = {0, NC_GOLDEN, 2u * NC_GOLDEN, 3u * NC_GOLDEN, 4u * NC_GOLDEN, 5u * NC_GOLDEN, 6u * NC_GOLDEN,
-                             7u * NC_GOLDEN};
-    const uint32_t low = (uint32_t)key, high = (uint32_t)(key >> 32);
-    for (int b = from; b < bits; b++) {
-        nc_words8 x = index + (low + ((uint32_t)b * NC_PLANE_STRIDE + 8u * (uint32_t)unit) * NC_GOLDEN);
-        NC_SCRAMBLE(x, high);
-        within = NC_MAJORITY(~(nc_vec)x, nc_get(magnitude + b * NC_WORDS), within);
-    }
-    return within;
-}
-
 /* Random bits of one plane. */
 NC_INLINE nc_vec NC_NAME(nc_random)(uint64_t key, int unit, int plane) {
     const nc_words8 index = {0, NC_GOLDEN, 2u * NC_GOLDEN, 3u * NC_GOLDEN, 4u * NC_GOLDEN, 5u * NC_GOLDEN, 6u * NC_GOLDEN,
@@ -38,6 +24,14 @@ NC_INLINE nc_vec NC_NAME(nc_random)(uint64_t key, int unit, int plane) {
     nc_words8 x = index + ((uint32_t)key + ((uint32_t)plane * NC_PLANE_STRIDE + 8u * (uint32_t)unit) * NC_GOLDEN);
     NC_SCRAMBLE(x, (uint32_t)(key >> 32));
     return (nc_vec)x;
+}
+
+/* Lanes whose random draw does not exceed their magnitude (planes from `magnitude` on). */
+NC_INLINE nc_vec NC_NAME(nc_chance)(uint64_t key, int unit, const uint64_t *magnitude, int from, int bits) {
+    nc_vec within = nc_ones;
+    for (int b = from; b < bits; b++)
+        within = NC_MAJORITY(~NC_NAME(nc_random)(key, unit, b), nc_get(magnitude + b * NC_WORDS), within);
+    return within;
 }
 
 /* ---------------------------------------------------------------- integrate */
@@ -94,7 +88,7 @@ NC_COLD void NC_NAME(nc_sum_wide_rows)(const nc_program *p, int64_t core, int un
     for (int i = 0; i < job->n; i++) {
         int64_t axon = job->axons[i];
         int64_t type = core * p->n_types + p->axon_type[core * p->n_axons + axon];
-        const uint64_t *number = p->weight + p->weight_place[type] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+        const uint64_t *number = nc_weights(p, type, unit);
         nc_vec row = nc_get(p->crossbar + (core * p->n_axons + axon) * pitch + unit * NC_WORDS), minus = nc_get(number);
         for (uint32_t used = p->weight_bits[type]; used; used &= used - 1) {
             int b = __builtin_ctz(used);
@@ -148,9 +142,10 @@ NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, nc_scratch *
         if (levels <= 3) NC_NAME(nc_count_rows)(begin, padded, count, 3);
         else if (levels <= 5) NC_NAME(nc_count_rows)(begin, padded, count, 5);
         else NC_NAME(nc_count_rows)(begin, padded, count, 17);
-        const uint64_t *number = p->weight + p->weight_place[core * p->n_types + g] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+        const int64_t type_of_core = core * p->n_types + g;
+        const uint64_t *number = nc_weights(p, type_of_core, unit);
         nc_vec minus = nc_get(number);
-        for (uint32_t used = p->weight_bits[core * p->n_types + g]; used; used &= used - 1) {
+        for (uint32_t used = p->weight_bits[type_of_core]; used; used &= used - 1) {
             int from = __builtin_ctz(used), to = from + levels < bits ? from + levels : bits;
             nc_vec magnitude = nc_get(number + (1 + from) * NC_WORDS), carry = {0};
             for (int b = from; b < to; b++) {
@@ -170,7 +165,7 @@ static __attribute__((noinline)) void NC_NAME(nc_sum_full)(const nc_program *p, 
     for (int64_t g = 0; g < p->n_types; g++) {
         if (!job->full[g]) continue;
         const int64_t type = job->core * p->n_types + g;
-        const uint64_t *number = p->weight + p->weight_place[type] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+        const uint64_t *number = nc_weights(p, type, unit);
         const nc_vec minus = nc_get(number);
         for (uint32_t used = p->weight_bits[type]; used; used &= used - 1) {
             const int from = __builtin_ctz(used);
@@ -186,7 +181,7 @@ NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *re
                                      const NC_NAME(nc_drive) *drive, nc_vec *restrict sum, int bits, const int features) {
     const int64_t core = job->core;
 #define NC_SUM(n, digits) NC_NAME(nc_sum_rows)(p, core, unit, job, drive, sum, n, digits, features)
-    if (job->n <= NC_FEW && bits <= 8 && p->planes >= 8 && p->weight_planes <= 4 && p->weight_planes != 3) {
+    if (job->n <= NC_FEW && bits <= 8 && p->planes >= 8 && p->weight_planes <= 4) {
         if (p->weight_planes == 1) {
             if (bits <= 4) NC_SUM(4, 1);
             else if (bits <= 6) NC_SUM(6, 1);
@@ -658,12 +653,12 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
             if (p->full) bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
             total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
         }
-        if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
-        NC_NAME(nc_expect)(p, s, core, blocks);
         if (!total && !job->n_full && s->settled[core]) {
             if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
             continue;
         }
+        if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
+        NC_NAME(nc_expect)(p, s, core, blocks);
         job->core = core;
         job->n = (int32_t)total;
         job++;

@@ -70,6 +70,16 @@ def test_killed_run_is_recovered(folder: Path) -> None:
     assert not os.path.exists("whole.h5.part")
 
 
+def test_record_equals_run(folder: Path) -> None:
+    emulator = nc.Emulator(nc.load("c.h5"), probes=["cells:membrane"])
+    fields = emulator.record("r.h5", ticks=3000)
+    emulator.reset()
+    run = emulator.run(ticks=3000)
+    assert first_difference(nc.load_run("r.h5"), run) is None
+    assert fields["spikes"] == run.n_spikes
+    assert not os.path.exists("r.h5.part")
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_ticks(folder: Path) -> None:
     peaks = []
