@@ -18,6 +18,7 @@ from neurocore.architecture import Architecture
 from neurocore.config import ChipConfig, Cores
 from neurocore.emulator import Emulator
 from neurocore.recurrent import Drive, Workload, drive_cores, largest_leak, wire
+from neurocore.result import RunResult
 
 SMALL_CORES = 64
 TOLERANCE, OWN_TOLERANCE = 0.004, 0.006
@@ -26,13 +27,15 @@ SEARCH_STEPS, OWN_STEPS = 8, 3
 TICKS, PERIODS = 600, 4
 """A measurement of a small network takes at least so many ticks, and so many mean intervals between spikes."""
 OWN_TICKS, OWN_WARM_UP = 96, 64
-"""Of the network itself; fewer cores than OWN_CORES are run longer, up to MOST_LONGER times, for cores fluctuate as a whole."""
-OWN_CORES, MOST_LONGER = 1024, 16
+"""Of the network itself, likewise at least."""
+MOST_LONGER, OWN_LONGER = 4, 64
+"""A measurement goes on, up to so many times its least length, until its standard error is half the tolerance: where rows are
+full, the neurons of a core receive the same input and fluctuate as a whole, so there are as many samples as cores."""
 SLOPE_BASE = 0.03
 """Values that differ by a smaller share say more of the noise than of the slope between them."""
 LEAK_EXPONENT = 0.3
 PARTS = 8
-"""A measurement is made in so many parts, after each of which membranes are taken as start values."""
+"""A measurement is made in so many parts, whose spread tells its error; membranes after them are taken as start values."""
 INPUT_MATTERS = 0.05
 """Relative change of the threshold, against that of neurons without input, from which on the network itself is run too."""
 FINE_THRESHOLD = 400
@@ -49,6 +52,7 @@ class _Trial:
     warm_up: int
     ticks: int
     tolerance: float
+    most_longer: int = MOST_LONGER
     threads: int | None = 1
     best: Drive = field(default_factory=lambda: Drive(0.0, 0))
     error: float = math.inf
@@ -64,15 +68,17 @@ class _Trial:
         chip = ChipConfig(self.arch, cores, name="calibration", seed=self.workload.seed)
         emulator = Emulator(chip, threads=self.threads)
         emulator.run(None, self.warm_up)
-        runs = [emulator.run(None, math.ceil(self.ticks / PARTS)) for _ in range(PARTS)]
         active = self.workload.active_rows()
-        spikes = sum(run.n_spikes for run in runs)
-        rate = 1000 * spikes / (sum(run.ticks for run in runs) * len(active) * self.arch.core.neurons)
+        ticks = math.ceil(self.ticks / PARTS)
+        runs = [emulator.run(None, ticks) for _ in range(PARTS)]
+        while len(runs) < PARTS * self.most_longer and _standard_error(runs) > self.tolerance / 2:
+            runs += [emulator.run(None, ticks) for _ in runs]
+        rate = 1000 * sum(run.n_spikes for run in runs) / (len(runs) * ticks * len(active) * self.arch.core.neurons)
         error = abs(rate / self.workload.rate_hz - 1)
         if error < self.error:
             start = drive.start
             if start is None:
-                start = np.concatenate([(run.membranes / cores.threshold)[active].ravel() for run in runs])
+                start = np.concatenate([(run.membranes / cores.threshold)[active].ravel() for run in runs[-PARTS:]])
             self.best, self.error = replace(drive, start=start), error
         return rate
 
@@ -92,22 +98,31 @@ def find_drive(arch: Architecture, workload: Workload, wired: Cores) -> Drive:
         exponent = _search_leak(small, small.best, SEARCH_STEPS, exponent)
     if abs(small.best.threshold / first.threshold - 1) <= INPUT_MATTERS:
         return small.best
-    longer = min(math.ceil(OWN_CORES / len(workload.active_rows())), MOST_LONGER)
-    own = _Trial(arch, workload, wired, OWN_WARM_UP, OWN_TICKS * longer, OWN_TOLERANCE, threads=None)
+    own = _Trial(arch, workload, wired, OWN_WARM_UP, OWN_TICKS, OWN_TOLERANCE, OWN_LONGER, threads=None)
     if workload.heterogeneous:
         _search_threshold(own, small.best, OWN_STEPS)
     else:
         _search_leak(own, small.best, OWN_STEPS, exponent)
+        if not own.found and own.best.leak == largest_leak(arch, workload) and own.best.threshold > 1:
+            _search_leak(own, replace(own.best, threshold=own.best.threshold - 1), OWN_STEPS, exponent)
     return own.best
 
 
+def _standard_error(runs: list[RunResult]) -> float:
+    """Relative standard error of the mean rate of runs of equal length, from the spread of PARTS stretches of them.
+
+    Stretches grow with the number of runs (batch means), so that what lasts over several runs does not hide the error.
+    """
+    stretches = np.reshape([run.n_spikes for run in runs], (PARTS, -1)).sum(axis=1)
+    return float(stretches.std(ddof=1) / math.sqrt(PARTS) / max(stretches.mean(), 1e-9))
+
+
 def _small_trial(arch: Architecture, workload: Workload) -> _Trial:
-    """The workload on few cores; fewer than usual are run longer."""
+    """The workload on few cores."""
     cores = min(len(workload.active_rows()), SMALL_CORES)
     small = replace(workload, cores=cores, active_share=1.0)
     period = 1000 / workload.rate_hz
-    longer = min(SMALL_CORES // cores, PARTS)
-    ticks = math.ceil(longer * max(TICKS, PERIODS * period))
+    ticks = math.ceil(max(TICKS, PERIODS * period))
     return _Trial(arch, small, wire(arch, small), math.ceil(max(TICKS / 4, period)), ticks, TOLERANCE)
 
 
