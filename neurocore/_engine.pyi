@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 LOW_PLANES: int
 HIGH_PLANES: int
+NEAR_PLANES: int
 
 def paths() -> dict[str, bool]: ...
 def draw_word(core_key: int, tick: int, purpose: int, index: int) -> int: ...

@@ -12,6 +12,9 @@ cdef extern from "kernel.h" nogil:
     ctypedef struct nc_profile:
         int32_t leak_from
 
+    ctypedef struct nc_header:
+        uint64_t key
+
     ctypedef struct nc_program:
         int64_t n_cores, n_words
         int32_t n_axons, n_types, n_slots, axon_words, units, planes
@@ -20,6 +23,7 @@ cdef extern from "kernel.h" nogil:
         int32_t stops_at_zero, floor_inclusive
         int32_t wide, target_shift
         const uint64_t *crossbar
+        const nc_header *header
         const uint8_t *axon_type
         const uint64_t *full
         const uint64_t *pattern
@@ -31,9 +35,6 @@ cdef extern from "kernel.h" nogil:
         const uint32_t *weight_bits
         const uint64_t *chance
         const uint8_t *chance_used
-        const uint32_t *input_bound
-        const uint32_t *leak_bound
-        const uint32_t *profile
         const nc_profile *profiles
         const uint64_t *leak
         const uint64_t *leak_chance
@@ -43,9 +44,7 @@ cdef extern from "kernel.h" nogil:
         const uint64_t *modes
         const uint64_t *threshold_mask
         int32_t mask_planes
-        const uint8_t *features
         const void *target
-        const uint64_t *key
         const uint64_t *zero
 
     ctypedef struct nc_event:
@@ -65,7 +64,8 @@ cdef extern from "kernel.h" nogil:
 
     ctypedef struct nc_state:
         int64_t tick
-        uint64_t *membrane
+        uint64_t *near
+        uint64_t *far
         uint8_t *width
         uint64_t *scheduler
         uint64_t *fired
@@ -98,13 +98,14 @@ cdef extern from "kernel.h" nogil:
     enum: NC_PATHS
     enum: NC_LOW
     enum: NC_HIGH
+    enum: NC_NEAR
     nc_path *nc_paths
     void nc_prepare()
     nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
     void nc_pool_close(nc_pool *pool)
     int nc_pool_run(nc_pool *pool, nc_state *state, int64_t n_ticks)
     void nc_total(nc_tally *tally, int64_t n_units)
-    void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t planes, uint64_t *out)
+    void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t begin, int32_t planes, uint64_t *out)
     void nc_read_membranes(const nc_program *program, const nc_state *state, int32_t neurons, int32_t *out)
     void nc_fit_widths(const nc_program *program, nc_state *state)
     void nc_pending(const nc_program *program, const nc_state *state, int64_t first, int64_t *pending)
@@ -114,7 +115,7 @@ cdef extern from "kernel.h" nogil:
 
 nc_prepare()
 
-LOW_PLANES, HIGH_PLANES = NC_LOW, NC_HIGH
+LOW_PLANES, HIGH_PLANES, NEAR_PLANES = NC_LOW, NC_HIGH, NC_NEAR
 
 
 def paths():
@@ -134,7 +135,8 @@ def slice_planes(const int32_t[:, ::1] values, uint64_t[:, :, ::1] out):
         raise ValueError("planes and values differ in shape")
     if out.shape[0] and out.shape[1] and values.shape[1]:
         with nogil:
-            nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], 1, <int32_t>out.shape[1], &out[0, 0, 0])
+            nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], 1, 0, <int32_t>out.shape[1],
+                     &out[0, 0, 0])
 
 
 cdef class Program:
@@ -168,6 +170,7 @@ cdef class Program:
         self.c.target_shift = sizes["target_shift"]
         self.c.mask_planes = sizes["mask_planes"]
         self.c.crossbar = <const uint64_t *>_address(tables, "crossbar", np.uint64)
+        self.c.header = <const nc_header *>_address(tables, "header", np.uint8)
         self.c.axon_type = <const uint8_t *>_address(tables, "axon_type", np.uint8)
         self.c.full = <const uint64_t *>_address(tables, "full", np.uint64)
         self.c.pattern = <const uint64_t *>_address(tables, "pattern", np.uint64)
@@ -179,9 +182,6 @@ cdef class Program:
         self.c.weight_bits = <const uint32_t *>_address(tables, "weight_bits", np.uint32)
         self.c.chance = <const uint64_t *>_address(tables, "chance", np.uint64)
         self.c.chance_used = <const uint8_t *>_address(tables, "chance_used", np.uint8)
-        self.c.input_bound = <const uint32_t *>_address(tables, "input_bound", np.uint32)
-        self.c.leak_bound = <const uint32_t *>_address(tables, "leak_bound", np.uint32)
-        self.c.profile = <const uint32_t *>_address(tables, "profile", np.uint32)
         self.c.profiles = <const nc_profile *>_address(tables, "profiles", np.int32)
         self.c.leak = <const uint64_t *>_address(tables, "leak", np.uint64)
         self.c.leak_chance = <const uint64_t *>_address(tables, "leak_chance", np.uint64)
@@ -190,9 +190,7 @@ cdef class Program:
         self.c.reset = <const uint64_t *>_address(tables, "reset", np.uint64)
         self.c.modes = <const uint64_t *>_address(tables, "modes", np.uint64)
         self.c.threshold_mask = <const uint64_t *>_address(tables, "threshold_mask", np.uint64)
-        self.c.features = <const uint8_t *>_address(tables, "features", np.uint8)
         self.c.target = <const void *>_address(tables, "target", np.uint64 if sizes["wide"] else np.uint32)
-        self.c.key = <const uint64_t *>_address(tables, "key", np.uint64)
         self.c.zero = <const uint64_t *>_address(tables, "zero", np.uint64)
 
 
@@ -229,7 +227,8 @@ cdef class State:
         self.program = program
         self.arrays = arrays
         self.probes = probes
-        self.c.membrane = <uint64_t *>_address(arrays, "membrane", np.uint64)
+        self.c.near = <uint64_t *>_address(arrays, "near", np.uint64)
+        self.c.far = <uint64_t *>_address(arrays, "far", np.uint64)
         self.c.width = <uint8_t *>_address(arrays, "width", np.uint8)
         self.c.scheduler = <uint64_t *>_address(arrays, "scheduler", np.uint64)
         self.c.fired = <uint64_t *>_address(arrays, "fired", np.uint64)
@@ -310,10 +309,11 @@ cdef class State:
 
     def set_membranes(self, const int32_t[:, ::1] values):
         """Set the membranes [n, N] from numbers within the chip's range."""
+        cdef int32_t n = <int32_t>values.shape[1], units = self.program.c.units
         if values.shape[0] and values.shape[1]:
             with nogil:
-                nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], self.program.c.units, self.program.c.planes,
-                         self.c.membrane)
+                nc_slice(&values[0, 0], values.shape[0], n, units, 0, NC_NEAR, self.c.near)
+                nc_slice(&values[0, 0], values.shape[0], n, units, NC_NEAR, self.program.c.planes - NC_NEAR, self.c.far)
                 nc_fit_widths(&self.program.c, &self.c)
 
     def pending(self, int64_t first, int64_t[:, ::1] counts):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocore._engine import HIGH_PLANES, LOW_PLANES, Program, State, paths
+from neurocore._engine import HIGH_PLANES, LOW_PLANES, NEAR_PLANES, Program, State, paths
 from neurocore.config import ChipConfig
 from neurocore.engine import Array, Counters, Events, Probes, Record
 from neurocore.errors import UsageError
@@ -69,7 +69,8 @@ class CompiledEngine:
             tallies[f"{name}_added"] = aligned((n, blocks), np.uint16)
             tallies[f"{name}_folded"] = aligned((n, blocks), np.uint16)
         return {
-            "membrane": aligned((n, units, size["planes"], WORDS), np.uint64),
+            "near": aligned((n, units, NEAR_PLANES, WORDS), np.uint64),
+            "far": aligned((n, units, max(size["planes"] - NEAR_PLANES, 0), WORDS), np.uint64),
             "width": aligned((n, units), np.uint8),
             "scheduler": aligned((slots, n, words), np.uint64),
             "fired": aligned((slots, n, units, WORDS), np.uint64),
