@@ -106,18 +106,24 @@ def run(
 
 @contextmanager
 def recording(emulator: Emulator, output: str) -> Iterator[Recorder]:
-    """A recorder that says what it kept if the run does not end."""
-    from neurocore.recorder import Recorder, part_path
+    """A recorder that says what it kept if the run does not end, and where it put what an earlier run had kept."""
+    from neurocore.errors import OutputError
+    from neurocore.partfile import part_path
+    from neurocore.recorder import Recorder
 
     recorder = Recorder(emulator, output)
     try:
         with recorder:
             yield recorder
+    except OutputError:
+        raise  # says itself what was kept
     except BaseException:
         if recorder.kept:
-            part = part_path(output)
-            say(f"neurocore: {recorder.kept:,} ticks are kept in {part}; neurocore recover {part} -o {output}")
+            say(f"neurocore: {recorder.hint}")
         raise
+    finally:
+        if recorder.aside is not None:
+            say(f"neurocore: what an earlier run had left in {part_path(output)} is now in {recorder.aside}")
 
 
 def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
