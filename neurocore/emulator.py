@@ -178,7 +178,7 @@ class Emulator:
             size = int(min(max(1, size * CHUNK_SECONDS / taken), 4 * size))
 
     def _ticks_in_memory(self) -> int:
-        """Ticks that CHUNK_BYTES hold if they record no more than the last part did; at most BURST times that if they record all they can."""
+        """Ticks whose records CHUNK_BYTES hold if they fire as the last part did; at most BURST times that whatever they do."""
         fixed, most = self._tick_bytes
         per_tick = fixed + max(SPIKE_BYTES * self._recorded, most / BURST)
         return max(1, int(CHUNK_BYTES / max(1, per_tick)))

@@ -68,7 +68,7 @@ class PartFile:
         self.run, self.path = run, part_path(run)
         self.kinds = column_kinds(head)
         self._columns = list(self.kinds)
-        self._n_flushes = 0
+        self._n_flushes, self._synced = 0, False
         text = _encode_head(head)
         self._slots = HEADER_BYTES + len(text)
         self._slot_bytes = _slot_bytes(tally_arrays(head))
@@ -96,6 +96,14 @@ class PartFile:
             self._write(self._end, _FRAME.pack(_FRAME_MAGIC, number, len(data), crc))
             self._write(self._end + _FRAME.size, data)
         self._end += _FRAME.size + len(data)
+        self._synced = False
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk."""
+        if not self._synced:
+            with self._named():
+                _sync(self._file.fileno())
+            self._synced = True
 
     def flush(self, head: RunResult) -> None:
         """Make all that was appended part of the recording, together with the counters of ``head``, and bring it to the disk."""
@@ -104,9 +112,8 @@ class PartFile:
         body = b"".join(_raw(array) for array in tally_arrays(head).values())
         crc = zlib.crc32(body, zlib.crc32(SLOT.pack(*values, 0)))
         place = self._slots + self._n_flushes % 2 * self._slot_bytes
+        self.sync()  # before: no slot that a crash leaves behind may speak of rows that are not there
         with self._named():
-            # The rows first: no slot that a crash leaves behind may speak of rows that are not there.
-            _sync(self._file.fileno())
             self._write(place, SLOT.pack(*values, crc) + body)
             _sync(self._file.fileno())
 

@@ -34,7 +34,10 @@ Array = npt.NDArray[Any]
 
 FIRST_FLUSH_SECONDS = 0.5
 FLUSH_SECONDS = 1.0
-"""Time between flushes; longer where a flush, which waits for the disk, would take more than FLUSH_SHARE of it."""
+"""Time between flushes; longer where the counters of a large chip would take more than FLUSH_SHARE of it.
+
+The rows do not count: the disk must take them in any case, and the longer it is not asked to the longer it takes.
+"""
 FLUSH_SHARE = 0.02
 BUFFER_BYTES = 2**23
 """What is kept in memory until it is written, about."""
@@ -89,7 +92,9 @@ class Recorder:
     def hint(self) -> str:
         """Where what was kept is, and what to do with it."""
         part = part_path(self.path)
-        return f"{self.kept:,} ticks are kept in {part}: neurocore recover {part} -o {self.path} makes a run file of them"
+        return (
+            f"{self.kept:,} ticks are kept in {part}: neurocore recover {part} -o {self.path} makes a run file of them"
+        )
 
     def _close(self) -> None:
         if self._part is not None:
@@ -120,17 +125,19 @@ class Recorder:
             self._records.append(record)
             self._bytes += RECORD_BYTES + n_bytes
         self._whole = True
-        if time.monotonic() >= self._next_flush:
-            self.flush()
-        elif self._bytes > BUFFER_BYTES:
+        is_full = self._bytes > BUFFER_BYTES
+        if time.monotonic() >= self._next_flush or (is_full and self._part is None):
+            self.flush()  # at once with the first rows, so that a disk that they fill keeps something
+        elif is_full:
             self._spill()
         return record
 
     def flush(self) -> None:
         """Bring all that was recorded so far to the disk, in the part file."""
-        begun = time.monotonic()
         part = self._spill()
         self._whole = False
+        part.sync()
+        begun = time.monotonic()
         self._tally()
         part.flush(self._head())
         self.kept = self._total.ticks
@@ -215,7 +222,7 @@ class Recorder:
 
     def finish(self) -> dict[str, Any]:
         """Write the run file; returns the fields of ``run --json``. A part file stays if that fails."""
-        if self._part is not None:
+        if self._part is not None and self._has_news:
             self.flush()
         recording = self.recording()
         save_recording(recording, self.path)
