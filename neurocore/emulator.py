@@ -198,8 +198,10 @@ class Emulator:
 
     def advance(self, ticks: int) -> Record:
         """Run ``ticks`` ticks with the spikes that were sent; returns what the engine recorded, see :meth:`observed`."""
-        events = self._waiting.take(self.tick + ticks)
-        self._packets += np.bincount(events.row, minlength=len(self._packets))
+        tick = self._engine.tick
+        events = self._waiting.take_tick(tick) if ticks == 1 else self._waiting.take(tick + ticks)
+        if len(events):
+            self._packets += np.bincount(events.row, minlength=len(self._packets))
         self._engine.advance(events, ticks)
         record = self._engine.take()
         self._recorded = (len(record.output_tick) + len(record.spike_tick)) / max(1, ticks)
@@ -217,10 +219,14 @@ class Emulator:
         ``lines`` are line numbers, or booleans, one per input line. What probes see is kept for :meth:`take_probes`. Raises
         InputError for lines the chip does not have.
         """
+        self.send_lines(lines)
+        return self._stepped_once()
+
+    def send_lines(self, lines: Iterable[int]) -> None:
+        """Put spikes of the tick at hand on their way, on lines in the forms of :meth:`step`, which calls this."""
         tick = self._engine.tick
         for entries in [self._fan.entries(line) for line in self._lines(lines)]:
             self._waiting.add_entries(tick, entries)
-        return self._stepped_once()
 
     def _stepped_once(self) -> Array:
         engine = self._engine
@@ -228,9 +234,7 @@ class Emulator:
         record = engine.take()
         if self._watched:
             self._stepped.append(record)
-        line = record.output_line
-        unique = set(line.tolist())
-        return line if len(unique) == len(line) else np.array(sorted(unique), np.int64)
+        return record.fired()
 
     def take_probes(self) -> dict[str, ProbeRecord]:
         """What the probes saw in the steps since the last call or reset; membranes have one row per step.
@@ -408,9 +412,12 @@ class Emulator:
 
     def step_axons(self, axons: Iterable[tuple[int, int]]) -> Array:
         """:meth:`step` for a chip without input lines: ``axons`` are the pairs (core, axon) that get a spike from outside."""
-        spikes = Spikes.from_rows([(self.tick, core, axon) for core, axon in axons])
-        self._waiting.add(self._events(spikes))
+        self.send_axons(axons)
         return self._stepped_once()
+
+    def send_axons(self, axons: Iterable[tuple[int, int]]) -> None:
+        """:meth:`send_lines` for a chip without input lines."""
+        self.send(Spikes.from_rows([(self.tick, core, axon) for core, axon in axons]))
 
     def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
         """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.

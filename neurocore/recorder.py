@@ -10,7 +10,7 @@ needs room for twice the recording. A run that ends before its first flush leave
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -131,6 +131,18 @@ class Recorder:
         elif is_full:
             self._spill()
         return record
+
+    def step(self, lines: Iterable[int] = ()) -> Array:
+        """:meth:`neurocore.emulator.Emulator.step`, recorded; an interrupt waits until the tick is."""
+        with Interrupts():
+            self.emulator.send_lines(lines)
+            return self.advance(1).fired()
+
+    def step_axons(self, axons: Iterable[tuple[int, int]]) -> Array:
+        """:meth:`step` for a chip without input lines."""
+        with Interrupts():
+            self.emulator.send_axons(axons)
+            return self.advance(1).fired()
 
     def flush(self) -> None:
         """Bring all that was recorded so far to the disk, in the part file."""
