@@ -295,8 +295,8 @@ cdef class State:
         self.c.event_bit = &self.event_bit[0]
         for k in range(n):
             offset = tick[k] - self.c.tick
-            if not 0 <= offset < n_ticks:
-                raise ValueError(f"an external spike of tick {tick[k]} lies outside of the ticks to run")
+            if not (0 <= offset < n_ticks and 0 <= row[k] < self.program.c.n_cores and 0 <= axon[k] < self.program.c.n_axons):
+                raise ValueError(f"no external spike can reach axon {axon[k]} of row {row[k]} at tick {tick[k]} in this run")
             while next_start <= offset:
                 self.event_start[next_start] = k
                 next_start += 1

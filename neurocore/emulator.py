@@ -34,7 +34,7 @@ CHUNK_BYTES = 2**24
 """Memory for what is recorded before the engine comes back, about."""
 SPIKE_BYTES, MEMBRANE_BYTES = 64, 8
 """What a recorded spike or membrane takes on its way from the engine, copies included."""
-BURST = 16
+BURST = 8
 """By how much CHUNK_BYTES may be exceeded if a quiet chip suddenly fires all it has."""
 
 
