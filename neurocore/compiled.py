@@ -47,9 +47,8 @@ class CompiledEngine:
         self.seed = chip.seed if seed is None else seed
         self.threads = max(1, min(threads, MAX_THREADS, len(chip.cores)))
         self.probes = probes or Probes()
-        self._nothing = Record(
-            *(np.zeros(0, np.int64) for _ in range(5)), np.zeros((0, self.probes.n_membranes), np.int32)
-        )
+        none = np.zeros(0, np.int64)
+        self._nothing = Record(none, none, none, none, none, np.zeros((0, self.probes.n_membranes), np.int32))
         self.program = program or Tables(chip).build(self.seed)
         self.path = chosen_path()
         target = chip.cores.target_core
