@@ -143,7 +143,7 @@ class PartFile:
         try:
             yield
         except OSError as error:
-            raise OutputError(why_not(self.run, self.path, error)) from error
+            raise OutputError(why_not(self.run, os.path.abspath(self.path), error)) from error
 
 
 def set_aside(path: str) -> str | None:

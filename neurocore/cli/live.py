@@ -76,6 +76,7 @@ def run_live(
     """Run a chip file over stdin and stdout or a socket, summarise on stderr, and write the run file if one is asked for."""
     from neurocore.chipfile import load_chip
     from neurocore.emulator import Emulator
+    from neurocore.interrupts import stopped_by_sigterm
     from neurocore.live import LiveRun
 
     if output is not None:
@@ -84,7 +85,7 @@ def run_live(
     tick_hz = _tick_hz(emulator.chip.architecture) if pace == "real" else pace
     assert not isinstance(tick_hz, str)
     with nullcontext() if output is None else recording(emulator, output) as recorder:
-        with _endpoint(listen) as endpoint:
+        with _endpoint(listen) as endpoint, stopped_by_sigterm():
             live = LiveRun(emulator, endpoint, ticks=ticks, tick_hz=tick_hz, recorder=recorder)
             try:
                 live.run()

@@ -435,8 +435,8 @@ def start(*options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_a_closed_pipe_and_ctrl_c(folder: Path) -> None:
-    with start() as process:
+def test_a_closed_pipe_is_an_end_like_others(folder: Path, relay: ChipConfig) -> None:
+    with start("-o", "r.h5") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -450,18 +450,30 @@ def test_a_closed_pipe_and_ctrl_c(folder: Path) -> None:
     assert process.returncode == 0
     assert err.startswith(b"neurocore: ")
     assert err.endswith(b"(ended: reader gone)\n")
-    with start("--json") as process:
+    run = load_run("r.h5")
+    assert first_difference(run, Emulator(relay).run([(0, 1), (10, 1)], run.ticks)) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_recording_is_kept(folder: Path, relay: ChipConfig, number: int) -> None:
+    with start("--json", "-o", "r.h5") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdin.write(b"0,1\n9\n")
         process.stdin.flush()
         process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         summary, *rest = process.stderr.read().splitlines()
     assert process.returncode == 130
     assert json.loads(summary)["ended"] == "interrupted"
-    assert [line for line in rest if line] == [b"neurocore: interrupted"]
+    ticks = recover("r.h5.part", "r.h5").head.ticks
+    kept = (
+        f"neurocore: {ticks} ticks are kept in r.h5.part: neurocore recover r.h5.part -o r.h5 makes a run file of them"
+    )
+    assert [line.decode() for line in rest if line] == [kept, "neurocore: interrupted"]
+    assert 2 <= ticks <= 9
+    assert first_difference(load_run("r.h5"), Emulator(relay).run([(0, 1)], ticks)) is None
 
 
 def test_example_sensor(folder: Path, relay: ChipConfig) -> None:
