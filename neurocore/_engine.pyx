@@ -4,6 +4,8 @@
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -89,7 +91,7 @@ cdef extern from "kernel.h" nogil:
 
     ctypedef struct nc_pool:
         nc_worker *workers
-        int n_threads
+        int capacity
 
     ctypedef struct nc_path:
         const char *name
@@ -220,7 +222,10 @@ cdef class State:
     cdef readonly Program program
     cdef readonly dict arrays
     cdef readonly object probes
-    cdef readonly list outputs, spikes, traces
+    cdef int64_t[::1] external, event_start
+    cdef uint32_t[::1] event_word
+    cdef uint8_t[::1] event_bit
+    cdef list traces
 
     def __init__(self, Program program, dict arrays, object probes, str path, int n_threads):
         cdef int number = list(paths()).index(path)
@@ -235,6 +240,8 @@ cdef class State:
         self.c.settled = <uint8_t *>_address(arrays, "settled", np.uint8)
         _set_tally(&self.c.axons, arrays, "axon")
         _set_tally(&self.c.neurons, arrays, "neuron")
+        self.external = arrays["external"]
+        self._make_room(1, 1)
         if probes is not None:
             self.c.probe = <const uint64_t *>_address(probes, "spikes", np.uint64)
             self.c.probe_row = <const int32_t *>_address(probes, "row", np.int32)
@@ -243,7 +250,7 @@ cdef class State:
         self.pool = nc_pool_open(&program.c, number, n_threads)
         if self.pool is NULL:
             raise MemoryError("no memory for the worker threads")
-        self.outputs, self.spikes, self.traces = [], [], []
+        self.traces = []
 
     def __dealloc__(self):
         nc_pool_close(self.pool)
@@ -257,38 +264,65 @@ cdef class State:
     def tick(self, int64_t value):
         self.c.tick = value
 
-    def run(self, int64_t n_ticks, const int64_t[::1] event_start, const uint32_t[::1] event_word,
-            const uint8_t[::1] event_bit):
-        """Run n_ticks ticks; ``event_*`` are the external spikes, in CSR form by tick."""
+    def run(self, int64_t n_ticks, const int64_t[:] tick, const int64_t[:] row, const int64_t[:] axon):
+        """Run n_ticks ticks; external spike k makes axon ``axon[k]`` of core ``row[k]`` active in ``tick[k]``, ticks ascending.
+
+        The array ``external`` counts them. What the ticks record waits for :meth:`take`.
+        """
         cdef int32_t[:, ::1] trace_view
-        cdef int failed = 0, i
+        cdef int failed = 0
         if n_ticks == 0:
             return
-        trace = None
+        self._feed(n_ticks, tick, row, axon)
         if self.c.n_probes:
             trace = np.zeros((n_ticks, self.c.n_probes), np.int32)
+            self.traces.append(trace)
             trace_view = trace
             self.c.trace = &trace_view[0, 0]
-        self.c.event_start = &event_start[0]
-        self.c.event_word = &event_word[0] if event_word.shape[0] else NULL
-        self.c.event_bit = &event_bit[0] if event_bit.shape[0] else NULL
         with nogil:
             failed = nc_pool_run(self.pool, &self.c, n_ticks)
         if failed:
             raise MemoryError("no memory for the recorded spikes; record fewer or run in shorter parts")
-        for i in range(self.pool.n_threads):
-            _keep(self.outputs, &self.pool.workers[i].scratch.outputs)
-            _keep(self.spikes, &self.pool.workers[i].scratch.spikes)
-        if trace is not None:
-            self.traces.append(trace)
+
+    cdef _feed(self, int64_t n_ticks, const int64_t[:] tick, const int64_t[:] row, const int64_t[:] axon):
+        """Put external spikes where the kernel reads them, in CSR form by tick."""
+        cdef int64_t k, offset, next_start = 0, n = tick.shape[0], words = self.program.c.axon_words
+        if n_ticks >= self.event_start.shape[0] or n > self.event_word.shape[0]:
+            self._make_room(n_ticks, n)
+        self.c.event_start = &self.event_start[0]
+        self.c.event_word = &self.event_word[0]
+        self.c.event_bit = &self.event_bit[0]
+        for k in range(n):
+            offset = tick[k] - self.c.tick
+            if not (0 <= offset < n_ticks and 0 <= row[k] < self.program.c.n_cores and 0 <= axon[k] < self.program.c.n_axons):
+                raise ValueError(f"no external spike can reach axon {axon[k]} of row {row[k]} at tick {tick[k]} in this run")
+            while next_start <= offset:
+                self.event_start[next_start] = k
+                next_start += 1
+            self.event_word[k] = <uint32_t>(row[k] * words + axon[k] // 64)
+            self.event_bit[k] = <uint8_t>(axon[k] % 64)
+            self.external[row[k]] += 1
+        while next_start <= n_ticks:
+            self.event_start[next_start] = n
+            next_start += 1
+
+    cdef _make_room(self, int64_t n_ticks, int64_t n_events):
+        """Room for so many ticks and external spikes."""
+        self.event_start = np.empty(n_ticks + 1, np.int64)
+        self.event_word = np.empty(max(n_events, 1), np.uint32)
+        self.event_bit = np.empty(max(n_events, 1), np.uint8)
 
     def take(self):
-        """The recorded (output events [k, 3], spike events [k, 3], membranes) since the last call."""
-        empty = [np.zeros((0, 3), np.int64)]
-        result = (np.concatenate(empty + self.outputs), np.concatenate(empty + self.spikes),
-                  np.concatenate([np.zeros((0, self.c.n_probes), np.int32)] + self.traces))
-        self.outputs, self.spikes, self.traces = [], [], []
-        return result
+        """What was recorded since the last call, None if that is nothing: sorted columns and membranes [ticks, probed].
+
+        The columns are tick and line of the output spikes, then tick, row and neuron of the probed ones.
+        """
+        outputs, spikes = _taken(self.pool, False), _taken(self.pool, True)
+        if outputs is None and spikes is None and not self.traces:
+            return None
+        traces, self.traces = self.traces or [np.zeros((0, self.c.n_probes), np.int32)], []
+        membranes = traces[0] if len(traces) == 1 else np.concatenate(traces)
+        return *(_NO_COLUMNS[:2] if outputs is None else outputs), *(_NO_COLUMNS if spikes is None else spikes), membranes
 
     def total(self):
         """Bring the arrays ``axon_total`` and ``neuron_total`` up to date."""
@@ -323,17 +357,68 @@ cdef class State:
                 nc_pending(&self.program.c, &self.c, first, &counts[0, 0])
 
 
-cdef _keep(list kept, nc_events *events):
-    """Append a copy of the events as an array [k, 3] of tick, a, b, and forget them."""
-    cdef size_t i
-    if events.length == 0:
-        return
-    copied = np.empty((events.length, 3), np.int64)
-    cdef int64_t[:, ::1] view = copied
+_NO_COLUMNS = np.zeros((3, 0), np.int64)
+
+
+cdef object _taken(nc_pool *pool, bint probed):
+    """The output spikes or the probed ones that the workers hold, as columns, sorted, and then no longer held; None if none."""
+    cdef int64_t[:, ::1] view
+    cdef nc_event *items
+    cdef size_t n = 0, i
+    cdef int k
+    for k in range(pool.capacity):
+        n += _events(pool, k, probed).length
+    if n == 0:
+        return None
+    columns = np.empty((3 if probed else 2, n), np.int64)
+    view = columns
+    items = <nc_event *>malloc(n * sizeof(nc_event))
+    if items is NULL:
+        raise MemoryError("no memory for the recorded spikes; record fewer or run in shorter parts")
     with nogil:
-        for i in range(events.length):
-            view[i, 0] = events.items[i].tick
-            view[i, 1] = events.items[i].a
-            view[i, 2] = events.items[i].b
-    events.length = 0
-    kept.append(copied)
+        _gather(pool, probed, items)
+        if not _sorted(items, n):
+            qsort(items, n, sizeof(nc_event), _compare)
+        for i in range(n):
+            view[0, i] = items[i].tick
+            view[1, i] = items[i].a
+            if probed:
+                view[2, i] = items[i].b
+        free(items)
+    return columns
+
+
+cdef nc_events *_events(nc_pool *pool, int worker, bint probed) noexcept nogil:
+    return &pool.workers[worker].scratch.spikes if probed else &pool.workers[worker].scratch.outputs
+
+
+cdef void _gather(nc_pool *pool, bint probed, nc_event *items) noexcept nogil:
+    """Move the events of all workers to one place."""
+    cdef nc_events *events
+    cdef int k
+    for k in range(pool.capacity):
+        events = _events(pool, k, probed)
+        if events.length:
+            memcpy(items, events.items, events.length * sizeof(nc_event))
+        items += events.length
+        events.length = 0
+
+
+cdef bint _sorted(const nc_event *items, size_t n) noexcept nogil:
+    """Whether events are in order, as those of one thread mostly are."""
+    cdef size_t i
+    for i in range(1, n):
+        if _compare(&items[i - 1], &items[i]) > 0:
+            return False
+    return True
+
+
+cdef int _compare(const void *one, const void *other) noexcept nogil:
+    """Order of events for qsort: by tick, then a, then b."""
+    cdef const nc_event *x = <const nc_event *>one
+    cdef const nc_event *y = <const nc_event *>other
+    if x.tick != y.tick:
+        return 1 if x.tick > y.tick else -1
+    if x.a != y.a:
+        return 1 if x.a > y.a else -1
+    return (x.b > y.b) - (x.b < y.b)

@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from neurocore.emulator import Emulator
+    from neurocore.recorder import Recorder
 
 SCHEMA_VERSION = 1
 
@@ -48,6 +52,28 @@ def keep_inputs(output: str, *inputs: str | None) -> None:
     for path in inputs:
         if path is not None and os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
             raise click.UsageError(f"'{output}' is read by this command; write the result to another file.")
+
+
+@contextmanager
+def recording(emulator: Emulator, output: str) -> Iterator[Recorder]:
+    """A recorder that says what it kept if the run does not end, and where it put what an earlier run had kept."""
+    from neurocore.errors import OutputError
+    from neurocore.partfile import part_path
+    from neurocore.recorder import Recorder
+
+    recorder = Recorder(emulator, output)
+    try:
+        with recorder:
+            yield recorder
+    except OutputError:
+        raise  # says itself what was kept
+    except BaseException:
+        if recorder.kept:
+            say(f"neurocore: {recorder.hint}")
+        raise
+    finally:
+        if recorder.aside is not None:
+            say(f"neurocore: what an earlier run had left in {part_path(output)} is now in {recorder.aside}")
 
 
 def table(rows: list[tuple[str, str]]) -> str:
