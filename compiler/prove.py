@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocore import neuron as arithmetic
-from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
+from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, random_neurons
+from neurocore.compiler.idling import idled
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
 
@@ -59,7 +59,7 @@ class _Prover:
         chip, network = self.chip, self.network
         if (chip.inputs, chip.outputs, chip.populations) != (network.inputs, network.outputs, network.populations):
             self.fail("the chip's inputs, outputs or populations are not those of the network")
-        if len(chip.timing) != network.n_neurons or (len(chip.timing) and chip.timing.min() < 0):
+        if len(chip.timing) != network.n_neurons or chip.timing.min(initial=0) < 0:
             self.fail("the chip does not say when each neuron starts")
         self.stop_if_failed()
         self.which = self.neurons()
@@ -72,6 +72,7 @@ class _Prover:
         decoded = self.compare_synapses()
         self.compare_neurons()
         self.check_outputs()
+        self.check_certificate()
         self.stop_if_failed()
         return decoded
 
@@ -223,47 +224,38 @@ class _Prover:
                     f" network and {int(have[place])} on the chip ({self.spot(row[place], slot[place])})"
                 )
         self.check_starts(row, slot, neuron)
-        values = self.network.neuron
-        random = ((values["leak_stochastic"] != 0) & (values["leak"] != 0)) | (values["threshold_mask_bits"] != 0)
-        random[self.network.target[self.network.stochastic]] = True
+        self.check_draws(row, neuron)
+
+    def check_draws(self, row: Array, neuron: Array) -> None:
+        """Random neurons have one image each, and no two cores draw the same numbers for theirs."""
+        random = random_neurons(self.network)
         images = np.bincount(neuron, minlength=self.network.n_neurons)
         for twice in np.flatnonzero(random & (images > 1))[:3]:
             self.fail(
                 f"{self.network.label(int(twice))} draws random numbers and has {images[twice]} images that would differ"
             )
+        drawing = np.unique(row[random[neuron]])
+        stream, first, count = np.unique(self.cores.stream[drawing], return_index=True, return_counts=True)
+        for shared in np.flatnonzero(count > 1)[:3]:
+            place = self.chip.architecture.core_xy(int(self.cores.core[drawing[first[shared]]]))
+            self.fail(
+                f"{count[shared]} cores, the first being core {place}, draw the same random numbers: their stream is"
+                f" {int(stream[shared])}; each needs one of its own"
+            )
 
     def check_starts(self, row: Array, slot: Array, neuron: Array) -> None:
         """Idle every image for its start shift; it must not fire, and must end at V(0)."""
-        arch, values = self.chip.architecture, {name: part[neuron] for name, part in self.network.neuron.items()}
-        shift = self.chip.timing[neuron]
-        membrane = self.cores.initial[row, slot].astype(np.int32)
-        moves = (values["leak_stochastic"] != 0) & (values["leak"] != 0) & (shift > 0)
-        bad = moves.copy()
-        for tick in range(int(shift.max(initial=0))):
-            idle = tick < shift
-            leaked = arithmetic.leaked(
-                membrane, values["leak"].astype(np.int32), values["leak_reversal"] != 0, arch.rules
-            )
-            after, fired = arithmetic.fired_and_reset(
-                leaked,
-                threshold=values["threshold"],
-                floor=values["floor"],
-                random=np.zeros(len(leaked), np.int32),
-                reset=values["reset"],
-                reset_mode=values["reset_mode"],
-                floor_mode=values["floor_mode"],
-                architecture=arch,
-            )
-            bad |= idle & (fired | ((values["threshold_mask_bits"] != 0) & (after != leaked)))
-            still = not (idle & (after != membrane)).any()
-            membrane = np.where(idle, after, membrane)
-            if still:
-                break
-        bad |= membrane != values["initial"]
+        shift, start = self.chip.timing[neuron], self.cores.initial[row, slot]
+        wanted = self.network.neuron["initial"][neuron]
+        bad = start != wanted
+        late = np.flatnonzero(shift > 0)
+        values = {name: part[neuron[late]] for name, part in self.network.neuron.items()}
+        membrane, disturbed = idled(start[late], shift[late], values, self.chip.architecture)
+        bad[late] = disturbed | (membrane != wanted[late])
         for place in np.flatnonzero(bad)[:3]:
             self.fail(
-                f"{self.network.label(int(neuron[place]))}: V(0) is {int(values['initial'][place])} in the network, but its image"
-                f" on the chip starts at {int(self.cores.initial[row[place], slot[place]])} and idles {int(shift[place])} ticks"
+                f"{self.network.label(int(neuron[place]))}: V(0) is {int(wanted[place])} in the network, but its image"
+                f" on the chip starts at {int(start[place])} and idles {int(shift[place])} ticks"
             )
 
     def check_outputs(self) -> None:
@@ -272,6 +264,8 @@ class _Prover:
         row, slot = np.nonzero(cores.configured & (cores.target_core == OUTPUT))
         line = cores.target_axon[row, slot]
         n_lines = len(network.output_neuron)
+        if not n_lines and self.chip.latency:
+            self.fail(f"the chip has no outputs that could be {self.chip.latency} ticks late")
         count = np.bincount(line, minlength=n_lines)
         for wrong in np.flatnonzero(count != 1)[:3]:
             self.fail(f"output line {wrong} is driven by {count[wrong]} neurons; one was expected")
@@ -289,6 +283,12 @@ class _Prover:
                 f" late; it shows {network.source_label(int(source[place])) if source[place] >= 0 else 'nothing'}"
                 f" {int(late[place])} ticks late"
             )
+
+    def check_certificate(self) -> None:
+        """What the chip says it was made from is this network; a chip may also say nothing."""
+        claimed, digest = self.chip.network_digest, self.network.digest()
+        if claimed not in ("", digest):
+            self.fail(f"the chip says that it was made from network {claimed[:16]}; this is {digest[:16]}")
 
 
 class _CoreSynapses:
