@@ -55,12 +55,24 @@ def integers(given: Any) -> Array:
 
 def _from_floats(values: Array) -> Array:
     if not np.isfinite(values).all():
-        raise ValueError("holds values that are not finite (NaN or infinity)")
-    if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
-        first = values.reshape(-1)[np.argmax(values.reshape(-1) != np.round(values.reshape(-1)))]
-        raise ValueError(f"holds {first:g}, which is not a whole number; make it one, or ask for 'quantise: fit'")
+        raise ValueError(f"holds {_first(values, ~np.isfinite(values))}; only finite numbers are allowed")
+    fraction, large = values != np.round(values), np.abs(values) > 2**53
+    if fraction.any():
+        raise ValueError(
+            f"holds {_first(values, fraction)}, which is not a whole number; make it one, or ask for 'quantise: fit'"
+        )
+    if large.any():
+        raise ValueError(f"holds {_first(values, large)}, which is too large; whole numbers end at 2^53")
     small = np.abs(values).max(initial=0) <= np.iinfo(np.int32).max
     return values.astype(np.int32 if small else np.int64)
+
+
+def _first(values: Array, wrong: Array) -> str:
+    """The first wrong value, where it is, and how many there are."""
+    place = np.argwhere(wrong)[0]
+    where = f" at [{', '.join(map(str, place))}]" if values.ndim else ""
+    more = f" ({int(wrong.sum())} such values)" if wrong.sum() > 1 else ""
+    return f"{values[tuple(place)]:g}{where}{more}"
 
 
 def whole_numbers_named(name: str, given: Any) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -152,12 +152,8 @@ def traits_of(chip: ChipConfig) -> set[str]:
     return {name for name, has in known.items() if has}
 
 
-LEAST = {
-    name: 0.05 for name in ("codes", "relays of relays", "random weights", "random leaks", "no outputs", "chip edges")
-}
-LEAST |= {
-    name: 0.1 for name in ("long delays", "late starts", "several inputs", "relayed outputs", "random thresholds")
-}
+LEAST = dict.fromkeys(("codes", "relays of relays", "random weights", "random leaks", "no outputs", "chip edges"), 0.05)
+LEAST |= dict.fromkeys(("long delays", "late starts", "several inputs", "relayed outputs", "random thresholds"), 0.1)
 LEAST |= {"copies": 0.2, "several outputs": 0.2, "relays": 0.4, "shared axons": 0.8}
 """What part of the chips must have each trait."""
 

@@ -201,7 +201,7 @@ DRIFTS = {"threshold": 9, "floor": 0, "floor_mode": "reset", "reset_mode": "line
 
 def test_a_late_neuron_whose_floor_is_random(tiny: Architecture) -> None:
     """Once compiled and proved, and wrong from the first tick: without the random part the floor moves it by 0."""
-    message = "E-START population 't0': t0[0] must start 1 ticks late"
+    message = "E-START population 't0': t0[0] must start 1 tick late"
     with pytest.raises(FitError, match=message.replace("[", r"\[").replace("]", r"\]")):
         compile_network(noisy_pair(initial=-3, **DRIFTS), tiny)
     chip = compile_network(noisy_pair(initial=0, **DRIFTS), tiny)

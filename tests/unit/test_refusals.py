@@ -87,7 +87,7 @@ def test_tonic_neuron_that_must_start_late() -> None:
     for target in targets:
         net.connect(source, target, np.ones((4, 11), np.int64))
     message = refusal(net, "tiny")
-    assert "E-START population 't0': t0[0] must start 1 ticks late because relays feed it" in message
+    assert "E-START population 't0': t0[0] must start 1 tick late because relays feed it" in message
     assert "E-START population 't1'" in message
 
 
