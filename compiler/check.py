@@ -171,7 +171,7 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
         network = quantise(network, arch)[0]
     faults = Faults()
     if not network.populations:
-        faults.bad.append(f"network {network.name!r} has no populations")
+        faults.bad.append(f"network {network.name!r} has no populations; it needs at least one")
     inputs, populations = _groups(network.inputs.values()), _groups(network.populations.values(), running=False)
     everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
     sizes = {item.name: item.size for item in everything}

@@ -244,10 +244,14 @@ def test_out_of_range_parameters(folder: Path, cli) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (0.5, "weights holds 0.5 at [2, 1], which is not a whole number; make it one, or ask for 'quantise: fit'"),
+        (
+            0.5,
+            "weights holds 0.5 at [2, 1], which is not a whole number; make it one or, for weights and parameters of"
+            " neurons, ask for 'quantise: fit'",
+        ),
         (np.nan, "weights holds nan at [2, 1]; only finite numbers are allowed"),
         (np.inf, "weights holds inf at [2, 1]; only finite numbers are allowed"),
-        (1e300, "weights holds 1e+300 at [2, 1], which is too large; whole numbers end at 2^53"),
+        (1e300, "weights holds 1e+300 at [2, 1], which is too large; whole numbers with a decimal point end at 2^53"),
     ],
 )
 def test_weights_that_are_no_integers(folder: Path, cli, value: float, reason: str) -> None:
