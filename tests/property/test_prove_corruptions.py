@@ -109,9 +109,9 @@ class Tally:
             assert difference is None, f"accepted, but it shows at {difference}: {change}"
 
     def count_noticed(self, subject: Subject, change: Corruption) -> None:
-        """Every eighth corruption that was refused is replayed as well, which shows that many of them do harm."""
+        """Every fourth corruption that was refused is replayed as well, which shows that many of them do harm."""
         comparable = change.field in (*CORE_FIELDS, *INPUT_FIELDS)
-        if comparable and self.refused.total() % 8 == 0 and change.chip.timing.max(initial=0) <= LONGEST_REPLAY:
+        if comparable and self.refused.total() % 4 == 0 and change.chip.timing.max(initial=0) <= LONGEST_REPLAY:
             self.replayed += 1
             self.noticed += subject.replay.difference(subject.flat, change.chip) is not None
 
@@ -152,9 +152,9 @@ def traits_of(chip: ChipConfig) -> set[str]:
     return {name for name, has in known.items() if has}
 
 
-LEAST = dict.fromkeys(("codes", "relays of relays", "random weights", "random leaks", "no outputs", "chip edges"), 0.05)
+LEAST = dict.fromkeys(("codes", "random weights", "random leaks", "no outputs", "chip edges"), 0.03)
 LEAST |= dict.fromkeys(("long delays", "late starts", "several inputs", "relayed outputs", "random thresholds"), 0.1)
-LEAST |= {"copies": 0.2, "several outputs": 0.2, "relays": 0.4, "shared axons": 0.8}
+LEAST |= {"copies": 0.2, "several outputs": 0.2, "relays": 0.4, "relays of relays": 0.1, "shared axons": 0.8}
 """What part of the chips must have each trait."""
 
 
@@ -170,7 +170,7 @@ def subjects(n: int, names: tuple[str, ...], first: int) -> Iterator[tuple[int, 
     seed, found, kinds = first, 0, [kind for kind in KINDS if kind != "wide"]
     while found < n:
         arch, seed = known[names[seed % len(names)]], seed + 1
-        net = network_of(kinds[seed % len(kinds)], arch, seed, random_parts=seed % 3 == 0)
+        net = network_of(kinds[seed % len(kinds)], arch, seed, random_parts=seed % 2 == 0)
         try:
             subject = Subject.of(net, arch, seed)
         except FitError:
@@ -187,9 +187,9 @@ def attack_all(n: int, names: tuple[str, ...], per_field: int, first: int = 0) -
 
 
 def test_every_field_of_some_chips() -> None:
-    tally = attack_all(12, ("tiny", "board"), per_field=2)
-    assert tally.tried > 500
-    assert tally.refused.total() > 350
+    tally = attack_all(8, ("tiny", "board"), per_field=2)
+    assert tally.tried > 330
+    assert tally.refused.total() > 230
     assert tally.noticed > 15
 
 
@@ -197,9 +197,9 @@ def test_every_field_of_some_chips() -> None:
 def test_thousands_of_corruptions() -> None:
     """At least 2,000 corruptions of at least 50 chips, of every field that a chip has."""
     n = 60
-    tally = attack_all(n, ("tiny", "board", "wide", "tiny", "board", "truenorth"), per_field=3, first=100)
-    assert tally.tried > 3000
-    assert tally.refused.total() > 2000
+    tally = attack_all(n, ("tiny", "board", "wide", "tiny", "board", "truenorth"), per_field=2, first=100)
+    assert tally.tried > 2500
+    assert tally.refused.total() > 1800
     assert tally.noticed > 0.2 * tally.replayed > 40
     lacking = {name for name in FIELDS if not tally.refused[name]}
     assert lacking == NEVER_REFUSED

@@ -10,6 +10,8 @@ import numpy as np
 
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Cores, Group, InputMap, pack_crossbar
+from neurocore.engine import Events
+from neurocore.oracle import Oracle
 
 ANYWHERE = 0.1
 """Share of changes of arrays that are made where nothing may be in use."""
@@ -86,6 +88,8 @@ def _place(chip: ChipConfig, field: str, array: np.ndarray, rng: np.random.Gener
     """Where to change an array: mostly at neurons and axons in use."""
     if array.ndim == 1:
         return (int(rng.integers(len(array))),)
+    if field == "configured":
+        return _random_place(array, rng)
     row, slot = _neuron(chip, rng)
     if field == "axon_type":
         return row, _axon(chip, row, rng)
@@ -112,6 +116,8 @@ def _another(field: str, before: Any, array: np.ndarray, chip: ChipConfig, rng: 
     choices = [before + 1, before - 1, before + 2, -before, 0, array[_random_place(array, rng)].item()]
     if field in ("core", "target_core", "input_map.core"):
         choices += [NOWHERE, OUTPUT, *chip.cores.core.tolist(), int(rng.integers(chip.architecture.n_cores))]
+    if field == "stream":
+        choices += 2 * chip.cores.stream.tolist()
     if field in ("initial", "threshold", "floor", "timing", "input_map.delay"):
         choices += [before + 40, before - 40, 2**31 - 1]
     after = int(rng.choice(np.array(choices, dtype=object)))
@@ -199,7 +205,7 @@ def why_harmless(flat: IntegerNetwork, good: ChipConfig, change: Corruption) -> 
     if change.field == "stream":
         return _why_harmless_stream(flat, good, change)
     if change.field in CORE_FIELDS and getattr(good.cores, change.field).ndim > 1:
-        return _why_harmless_there(good, change)
+        return _why_harmless_there(flat, good, change)
     if change.field == "core":
         return "a core that nothing is sent to may lie anywhere"
     if change.field == "timing":
@@ -241,7 +247,7 @@ def _driven(chip: ChipConfig) -> np.ndarray:
     return driven
 
 
-def _why_harmless_there(good: ChipConfig, change: Corruption) -> str | None:
+def _why_harmless_there(flat: IntegerNetwork, good: ChipConfig, change: Corruption) -> str | None:
     """For fields of neurons, axons and synapses."""
     row, cores = change.place[0], good.cores
     if change.field == "axon_type":
@@ -262,9 +268,24 @@ def _why_harmless_there(good: ChipConfig, change: Corruption) -> str | None:
         return "output lines have no delay"
     if cores.population[row, slot] < 0:
         return _why_harmless_relay(good, change)
+    if change.field == "initial":
+        return _why_harmless_initial(flat, good, change)
     if change.field in ("target_core", "target_axon", "delay") and not _reads_target(change.chip, row, slot):
         return None if _reads_target(good, row, slot) else "no neuron reads the target"
     return None
+
+
+def _why_harmless_initial(flat: IntegerNetwork, good: ChipConfig, change: Corruption) -> str | None:
+    """Nothing reaches a late neuron before its time 0; until then its leak may lead several values to one."""
+    row, slot = change.place
+    late = int(good.timing[flat.offsets()[good.cores.population[row, slot]] + good.cores.index[row, slot]])
+    silence = Events(*np.zeros((3, 0), np.int64))
+    ends = []
+    for chip in (good, change.chip):
+        oracle = Oracle(chip)
+        oracle.advance(silence, late)
+        ends.append((int(oracle.membranes()[row, slot]), int(oracle.counters().neuron_spikes[row, slot])))
+    return "it comes to the same before the neuron's time 0" if ends[0] == ends[1] else None
 
 
 def _reads_target(chip: ChipConfig, row: int, slot: int) -> bool:

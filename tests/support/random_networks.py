@@ -80,7 +80,8 @@ def feed_forward(arch: Architecture, rng: np.random.Generator, random_parts: boo
     for number, target in enumerate(layers[1:]):
         for source in layers[max(0, number - 1) : number + 1]:
             weights = _sparse(rng, source.size, target.size, most=5, values=[-2, -1, 1, 2])
-            net.connect(source, target, weights, delay=int(rng.integers(1, 9)))
+            chance = random_parts and rng.random() < 0.7
+            net.connect(source, target, weights, delay=int(rng.integers(1, 9)), stochastic=chance)
     net.output("out", layers[-1])
     return net
 
@@ -100,7 +101,8 @@ def delay_lines(arch: Architecture, rng: np.random.Generator, random_parts: bool
             "delay": rng.integers(1, LONGEST + 1, n),
         }
         net.connect(start, p, edges=edges)
-    net.output("p", p)
+    if rng.random() < 0.6:
+        net.output("p", p)
     return net
 
 
@@ -135,7 +137,8 @@ def shared_inputs(arch: Architecture, rng: np.random.Generator, random_parts: bo
         reader = net.population(f"reader{number}", size, **_neuron(rng, size, arch, random_parts))
         for shared in (source, first):
             weights = rng.choice([-1, 1, 2], (shared.size, size))
-            net.connect(shared, reader, weights, delay=int(rng.integers(1, 4)))
+            chance = random_parts and rng.random() < 0.7
+            net.connect(shared, reader, weights, delay=int(rng.integers(1, 4)), stochastic=chance)
         net.output(f"out{number}", reader)
     return net
 
@@ -148,7 +151,8 @@ def components(arch: Architecture, rng: np.random.Generator, random_parts: bool)
         p = net.population(f"p{number}", size, **_neuron(rng, size, arch, random_parts))
         net.connect(source, p, _sparse(rng, source.size, size, most=2, values=[-1, 1, 2]))
         recurrent = _sparse(rng, size, size, most=2, values=[-1, 1])
-        net.connect(p, p, recurrent, delay=int(rng.integers(1, LONGEST + 1)))
+        chance = random_parts and rng.random() < 0.7
+        net.connect(p, p, recurrent, delay=int(rng.integers(1, LONGEST + 1)), stochastic=chance)
         net.output(f"out{number}", p)
     return net
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from corruptions import with_array
-from neurocore.architecture import Architecture
+from neurocore.architecture import Architecture, Range
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.idling import idled
 from neurocore.compiler.network import Network
@@ -140,6 +140,18 @@ def test_outputs(good: tuple[IntegerNetwork, ChipConfig]) -> None:
     assert "output line 0 should show q[0] 0 ticks late; it shows p[0] 0 ticks late" in refusal(flat, swapped)
 
 
+def test_outputs_that_are_swapped(tiny: Architecture) -> None:
+    """Two lines change places: each is driven once, in time, by the wrong neuron."""
+    net = Network("two")
+    net.output("p", net.population("p", 2, threshold=3, leak=1))
+    flat, chip = check(net, tiny), compile_network(net, tiny)
+    first, second = at(chip, "p", 0), at(chip, "p", 1)
+    swapped = put(put(chip, "target_axon", first, 1), "target_axon", second, 0)
+    assert refusal(flat, swapped) == [
+        f"output line {line} should show p[{line}] 0 ticks late; it shows p[{1 - line}] 0 ticks late" for line in (1, 0)
+    ]
+
+
 def test_a_latency_without_outputs(tiny: Architecture) -> None:
     net = Network("mute")
     net.connect(net.input("x", 1), net.population("p", 1), [[1]])
@@ -193,6 +205,34 @@ def test_random_neurons_have_one_image(tiny: Architecture) -> None:
     mask = np.where(sourced, 1, chip.cores.threshold_mask_bits).astype(np.uint8)
     noisy = replace(with_array(chip, "threshold_mask_bits", mask), network_digest="")
     assert "source[0] draws random numbers and has 2 images that would differ" in refusal(flat, noisy)
+
+
+def test_random_weights_do_not_add_up(tiny: Architecture) -> None:
+    """Steps of weights 1 and 2 are not those of a weight 3, though they come from the same source."""
+
+    def network(*weights: int) -> Network:
+        net = Network("steps")
+        net.connect(net.input("x", 2), net.population("p", 1), [[weights[0]], [weights[1]]], stochastic=True)
+        return net
+
+    chip = compile_network(network(1, 2), tiny)
+    both = replace(chip, input_map=replace(chip.input_map, line=np.zeros(2, np.int64)), network_digest="")
+    row, slot = at(chip, "p")
+    assert refusal(check(network(3, 0), tiny), both) == [
+        "p[0] <- x[0]: the weight at delay 1 is 3 (stochastic) in the network and 1 (stochastic) and 2 (stochastic) on the chip"
+        f" ({spot(chip, row, slot)})"
+    ]
+
+
+def test_relays_above_their_floor(tiny: Architecture) -> None:
+    """Where floors may be negative, a relay below one is moved without any input."""
+    floors = Range(min=-5, max=tiny.neuron.floor.max)
+    arch = tiny.model_copy(update={"neuron": tiny.neuron.model_copy(update={"floor": floors})})
+    flat, chip = check(noisy_pair(), arch), compile_network(noisy_pair(), arch)
+    row, slot = (int(part) for part in np.argwhere(chip.cores.configured & (chip.cores.population < 0))[0])
+    assert refusal(flat, put(chip, "floor", (row, slot), -1)) == [
+        f"{spot(chip, row, slot)} is a relay but does not just repeat one axon"
+    ]
 
 
 DRIFTS = {"threshold": 9, "floor": 0, "floor_mode": "reset", "reset_mode": "linear", "threshold_mask_bits": 3}
