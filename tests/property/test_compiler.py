@@ -190,8 +190,8 @@ def test_a_thousand_networks(part: int) -> None:
 
 @pytest.mark.slow
 def test_networks_on_truenorth() -> None:
-    fitted = sum(check_one("truenorth", seed, False) for seed in range(60))
-    assert fitted > 36
+    fitted = sum(check_one("truenorth", seed, False) for seed in range(40))
+    assert fitted > 24
 
 
 # ---------------------------------------------------------------- a refusal says what is so

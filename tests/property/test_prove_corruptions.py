@@ -2,7 +2,7 @@
 
 What alters a spike is decided without the proof: the network runs in the reference simulator and the chip in the oracle, and
 every image of every neuron is compared in every tick. What the proof accepts must besides have a reason to be harmless, found
-by looking at the place of the change (:func:`corruptions.why_harmless`).
+by looking at the place of the change (:mod:`harmless`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from corruptions import CORE_FIELDS, FIELDS, INPUT_FIELDS, Corruption, corrupt, why_harmless
+from corruptions import CORE_FIELDS, FIELDS, INPUT_FIELDS, Corruption, corrupt
+from harmless import why_harmless
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.network import Network
