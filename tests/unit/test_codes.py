@@ -271,3 +271,8 @@ def test_no_code_is_left_out() -> None:
     folder = Path(neurocore.compiler.__file__).parent
     found = {code for file in folder.glob("*.py") for code in re.findall(r"\b([EW]-[A-Z]+) ", file.read_text())}
     assert found == {code for code, _, _ in CASES}
+
+
+def test_every_code_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "network-yaml.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`([EW]-[A-Z]+)`", text)) == {code for code, _, _ in CASES}

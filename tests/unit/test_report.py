@@ -89,8 +89,7 @@ def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
     assert code == 3
     assert (
         "population 'hidden': threshold is 1.5, which is not a whole number; make it one or, for weights and parameters of"
-        " neurons, ask for 'quantise: fit'"
-        in err
+        " neurons, ask for 'quantise: fit'" in err
     )
 
 
