@@ -128,14 +128,20 @@ def _why_not(cutter: Cutter, neuron: int) -> str:
     """Why no core holds a neuron, even by itself."""
     network, arch = cutter.network, cutter.arch
     need, code = cutter.need(np.array([neuron]))
-    weights = network.weight[cutter.start[neuron] : cutter.start[neuron + 1]]
+    mine = slice(cutter.start[neuron], cutter.start[neuron + 1])
+    weights, random = network.weight[mine], network.stochastic[mine]
     name = network.populations[int(network.population_of()[neuron])].name
-    levels = len(np.unique(weights))
+    levels = len(np.unique(np.stack([weights, random]), axis=1).T)
     if code == "no exact weight code":
+        types, allowed = arch.core.axon_types, arch.neuron.weight
+        beyond = max(int(weights.max()) - allowed.max, allowed.min - int(weights.min()))
+        n_random = len(np.unique(weights[random]))
+        chance = f", {n_random} of them stochastic, which no sum of others replaces" if n_random else ""
         return (
             f"E-LEVELS population {name!r}: {network.label(neuron)} has {levels} different weights up to"
-            f" {int(np.abs(weights).max())}; {arch.name!r} has {arch.core.axon_types} axon types of {arch.neuron.weight} and no"
-            " exact code fits. Use fewer or smaller weights"
+            f" {int(np.abs(weights).max())}{chance}; a core of {arch.name!r} has {types} axon types of {allowed}"
+            f" ({levels - types if levels > types else beyond} over) and {arch.core.axons} axons, on which no exact code for them"
+            " was found. Use fewer or smaller weights"
         )
     return (
         f"E-FANIN population {name!r}: {network.label(neuron)} reads {len(weights)} signals with {levels} different weights, for"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,10 @@ def estimate_network(
     report.cores_by_neurons = -(-report.neurons // arch.core.neurons)
     report.cores_by_axons = -(-report.axons // arch.core.axons)
     if report.cores > arch.n_cores:
-        report.warnings.append(f"W-CAP about {report.cores:,} cores are needed; {arch.name!r} has {arch.n_cores:,}")
+        report.warnings.append(
+            f"W-CAP network {network.name!r}: about {report.cores:,} cores are needed; {arch.name!r} has {arch.n_cores:,}"
+            f" ({report.cores - arch.n_cores:,} over). Use fewer neurons, smaller receptive fields or a larger chip"
+        )
     return report
 
 
@@ -251,8 +255,8 @@ def _routed(
         report.warnings.append(f"W-QUANTISED {losses.sentence()}")
     if arch.routing.delay.min != 1:
         raise FitError(
-            f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs chips whose"
-            " shortest delay is 1"
+            f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs a shortest delay"
+            f" of 1 ({arch.routing.delay.min - 1} over). Use another chip"
         )
     parts, routing = _fit(flat, Cutter(flat, arch, quick=quick), report)
     _check_capacity(flat, arch, parts, routing)
@@ -289,7 +293,8 @@ def _fit(network: IntegerNetwork, cutter: Cutter, report: CompileReport) -> tupl
         if cycle is not None:
             _loosen(network, arch, parts, cycle, limits, urgent)
     raise FitError(
-        "E-CYCLE the network's cycles leave no time for the relays that its fan-out needs, however it is divided"
+        f"E-CYCLE network {network.name!r}: its cycles leave no time for the relays that its fan-out needs, in none of"
+        f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets"
     )
 
 
@@ -329,7 +334,9 @@ def _loosen(
     for number in populations:
         limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
     if min(limits[number] for number in populations) == 0:
-        names = " -> ".join(repr(network.populations[number].name) for number in [*on_cycle, on_cycle[0]])
+        # Blocks of one population follow one another where they read the same axon; that is one step to who wrote the network.
+        way = [number for number, _ in groupby([*on_cycle, on_cycle[0]])]
+        names = " -> ".join(repr(network.populations[number].name) for number in (way if len(way) > 1 else way * 2))
         drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
         random = "".join(
             f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
@@ -367,9 +374,11 @@ def _check_reach(target: Array, placement: Placement, arch: Architecture) -> Non
         way = at[other] - at[row]
         wrong = (way < reach.min) | (way > reach.max)
         if wrong.any():
+            furthest = int(np.abs(way[wrong]).max())
+            over = int(np.maximum(way - reach.max, reach.min - way).max())
             raise FitError(
-                f"E-REACH cores lie {int(np.abs(way[wrong]).max())} apart in {name}; a packet of {arch.name!r} travels"
-                f" {reach} cores. Use fewer cores or a smaller mesh"
+                f"E-REACH cores that exchange spikes lie {furthest} apart in {name}; a packet of {arch.name!r} travels"
+                f" {reach} cores ({over} over). Use fewer cores, a smaller mesh or another --seed"
             )
 
 
@@ -393,7 +402,15 @@ def _fill(
     unread = np.flatnonzero(~read[: network.n_inputs])
     if len(unread):
         first = network.source_label(int(unread[0]))
-        report.warnings.append(f"W-UNUSED {len(unread)} input lines reach no neuron, first {first}")
+        report.warnings.append(
+            f"W-UNUSED network {network.name!r}: {len(unread):,} of {network.n_inputs:,} input lines reach no neuron, the first"
+            f" is {first}; spikes on them do nothing. Give them weights other than 0, or leave them out"
+        )
+    if not network.n_synapses:
+        report.warnings.append(
+            f"W-EMPTY network {network.name!r}: it has no synapse, because no projection has a weight other than 0; its neurons"
+            " only do what they do by themselves"
+        )
     report.dumps.update(
         {
             "network": lambda: str(network),

@@ -440,9 +440,10 @@ def _start_problems(network: IntegerNetwork, late: Array, possible: Array) -> li
         mine = np.flatnonzero((population == number) & ~possible)
         first = int(mine[0])
         values = {name: int(column[first]) for name, column in network.neuron.items()}
+        ticks = "1 tick" if late[first] == 1 else f"{int(late[first])} ticks"
         problems.append(
             f"E-START population {network.populations[number].name!r}: {network.label(first)} must start"
-            f" {int(late[first])} ticks late because relays feed it, but with leak {values['leak']}, threshold"
+            f" {ticks} late because relays feed it, but with leak {values['leak']}, threshold"
             f" {values['threshold']} and initial {values['initial']} it does not stay as it is until then"
             f" ({len(mine)} such neurons). Give its sources fewer targets or a longer delay to them, so that no relay is needed"
         )

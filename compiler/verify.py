@@ -28,7 +28,10 @@ class Runs(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a comparison; ``cause`` is what the static check says about a difference."""
+    """The outcome of a comparison.
+
+    ``cause`` is what the static check finds wrong with the chip; where spikes are equal nevertheless, this input did not show it.
+    """
 
     equal: bool
     latency: int
@@ -94,7 +97,7 @@ def verify(
         latency=chip.latency,
         spikes_compared=len(expected),
         first_difference=difference,
-        cause=cause if difference is not None else (),
+        cause=cause,
     )
 
 

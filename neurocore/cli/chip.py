@@ -234,7 +234,9 @@ def verify(
         side = "network only" if place.get("network") else "chip only"
         text = f"different: first at tick {place.get('tick')}, output line {place.get('line')} ({place.get('neuron')}): {side}"
     emit(verdict.as_dict(), as_json, text)
+    if verdict.equal and verdict.cause:
+        say("neurocore: equal on this input only; the chip is not the network:")
+    for problem in verdict.cause:
+        say(f"neurocore: {problem}")
     if not verdict.equal:
-        for problem in verdict.cause:
-            say(f"neurocore: {problem}")
         raise click.exceptions.Exit(MismatchError.exit_code)

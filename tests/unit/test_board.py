@@ -239,5 +239,5 @@ def test_a_network_that_spreads_too_far_for_its_packets(tmp_path: Path) -> None:
         leaf = net.population(f"leaf{number}", 11, threshold=2, leak=1)
         net.connect(leaf, hub, edges=[(0, 0, 1)])
     net.output("hub", hub)
-    with pytest.raises(FitError, match=r"E-REACH cores lie \d+ apart in x; a packet of 'board' travels -4..4 cores\."):
+    with pytest.raises(FitError, match=r"E-REACH cores that exchange spikes lie \d+ apart in x; a packet"):
         compile_network(net, write_board(tmp_path, 5, 1, "mesh: {columns: 3, rows: 1}\n"))

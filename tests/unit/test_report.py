@@ -88,8 +88,8 @@ def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
     code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
     assert code == 3
     assert (
-        "population 'hidden': threshold holds 1.5, which is not a whole number; make it one, or ask for 'quantise: fit'"
-        in err
+        "population 'hidden': threshold is 1.5, which is not a whole number; make it one or, for weights and parameters of"
+        " neurons, ask for 'quantise: fit'" in err
     )
 
 
