@@ -8,6 +8,7 @@ fires at t + tau(v), for all inputs and all t (by induction over ticks; the six 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from neurocore import neuron as arithmetic
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
+from neurocore.compiler.defects import SIDES, Defects
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
 
@@ -42,14 +44,25 @@ class Decoded:
     slot: Array
 
 
-def prove(network: IntegerNetwork, chip: ChipConfig) -> Decoded:
-    """Check that the chip does what the network says. Raises MismatchError that lists what differs."""
-    return _Prover(network, chip).run()
+def prove(
+    network: IntegerNetwork,
+    chip: ChipConfig,
+    defects: Defects | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Decoded:
+    """Check that the chip does what the network says, and that it needs nothing that is among the ``defects``.
+
+    ``progress(done, total)`` is called for every core. Raises MismatchError that lists what differs.
+    """
+    return _Prover(network, chip, defects or Defects(), progress or (lambda done, total: None)).run()
 
 
 class _Prover:
-    def __init__(self, network: IntegerNetwork, chip: ChipConfig) -> None:
+    def __init__(
+        self, network: IntegerNetwork, chip: ChipConfig, defects: Defects, progress: Callable[[int, int], None]
+    ) -> None:
         self.network, self.chip, self.cores = network, chip, chip.cores
+        self.defects, self.progress = defects, progress
         self.rows = chip.row_of()
         self.shape = self.cores.configured.shape
         self.n_axons = chip.architecture.core.axons
@@ -66,6 +79,7 @@ class _Prover:
         self.relay = self.cores.configured & (self.cores.population < 0)
         self.scan_crossbars()
         self.check_relays()
+        self.check_ways()
         self.stop_if_failed()
         self.axon_source, self.axon_delay = self.resolve_axons()
         self.stop_if_failed()
@@ -140,6 +154,53 @@ class _Prover:
         for place in np.flatnonzero(wrong | inclusive)[:3]:
             self.fail(f"{self.spot(row[place], slot[place])} is a relay but does not just repeat one axon")
 
+    def check_ways(self) -> None:
+        """Every packet arrives: its core is not farther than packets travel, and no link on its way is dead."""
+        arch, cores = self.chip.architecture, self.cores
+        row, slot = np.nonzero(cores.configured & (cores.target_core >= 0))
+        y0, x0 = np.divmod(cores.core[row].astype(np.int64), arch.columns)
+        y1, x1 = np.divmod(cores.target_core[row, slot].astype(np.int64), arch.columns)
+        for name, way, reach in (("x", x1 - x0, arch.routing.reach.dx), ("y", y1 - y0, arch.routing.reach.dy)):
+            far = np.flatnonzero((way < reach.min) | (way > reach.max))
+            for place in far[:3]:
+                where = self.spot(row[place], slot[place])
+                self.fail(
+                    f"{where} sends {int(way[place])} cores far in {name}; a packet of {arch.name!r} travels {reach}"
+                )
+        self.check_links((x0, y0, x1, y1), row, slot)
+        self.check_dead()
+
+    def check_links(self, ways: tuple[Array, Array, Array, Array], row: Array, slot: Array) -> None:
+        """No packet, which goes along x first, nor an input or output crosses a dead link."""
+        x0, y0, x1, y1 = ways
+        out = np.unique(self.cores.core[(self.cores.configured & (self.cores.target_core == OUTPUT)).any(axis=1)])
+        y_io, x_io = np.divmod(np.union1d(out, self.chip.input_map.core), self.chip.architecture.columns)
+        for x, y, side in self.defects.links.tolist():
+            met = (
+                (y0 == y) & (x0 <= x) & (x < x1),
+                (y0 == y) & (x0 >= x) & (x > x1),
+                (x1 == x) & (y0 <= y) & (y < y1),
+                (x1 == x) & (y0 >= y) & (y > y1),
+            )[side]
+            for place in np.flatnonzero(met)[:1]:
+                self.fail(
+                    f"{self.spot(row[place], slot[place])} sends over the dead link of core ({x}, {y}) to the {SIDES[side]}"
+                )
+            cut = (y_io == y) & ((x_io > x) if SIDES[side] == "east" else (x_io >= x))
+            if SIDES[side] in ("east", "west") and cut.any():
+                link = f"the dead link of core ({x}, {y}) to the {SIDES[side]}"
+                self.fail(f"core ({int(x_io[cut][0])}, {y}) has inputs or outputs beyond {link}")
+
+    def check_dead(self) -> None:
+        """No dead core is configured, and no dead axon reaches a neuron."""
+        for x, y in self.defects.cores.tolist():
+            if self.rows[self.chip.architecture.core_id(x, y)] >= 0:
+                self.fail(f"core ({x}, {y}) is dead, but configured")
+        for x, y, axon in self.defects.axons.tolist():
+            row = self.rows[self.chip.architecture.core_id(x, y)]
+            if row >= 0 and self.used[row, axon]:
+                self.fail(f"axon {axon} of core ({x}, {y}) is dead, but reaches a neuron")
+
     def resolve_axons(self) -> tuple[Array, Array]:
         """Source and delay [n, A] of every axon that reaches a neuron, relays followed back; -1 where nothing drives it."""
         cores, entry = self.cores, self.chip.input_map
@@ -196,6 +257,7 @@ class _Prover:
         signal = np.where(self.axon_source >= 0, self.axon_source * self.span + arrival, -1)
         random = [np.zeros((0, 6), np.int64)]
         for row in range(len(self.cores)):
+            self.progress(row + 1, len(self.cores))
             core = _CoreSynapses(self, row, signal[row])
             wrong = core.first_difference()
             if wrong is not None:
