@@ -38,7 +38,7 @@ MAX_ROUNDS = 12
 """How often the network is routed anew because relays on the way need more time."""
 
 SPARED = (8, 4, 2)
-"""If relays on the way find no room, one site in so many by so many is kept free for them, ever more of them."""
+"""If relays on the way find no room or no time, one site in so many by so many is kept free for them, ever more of them."""
 
 Source = str | Path | ChipConfig
 """What a placement may be taken from: a placement file, a chip file, or a chip."""
@@ -92,22 +92,19 @@ def lay_out(
     placement that does not suit, FitError E-CAP, E-DEFECT or E-REACH if the cores cannot be laid out.
     """
     ways = Ways(arch, wishes.defects)
-    attempt = partial(_attempt, network, arch, routing, wishes, reroute, progress, ways)
-    failed: NoWayError | None = None
+    failed: FitError | None = None
     for step in (0, *SPARED):
         spared = _lattice(arch, step)
         if failed and routing.n_cores > arch.n_cores - len(wishes.defects.cores) - int(spared.sum()):
             break
         try:
-            return attempt(spared)
-        except NoWayError as error:
+            return _attempt(network, arch, routing, wishes, reroute, progress, ways, spared)
+        except FitError as error:
             failed = failed or error
+        if not ways.limited:
+            break
     assert failed is not None, "an attempt that returns nothing fails"
-    raise FitError(
-        f"E-REACH core {failed.source} cannot send to core {failed.target}: {_limits(arch, ways)}, and no core with a neuron and"
-        " an axon to spare lies so that it could relay. Use fewer cores, or give the two places nearer to each other"
-        " (--placement)"
-    ) from failed
+    raise failed
 
 
 def _lattice(arch: Architecture, step: int) -> npt.NDArray[np.bool_]:
@@ -134,7 +131,7 @@ def _attempt(
     for _ in range(MAX_ROUNDS):
         stage = _Stage(network, arch, routing, wishes)
         placement, kept = stage.place(pins, spared, ways, progress)
-        found = detour(routing, placement.x, placement.y, ways, stage.room(placement), arch) if ways.limited else None
+        found = _detoured(routing, placement, ways, stage.room(placement), arch) if ways.limited else None
         if found is None or not found.missing.any():
             stage.check_given()
             return stage.finish(placement, kept, found)
@@ -146,6 +143,17 @@ def _attempt(
         f"E-REACH {_limits(arch, ways)}, and making time for relays on the way makes others necessary, {MAX_ROUNDS} times over."
         " Give the cores places nearer to each other (--placement), or use fewer cores"
     )
+
+
+def _detoured(routing: Routing, placement: Placement, ways: Ways, room: Room, arch: Architecture) -> Detour:
+    try:
+        return detour(routing, placement.x, placement.y, ways, room, arch)
+    except NoWayError as error:
+        raise FitError(
+            f"E-REACH core {error.source} cannot send to core {error.target}: {_limits(arch, ways)}, and no core with a neuron and"
+            " an axon to spare lies so that it could relay. Use fewer cores, or give the two places nearer to each other"
+            " (--placement)"
+        ) from error
 
 
 def _rerouted(
@@ -213,7 +221,10 @@ class _Stage:
         given = self.given_pins(strict=not ways.limited)
         kept = None if given is None else int((given[:, 0] >= 0).sum())
         held = np.full((self.n, 2), -1)
-        held[: len(pins)] = pins
+        for core, (x, y) in enumerate(pins.tolist()):
+            # With more time a core may need more axons than before.
+            if self.suits(core, x, y):
+                held[core] = x, y
         if given is not None:
             held = _merged(held, given)
         held, blocked = self.avoid(held, spared)

@@ -262,6 +262,7 @@ def _overview(report: CompileReport, use: ChipUse) -> str:
     rows = [
         ("cores", f"{report.cores:,} (at least {report.least_cores:,} for the neurons alone)"),
         ("cores by what is full", limits),
+        *([("placement", report.kept_text)] if report.kept_text else []),
         ("latency", f"{report.latency} ticks"),
         ("mean hops", f"{use.mesh.mean_hops:.2f}"),
         (
