@@ -57,7 +57,7 @@ class Ways:
     def clear(self, x0: Array, y0: Array, x1: Array, y1: Array) -> Flags:
         """Whether packets from (x0, y0) arrive at (x1, y1); arrays that broadcast."""
         dx, dy = x1 - x0, y1 - y0
-        found: Flags = (dx >= self.reach.dx.min) & (dx <= self.reach.dx.max)
+        found = (dx >= self.reach.dx.min) & (dx <= self.reach.dx.max)
         found &= (dy >= self.reach.dy.min) & (dy <= self.reach.dy.max)
         if self.broken:
             east, west = self.along_row[SIDES.index("east")], self.along_row[SIDES.index("west")]
@@ -65,7 +65,7 @@ class Ways:
             met = np.where(dx >= 0, east[y0, x1] - east[y0, x0], west[y0, x0 + 1] - west[y0, x1 + 1])
             met = met + np.where(dy >= 0, north[y1, x1] - north[y0, x1], south[y0 + 1, x1] - south[y1 + 1, x1])
             found &= met == 0
-        return found
+        return np.asarray(found, bool)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class _Detours:
     def stations(self, delay: Array, stops: Array) -> Array:
         """Stations of every leg: on the way, and for delays that one packet cannot have."""
         most = np.where(self.legs.core == OUTPUT_LINE, delay + self.longest, delay) - 1
-        return np.maximum(stops, np.maximum(most, 0) // self.longest)
+        return np.asarray(np.maximum(stops, np.maximum(most, 0) // self.longest))
 
     def retime(self, stops: Array) -> tuple[Array, Array]:
         """Delay of every leg when relay rows fire as late as before or, for stations after them, earlier; ticks missing [N]."""

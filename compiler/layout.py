@@ -150,8 +150,8 @@ def _detoured(routing: Routing, placement: Placement, ways: Ways, room: Room, ar
         return detour(routing, placement.x, placement.y, ways, room, arch)
     except NoWayError as error:
         raise FitError(
-            f"E-REACH core {error.source} cannot send to core {error.target}: {_limits(arch, ways)}, and no core with a neuron and"
-            " an axon to spare lies so that it could relay. Use fewer cores, or give the two places nearer to each other"
+            f"E-REACH core {error.source} cannot send to core {error.target}: {_limits(arch, ways)}, and no core with a neuron"
+            " and an axon to spare lies so that it could relay. Use fewer cores, or give the two places nearer to each other"
             " (--placement)"
         ) from error
 
@@ -166,7 +166,8 @@ def _rerouted(
 ) -> Routing:
     """The network routed with more time, or why it cannot have it."""
     neuron, ticks = network.label(int(np.argmax(missing))), int(missing.max())
-    head = f"E-REACH the spikes of {neuron} need {ticks} more tick{'s' * (ticks > 1)} for relays on their way, as {_limits(arch, ways)}"
+    more_ticks = f"{ticks} more tick{'s' * (ticks > 1)}"
+    head = f"E-REACH the spikes of {neuron} need {more_ticks} for relays on their way, as {_limits(arch, ways)}"
     try:
         return reroute(more)
     except TightCycleError as error:

@@ -72,7 +72,9 @@ def _read(path: str) -> str:
 @click.option(
     "--defects", type=click.Path(), help="Dead cores, axons and links of the chip, to be avoided (YAML or JSON)."
 )
-@click.option("--report", type=click.Path(), help="Write what was done to this file: .json, or text with every stage.")
+@click.option(
+    "--report", type=click.Path(), help="Write what was done to this file: .html, .json, or text with every stage."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compile_command(
     network: str,
@@ -97,7 +99,7 @@ def compile_command(
     """
     from neurocore.compiler.nirfile import NirOptions
     from neurocore.compiler.pipeline import compile_with_report, estimate_network
-    from neurocore.compiler.report import report_text
+    from neurocore.compiler.reporttext import report_text
     from neurocore.compiler.yamlnet import load_network
     from neurocore.spikes import read
 
@@ -129,7 +131,7 @@ def compile_command(
     if save_placement is not None and result.placement is not None:
         _write_text(save_placement, result.placement(save_placement.lower().endswith(".json")))
     if report is not None:
-        _write_text(report, report_text(result, report.endswith(".json")))
+        _write_text(report, report_text(result, os.path.splitext(report)[1].lower()))
     for warning in result.warnings:
         say(f"neurocore: {warning}")
     emit(result.as_dict(), as_json, _compile_text(result, output))

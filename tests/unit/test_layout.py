@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from neurocore.architecture import Architecture, Grid, Range, Reach, load_architecture
@@ -270,19 +270,10 @@ def test_a_cycle_without_time_for_relays_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FitError) as caught:
         compile_network(net, board(2, 1, 4, 2), placement=path)
     assert re.sub(r"c0\[\d\]", "c0[0]", str(caught.value)) == (
-        "E-REACH the spikes of c0[0] need 1 more tick for relays on their way, as a packet of 'board' travels -4..4 cores in x and"
-        " -2..2 in y; but they are on a cycle that leaves 2 too few. Raise a delay on the cycle, or give its cores places nearer"
-        " to each other (--placement)"
+        "E-REACH the spikes of c0[0] need 1 more tick for relays on their way, as a packet of 'board' travels -4..4 cores in x"
+        " and -2..2 in y; but they are on a cycle that leaves 2 too few. Raise a delay on the cycle, or give its cores"
+        " places nearer to each other (--placement)"
     )
-
-
-def compiled(net: Network, arch: Architecture, defects: Defects) -> ChipConfig | None:
-    """The chip, or nothing if the compiler says why there is none."""
-    try:
-        return compile_network(net, arch, defects=defects)
-    except FitError as refused:
-        assert str(refused).split()[0] in {"E-REACH", "E-CAP", "E-DEFECT", "E-START", "E-CYCLE"}
-        return None
 
 
 def random_defects(arch: Architecture, seed: int) -> Defects:
@@ -327,10 +318,14 @@ def test_boards_with_defects_and_short_reach(seed: int) -> None:
     arch = board(columns, rows, int(rng.integers(4, 5 * columns)), int(rng.integers(2, 3 * rows)))
     defects = random_defects(arch, seed)
     net = layers(seed, int(rng.integers(6, 16)))
-    chip = compiled(net, arch, defects)
-    if chip is not None:
-        walk_packets(chip, defects)
-        assert is_equal(net, chip)
+    try:
+        chip = compile_network(net, arch, defects=defects)
+    except FitError as refused:
+        event(refused.problems[0].split()[0])
+        return
+    event("compiled")
+    walk_packets(chip, defects)
+    assert is_equal(net, chip)
 
 
 def test_sites_are_kept_free_for_relays() -> None:
@@ -528,11 +523,8 @@ def test_compile_options_for_places(
     assert "1 of 1 cores kept their place" in Path("r.txt").read_text()
     # The chip may be replaced by what is compiled from its own places.
     assert "1 of 1 cores kept their place" in call("--placement", "c.h5")[1]
-    assert call("--save-placement", "p.txt") == (
-        2,
-        "Usage: neurocore compile [OPTIONS] NETWORK\nTry 'neurocore compile --help' for help.\n\nError: 'p.txt': the name of a placement"
-        " file ends in .yaml, .yml, .json.\n",
-    )
+    code, text = call("--save-placement", "p.txt")
+    assert (code, "'p.txt': the name of a placement file ends in .yaml, .yml, .json." in text) == (2, True)
     assert (
         "The report and the placement cannot be one file."
         in call("--save-placement", "p.yaml", "--report", "p.yaml")[1]
