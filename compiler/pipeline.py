@@ -293,7 +293,7 @@ def _routed(
     begun = time.perf_counter()
     if network.quantise is not None:
         show("quantise", 0, 1)
-        network, losses = quantise(network, arch)
+        network, losses = quantise(network, arch, partial(show, "quantise"))
         seconds["quantise"] = time.perf_counter() - begun
     begun = time.perf_counter()
     show("check", 0, 1)

@@ -63,6 +63,8 @@ def _key() -> str:
 
 def _map(cores: tuple[CoreUse, ...]) -> str:
     """The part of the mesh that is used, north at the top; the pointer over a core tells what it holds."""
+    if not cores:
+        return ""
     left, right = min(core.x for core in cores), max(core.x for core in cores)
     low, high = min(core.y for core in cores), max(core.y for core in cores)
     width, height = (right - left + 1) * CELL, (high - low + 1) * CELL
