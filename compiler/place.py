@@ -35,6 +35,10 @@ FAINT = 1e-9
 """Rates below this part of the largest are left out of the optimisation, where they could only do numerical harm."""
 
 
+FEW_PINNED = 0.5
+"""Share of pinned cores up to which a placement without regard to them is worth starting from."""
+
+
 def _read_only(values: Any, dtype: npt.DTypeLike) -> Array:
     """A private copy that nobody can write to."""
     array = np.array(values, dtype)
@@ -253,7 +257,9 @@ def _counter(progress: Progress) -> Callable[[], None]:
 
 def _around(traffic: CoreTraffic, mesh: Mesh, pins: Array, seed: int, progress: Progress) -> Point:
     """The best sites found for the cores that are not pinned."""
-    return place_around(_graph(traffic, mesh), pins, seed, _counter(progress))
+    few = (pins[:, 0] >= 0).sum() <= FEW_PINNED * len(pins)
+    unpinned = _optimise(traffic, mesh, seed, progress) if few else None
+    return place_around(_graph(traffic, mesh), pins, seed, _counter(progress), unpinned)
 
 
 def _optimise(traffic: CoreTraffic, mesh: Mesh, seed: int, progress: Progress) -> Point:

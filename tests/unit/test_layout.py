@@ -178,7 +178,7 @@ def test_a_placement_file_that_cannot_be_read(tmp_path: Path, text: str, faults:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_pinned_cores_stay_and_the_others_are_drawn_to_them(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, mesh = int(rng.integers(1, 30)), (9, 7)
@@ -198,18 +198,18 @@ def test_pinned_cores_stay_and_the_others_are_drawn_to_them(seed: int) -> None:
     assert found == place(traffic, mesh, (3, 3), blocked=blocked, pinned=pinned, seed=1)
 
 
-def test_placing_around_pins_is_nearly_as_good_as_placing_all() -> None:
-    """Half of a grid is pinned where it belongs: the other half finds its way."""
+@pytest.mark.parametrize(("share", "bar"), [(0.02, 1.0), (0.4, 1.05), (0.6, 1.05)])
+def test_placing_around_pins_is_nearly_as_good_as_placing_all(share: float, bar: float) -> None:
+    """Some cores of a grid are pinned where they would lie: the others find their way."""
     side = 12
     core = np.random.default_rng(1).permutation(side * side).reshape(side, side)
     source = np.concatenate([core[:, :-1].ravel(), core[:-1].ravel()])
     target = np.concatenate([core[:, 1:].ravel(), core[1:].ravel()])
     traffic = CoreTraffic(side * side, source, target, np.ones(len(source)))
-    pinned = np.full((side * side, 2), -1)
-    y, x = np.divmod(np.arange(side * side), side)
-    mine = (x + y) % 2 == 0
-    pinned[core[y[mine], x[mine]]] = np.stack([x[mine], y[mine]], axis=1)
-    assert place(traffic, (side, side), pinned=pinned).mean_hops <= 1.05
+    free = place(traffic, (side, side))
+    mine = np.random.default_rng(2).random(side * side) < share
+    pinned = np.where(mine[:, None], np.stack([free.x, free.y], axis=1), -1)
+    assert place(traffic, (side, side), pinned=pinned).mean_hops <= bar
 
 
 def test_impossible_pins_are_listed() -> None:
@@ -311,7 +311,7 @@ def walk_packets(chip: ChipConfig, defects: Defects) -> None:
 
 
 @given(seed=st.integers(0, 2**20))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_boards_with_defects_and_short_reach(seed: int) -> None:
     rng = np.random.default_rng(seed)
     columns, rows = int(rng.integers(2, 4)), int(rng.integers(2, 4))
