@@ -6,7 +6,9 @@ would leave a core on one side. Inputs come, and outputs leave, over the links o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ Array = npt.NDArray[Any]
 
 SIDES = ("east", "west", "north", "south")
 SHAPES = {"cores": "[x, y]", "axons": "[x, y, axon]", "links": f"[x, y, side], side being {', '.join(SIDES)}"}
+
+MOST_LINKS = 100
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,49 @@ class Defects:
             elif SIDES[side] == "west":
                 reached[y, x:] = False
         return reached
+
+
+def clear_window(arch: Architecture, defects: Defects, n_cores: int) -> npt.NDArray[np.bool_] | None:
+    """The sites [rows, columns] outside a window with no dead link inside that holds ``n_cores``; None if there is none.
+
+    Packets between cores of a rectangle never leave it, so none of them meets a dead link. Of all windows that are large
+    enough, it is one that is square enough and near the west edge. With more than MOST_LINKS dead links none is looked for.
+    """
+    if not 0 < len(defects.links) <= MOST_LINKS:
+        return None
+    usable = ~defects.dead_cores(arch) & (defects.n_axons(arch) == arch.core.axons) & defects.reached_by_io(arch)
+    count = np.pad(usable.astype(np.int64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    side = int(np.ceil(np.sqrt(n_cores)))
+    best: tuple[tuple[int, int, int], tuple[int, int, int, int]] | None = None
+    for x0, x1, y0, y1 in _windows(arch, defects):
+        if count[y1, x1] - count[y0, x1] - count[y1, x0] + count[y0, x0] >= n_cores:
+            rank = (max(0, side - min(x1 - x0, y1 - y0)), x0, -(x1 - x0) * (y1 - y0))
+            best = min(best or (rank, (x0, x1, y0, y1)), (rank, (x0, x1, y0, y1)))
+    if best is None:
+        return None
+    x0, x1, y0, y1 = best[1]
+    spared = np.ones((arch.rows, arch.columns), bool)
+    spared[y0:y1, x0:x1] = False
+    return spared
+
+
+def _windows(arch: Architecture, defects: Defects) -> Iterator[tuple[int, int, int, int]]:
+    """Rectangles x0 <= x < x1, y0 <= y < y1 without a dead link inside, the largest of every range of rows that can matter."""
+    x, y, side = np.unique(defects.links, axis=0).T
+    # A dead link lies between two columns of a row, or between two rows of a column: the western or southern one of them.
+    flat = side < 2
+    west, south = x - (side == 1), y - (side == 3)
+    bounds = np.unique(np.concatenate([[0, arch.rows], y[flat], y[flat] + 1, south[~flat] + 1])).tolist()
+    for low, high in combinations(bounds, 2):
+        between = np.unique(west[flat & (y >= low) & (y < high)] + 1).tolist()
+        blocked = np.unique(x[~flat & (south >= low) & (south + 1 < high)]).tolist()
+        # Columns between two dead links along a row, and those beside a column with one across rows.
+        starts = sorted({0, *between, *(column + 1 for column in blocked)})
+        stops = sorted({arch.columns, *between, *blocked})
+        for start in starts:
+            stop = next((stop for stop in stops if stop > start), start)
+            if start not in blocked and stop > start:
+                yield start, stop, low, high
 
 
 def load_defects(path: str | Path, arch: Architecture) -> Defects:

@@ -21,6 +21,8 @@ from neurocore.compiler.route import Routing
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
+NEAR = 8
+"""Free sites are looked at up to so far from the cores that are in use; all of them only if those are not enough."""
 NEW_CORE_HOPS = 8
 """Hops that a station may cost more in a core that is in use anyway than in one of its own."""
 
@@ -90,7 +92,19 @@ class Detour:
 
 def detour(routing: Routing, x: Array, y: Array, ways: Ways, room: Room, arch: Architecture) -> Detour:
     """Put stations on all legs that need them. Raises NoWayError where no core can hold one."""
-    return _Detours(routing, x, y, ways, room, arch).run()
+    try:
+        return _Detours(routing, x, y, ways, replace(room, free=_near(room.free, x, y)), arch).run()
+    except NoWayError:
+        return _Detours(routing, x, y, ways, room, arch).run()
+
+
+def _near(free: Flags, x: Array, y: Array) -> Flags:
+    """The free sites [rows, columns] within and closely around the box of the cores in use."""
+    near = np.zeros_like(free)
+    if len(x):
+        box = (slice(max(int(at.min()) - NEAR, 0), int(at.max()) + NEAR + 1) for at in (y, x))
+        near[tuple(box)] = True
+    return free & near
 
 
 class _Detours:

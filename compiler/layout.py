@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from neurocore.architecture import Architecture
 from neurocore.chipfile import load_chip
 from neurocore.compiler.assemble import VirtualChip, build
 from neurocore.compiler.check import IntegerNetwork
-from neurocore.compiler.defects import Defects
+from neurocore.compiler.defects import Defects, clear_window
 from neurocore.compiler.detour import Detour, NoWayError, Room, Ways, detour
 from neurocore.compiler.place import CoreTraffic, Placement, Progress, measured, place
 from neurocore.compiler.placefile import (
@@ -93,10 +93,7 @@ def lay_out(
     """
     ways = Ways(arch, wishes.defects)
     failed: FitError | None = None
-    for step in (0, *SPARED):
-        spared = _lattice(arch, step)
-        if failed and routing.n_cores > arch.n_cores - len(wishes.defects.cores) - int(spared.sum()):
-            break
+    for spared in _tries(arch, routing.n_cores, wishes.defects):
         try:
             return _attempt(network, arch, routing, wishes, reroute, progress, ways, spared)
         except FitError as error:
@@ -105,6 +102,23 @@ def lay_out(
             break
     assert failed is not None, "an attempt that returns nothing fails"
     raise failed
+
+
+def _tries(arch: Architecture, n_cores: int, defects: Defects) -> Iterator[npt.NDArray[np.bool_]]:
+    """Sites [rows, columns] that are spared, one try after the other, where enough are left.
+
+    First all outside a window without dead links, where no packet needs a relay on its way; then none; then more and more of
+    them, which are free for such relays.
+    """
+    working = arch.n_cores - len(np.unique(defects.cores, axis=0))
+    window = clear_window(arch, defects, n_cores)
+    if window is not None:
+        yield window
+    yield _lattice(arch, 0)
+    for step in SPARED:
+        spared = _lattice(arch, step)
+        if n_cores <= working - int(spared.sum()):
+            yield spared
 
 
 def _lattice(arch: Architecture, step: int) -> npt.NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from neurocore.architecture import Architecture, Grid, Range, Reach, load_archit
 from neurocore.cli import main
 from neurocore.cli.output import compile_bar
 from neurocore.compiler.check import check
-from neurocore.compiler.defects import Defects, load_defects
+from neurocore.compiler.defects import Defects, clear_window, load_defects
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report
 from neurocore.compiler.place import CoreTraffic, measured, place
@@ -369,6 +370,47 @@ def test_inputs_and_outputs_stay_before_a_dead_link(tiny: Architecture) -> None:
     defects = Defects(links=links)
     net = chain(9)
     chip = compile_network(net, tiny, defects=defects)
+    walk_packets(chip, defects)
+    assert is_equal(net, chip)
+
+
+@given(seed=st.integers(0, 2**20))
+@settings(max_examples=40)
+def test_a_window_without_dead_links(seed: int) -> None:
+    """No packet between two sites of the window meets a dead link; if there is none, no rectangle would do."""
+    arch, rng = board(2, 2, 9, 5), np.random.default_rng(seed)
+    whole = random_defects(arch, seed)
+    across = np.stack([rng.integers(0, size, 3) for size in (10, 5)] + [np.full(3, 2)], axis=1)
+    defects = Defects(whole.cores, whole.axons, np.concatenate([whole.links, across]))
+    n_cores = int(rng.integers(1, 40))
+    usable = ~defects.dead_cores(arch) & (defects.n_axons(arch) == arch.core.axons) & defects.reached_by_io(arch)
+
+    def is_clear(x0: int, x1: int, y0: int, y1: int) -> bool:
+        ends = ((x, y, x + STEPS[side][0], y + STEPS[side][1]) for x, y, side in defects.links.tolist())
+        return not any(all(x0 <= x < x1 for x in end[::2]) and all(y0 <= y < y1 for y in end[1::2]) for end in ends)
+
+    spared = clear_window(arch, defects, n_cores)
+    if spared is not None:
+        y, x = np.nonzero(~spared)
+        assert (~spared).sum() == (x.max() + 1 - x.min()) * (y.max() + 1 - y.min())
+        assert is_clear(x.min(), x.max() + 1, y.min(), y.max() + 1)
+        assert (usable & ~spared).sum() >= n_cores
+        return
+    for x0, x1 in combinations(range(11), 2):
+        for y0, y1 in combinations(range(7), 2):
+            assert usable[y0:y1, x0:x1].sum() < n_cores or not is_clear(x0, x1, y0, y1)
+
+
+def test_cycles_without_time_for_relays_stay_clear_of_dead_links(tiny: Architecture) -> None:
+    """Cores that drive each other in a tick lie where no dead link is between them."""
+    net = chain(6)
+    for number in range(5):
+        net.connect(f"c{number + 1}", f"c{number}", edges=[(0, 0, -1)])
+    free = compile_network(net, tiny)
+    (x, y), (x1, y1) = site_of(free, "c2").pop(), site_of(free, "c3").pop()
+    defects = Defects(links=np.array([[x, y, STEPS.index((np.sign(x1 - x), 0 if x != x1 else np.sign(y1 - y)))]]))
+    chip, report = compile_with_report(net, tiny, defects=defects)
+    assert report.stations == 0
     walk_packets(chip, defects)
     assert is_equal(net, chip)
 
