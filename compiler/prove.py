@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore import neuron as arithmetic
+from neurocore.compiler.arrivals import arrival_problems
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
-from neurocore.compiler.defects import SIDES, Defects
+from neurocore.compiler.defects import Defects
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
 
@@ -79,7 +80,7 @@ class _Prover:
         self.relay = self.cores.configured & (self.cores.population < 0)
         self.scan_crossbars()
         self.check_relays()
-        self.check_ways()
+        self.problems += arrival_problems(self.chip, self.used, self.defects)
         self.stop_if_failed()
         self.axon_source, self.axon_delay = self.resolve_axons()
         self.stop_if_failed()
@@ -153,53 +154,6 @@ class _Prover:
         inclusive = self.chip.architecture.rules.floor_inclusive and (cores.floor[row, slot] == 0).any()
         for place in np.flatnonzero(wrong | inclusive)[:3]:
             self.fail(f"{self.spot(row[place], slot[place])} is a relay but does not just repeat one axon")
-
-    def check_ways(self) -> None:
-        """Every packet arrives: its core is not farther than packets travel, and no link on its way is dead."""
-        arch, cores = self.chip.architecture, self.cores
-        row, slot = np.nonzero(cores.configured & (cores.target_core >= 0))
-        y0, x0 = np.divmod(cores.core[row].astype(np.int64), arch.columns)
-        y1, x1 = np.divmod(cores.target_core[row, slot].astype(np.int64), arch.columns)
-        for name, way, reach in (("x", x1 - x0, arch.routing.reach.dx), ("y", y1 - y0, arch.routing.reach.dy)):
-            far = np.flatnonzero((way < reach.min) | (way > reach.max))
-            for place in far[:3]:
-                where = self.spot(row[place], slot[place])
-                self.fail(
-                    f"{where} sends {int(way[place])} cores far in {name}; a packet of {arch.name!r} travels {reach}"
-                )
-        self.check_links((x0, y0, x1, y1), row, slot)
-        self.check_dead()
-
-    def check_links(self, ways: tuple[Array, Array, Array, Array], row: Array, slot: Array) -> None:
-        """No packet, which goes along x first, nor an input or output crosses a dead link."""
-        x0, y0, x1, y1 = ways
-        out = np.unique(self.cores.core[(self.cores.configured & (self.cores.target_core == OUTPUT)).any(axis=1)])
-        y_io, x_io = np.divmod(np.union1d(out, self.chip.input_map.core), self.chip.architecture.columns)
-        for x, y, side in self.defects.links.tolist():
-            met = (
-                (y0 == y) & (x0 <= x) & (x < x1),
-                (y0 == y) & (x0 >= x) & (x > x1),
-                (x1 == x) & (y0 <= y) & (y < y1),
-                (x1 == x) & (y0 >= y) & (y > y1),
-            )[side]
-            for place in np.flatnonzero(met)[:1]:
-                self.fail(
-                    f"{self.spot(row[place], slot[place])} sends over the dead link of core ({x}, {y}) to the {SIDES[side]}"
-                )
-            cut = (y_io == y) & ((x_io > x) if SIDES[side] == "east" else (x_io >= x))
-            if SIDES[side] in ("east", "west") and cut.any():
-                link = f"the dead link of core ({x}, {y}) to the {SIDES[side]}"
-                self.fail(f"core ({int(x_io[cut][0])}, {y}) has inputs or outputs beyond {link}")
-
-    def check_dead(self) -> None:
-        """No dead core is configured, and no dead axon reaches a neuron."""
-        for x, y in self.defects.cores.tolist():
-            if self.rows[self.chip.architecture.core_id(x, y)] >= 0:
-                self.fail(f"core ({x}, {y}) is dead, but configured")
-        for x, y, axon in self.defects.axons.tolist():
-            row = self.rows[self.chip.architecture.core_id(x, y)]
-            if row >= 0 and self.used[row, axon]:
-                self.fail(f"axon {axon} of core ({x}, {y}) is dead, but reaches a neuron")
 
     def resolve_axons(self) -> tuple[Array, Array]:
         """Source and delay [n, A] of every axon that reaches a neuron, relays followed back; -1 where nothing drives it."""
