@@ -147,7 +147,6 @@ def _attempt(
         placement, kept = stage.place(pins, spared, ways, progress)
         found = _detoured(routing, placement, ways, stage.room(placement), arch) if ways.limited else None
         if found is None or not found.missing.any():
-            stage.check_given()
             return stage.finish(placement, kept, found)
         more += found.missing
         routing = _rerouted(network, arch, ways, reroute, more, found.missing)
@@ -233,7 +232,7 @@ class _Stage:
         ``pins`` are sites of the first cores, from an earlier round; ``spared`` sites are given to none but pinned cores.
         """
         arch, wishes = self.arch, self.wishes
-        given = self.given_pins(strict=not ways.limited)
+        given = self.given_pins(ways)
         kept = None if given is None else int((given[:, 0] >= 0).sum())
         held = np.full((self.n, 2), -1)
         for core, (x, y) in enumerate(pins.tolist()):
@@ -250,14 +249,19 @@ class _Stage:
         )  # fmt: skip
         return placement, kept
 
-    def given_pins(self, *, strict: bool) -> Array | None:
-        """Sites [n, 2] that the user's placement gives, -1 for others. Raises InputError for a file that does not suit."""
+    def given_pins(self, ways: Ways) -> Array | None:
+        """Sites [n, 2] that the user's placement gives, -1 for others. Raises InputError for a file that does not suit.
+
+        Where relays may be needed on the way, cores of relays alone come and go; they need not be as the file says.
+        """
         given = self.wishes.given
         if given is None:
             return None
         if isinstance(given, ChipConfig):
             return kept_pins(given, self.contents, self.suits)
         problems = given.site_problems(self.arch, self.dead)
+        named = len(self.routing.cores) if ways.limited else self.n
+        given = given.for_contents(self.contents) if ways.limited else given
         pins = given.pins(self.n)
         if not problems:
             problems = [
@@ -265,7 +269,7 @@ class _Stage:
                 for core, (x, y) in enumerate(pins.tolist())
                 if x >= 0 and not self.suits(core, x, y)
             ]
-        problems += given.core_problems(self.contents, self.network.name) if strict else []
+        problems += given.core_problems(self.contents, self.network.name, named)
         if problems:
             raise InputError(problems)
         return pins
@@ -275,13 +279,6 @@ class _Stage:
         if self.n_axons[core] > self.axons[y, x]:
             return f"it needs {self.n_axons[core]} axons and {self.axons[y, x]} work there"
         return "it has inputs or outputs, and a dead link cuts the site off from the west edge"
-
-    def check_given(self) -> None:
-        """A placement file must name all cores of the final routing."""
-        given = self.wishes.given
-        problems = given.core_problems(self.contents, self.network.name) if isinstance(given, GivenPlacement) else []
-        if problems:
-            raise InputError(problems)
 
     def avoid(self, pins: Array, spared: npt.NDArray[np.bool_]) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Sites with defects are left empty unless they are needed: then cores that can live there are pinned to them.

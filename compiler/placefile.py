@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 KEYS = ("placement", "chip", "rest", "cores")
 CORE_KEYS = ("core", "at", "holds")
 MOST_LISTED = 20
+RELAYS = "relays "
+"""What a core with relays alone holds begins so."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,19 @@ class GivenPlacement:
     document: Document
     sites: tuple[Site, ...]
     partial: bool
+
+    def for_contents(self, contents: Sequence[str]) -> GivenPlacement:
+        """The same with cores that held relays alone under the numbers of those that hold the same now, or left out."""
+        cores = defaultdict(list)
+        for core in reversed(range(len(contents))):
+            cores[contents[core]].append(core)
+        sites = []
+        for site in self.sites:
+            if not (site.holds or "").startswith(RELAYS):
+                sites.append(site)
+            elif cores[str(site.holds)]:
+                sites.append(replace(site, core=cores[str(site.holds)].pop()))
+        return replace(self, sites=tuple(sites))
 
     def pins(self, n_cores: int) -> Array:
         """Site [n_cores, 2] of every core, -1 for those not named."""
@@ -84,8 +99,11 @@ class GivenPlacement:
             taken.setdefault(at, site.core)
         return problems
 
-    def core_problems(self, contents: Sequence[str], name: str) -> list[str]:
-        """Cores that the network does not have, does not find here, or that hold something else than the file says."""
+    def core_problems(self, contents: Sequence[str], name: str, n_named: int) -> list[str]:
+        """Cores that the network does not have, does not find here, or that hold something else than the file says.
+
+        The first ``n_named`` cores must be here.
+        """
         n = len(contents)
         problems = []
         for site in self.sites:
@@ -96,7 +114,7 @@ class GivenPlacement:
             elif site.holds not in (None, contents[site.core]):
                 held = f"core {site.core} holds {contents[site.core]!r} now, not {site.holds!r}"
                 problems.append(self._complain(site, f"{held}; check its place and correct or delete 'holds'"))
-        missing = sorted(set(range(n)) - {site.core for site in self.sites})
+        missing = sorted(set(range(n_named)) - {site.core for site in self.sites})
         if missing and not self.partial:
             shown = ", ".join(map(str, missing[:MOST_LISTED])) + (" ..." if len(missing) > MOST_LISTED else "")
             text = f"network {name!r} needs {n} cores and {len(missing)} have no place here: {shown}"
@@ -202,7 +220,7 @@ def _relayed(target: Array, known: Sequence[str]) -> str:
     """A core of relays, told apart by the cores that they send to."""
     count = Counter("output" if row == OUTPUT else known[row] for row in target[target != -1].tolist())
     digest = hashlib.sha256(json.dumps(sorted(count.items())).encode()).hexdigest()
-    return f"relays {digest[:12]}"
+    return f"{RELAYS}{digest[:12]}"
 
 
 def kept_pins(prior: ChipConfig, now: Sequence[str], usable: Callable[[int, int, int], bool]) -> Array:

@@ -97,6 +97,21 @@ def test_a_saved_placement_gives_the_same_chip(tmp_path: Path, tiny: Architectur
     assert report.cores_kept is None
 
 
+@pytest.mark.parametrize(("seed", "same"), [(6, True), (8, False)])
+def test_a_saved_placement_with_relays_on_the_way(tmp_path: Path, seed: int, same: bool) -> None:
+    """What holds neurons has the place that the file says; the relays between may come out otherwise."""
+    net, arch = layers(seed, 24), board(4, 2, 9, 2)
+    chip, report = compile_with_report(net, arch)
+    assert report.stations > 0
+    assert report.placement is not None
+    (tmp_path / "places.yaml").write_text(report.placement(False))
+    again = compile_network(net, arch, placement=tmp_path / "places.yaml")
+    assert (again.digest() == chip.digest()) is same
+    for name in net.populations:
+        assert site_of(again, name) == site_of(chip, name)
+    assert is_equal(net, again)
+
+
 def test_an_earlier_chip_gives_its_places(tmp_path: Path, tiny: Architecture) -> None:
     chip = compile_network(layers(1, 4), tiny, seed=3)
     chip.save(str(tmp_path / "old.h5"))
