@@ -282,7 +282,7 @@ def test_a_cycle_without_time_for_relays_is_refused(tmp_path: Path) -> None:
     net = chain(2)
     net.connect("c1", "c0", one_to_one=-1, delay=1)
     path = tmp_path / "ends.yaml"
-    path.write_text("cores: [{core: 0, at: [0, 0]}, {core: 1, at: [6, 0]}]\n")
+    path.write_text("rest: place\ncores: [{core: 0, at: [0, 0]}, {core: 1, at: [6, 0]}]\n")
     with pytest.raises(FitError) as caught:
         compile_network(net, board(2, 1, 4, 2), placement=path)
     assert re.sub(r"c0\[\d\]", "c0[0]", str(caught.value)) == (
