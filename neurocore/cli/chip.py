@@ -104,6 +104,10 @@ def compile_command(
     from neurocore.spikes import read
 
     if estimate:
+        if placement or save_placement or defects:
+            raise click.UsageError(
+                "An --estimate places nothing; leave out --placement, --save-placement and --defects."
+            )
         abstract = load_network(network, chip, NirOptions(dt, reset))
         result = estimate_network(abstract, chip, quantise=quantise)
         emit(result.as_dict(), as_json, _compile_text(result, None))

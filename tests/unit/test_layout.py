@@ -586,6 +586,7 @@ def test_compile_options_for_places(
         "The report and the placement cannot be one file."
         in call("--save-placement", "p.yaml", "--report", "p.yaml")[1]
     )
+    assert "An --estimate places nothing" in call("--estimate", "--placement", "p.yaml")[1]
     Path("dead.yaml").write_text("cores: [[9, 7]]\n")
     code, text = call("--placement", "p.yaml", "--defects", "dead.yaml")
     assert (code, "core 0 lies at (9, 7), which is dead; give it another place" in text) == (3, True)
