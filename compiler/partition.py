@@ -62,12 +62,12 @@ class Partition:
             parts = []
             for number in np.unique(population[members]):
                 inside = members[population[members] == number] - offsets[number]
-                parts.append(f"{network.populations[number].name}{_runs(inside)}")
+                parts.append(f"{network.populations[number].name}{runs_text(inside)}")
             lines.append(f"  core {core}: {len(members)} neurons, {self.codes[core]}: {' '.join(parts)}")
         return "\n".join(lines)
 
 
-def _runs(index: Array) -> str:
+def runs_text(index: Array) -> str:
     """Indices as ``[0..3,7]``."""
     index = np.sort(index)
     breaks = np.flatnonzero(np.diff(index) != 1) + 1
@@ -76,11 +76,16 @@ def _runs(index: Array) -> str:
 
 
 def partition(
-    network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int], cutter: Cutter | None = None
+    network: IntegerNetwork,
+    arch: Architecture,
+    limits: Mapping[int, int],
+    cutter: Cutter | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Partition:
     """Assign neurons to cores.
 
     ``limits`` maps a population number to the most neurons of it that may share a core, where room must be left for copies.
+    ``progress(done, total)`` is called for every population.
     Raises FitError (E-FANIN, E-LEVELS) that lists every population with a neuron that no core can hold.
     """
     cutter = cutter or Cutter(network, arch)
@@ -96,6 +101,8 @@ def partition(
             fitted = network.group is not None and network.group[network.offsets()[number]] >= 0
             cutter.cuts[number, most] = (_grouped if fitted else _best_cut)(cutter, number, most)
         runs.extend(cutter.cuts[number, most])
+        if progress is not None:
+            progress(number + 1, len(network.populations))
     if problems:
         raise FitError(problems)
     runs = pack(cutter, runs, limits, demands(cutter, runs))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
-from neurocore.compiler.assemble import assemble, build
+from neurocore.compiler.assemble import assemble
 from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.defects import Defects, load_defects
 from neurocore.compiler.estimate import count_synapses, estimate
+from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_source
 from neurocore.compiler.network import Network
 from neurocore.compiler.partition import Partition, partition
-from neurocore.compiler.place import Placement, place
 from neurocore.compiler.prove import prove
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
@@ -32,11 +34,20 @@ from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
 
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a stage, the steps of it that are done, and all its steps."""
+PlacementText = Callable[[bool], str]
+"""The content of a placement file, in JSON or YAML."""
+
 MAX_REPAIRS = 40
 MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
 SAMPLE_TAIL = 16
 """Ticks after the last spike of a sample during which its effect is still followed."""
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass
@@ -46,6 +57,8 @@ class CompileReport:
     ``cores_lower_bound`` is what neurons, and sources at an axon each, need at least; ``cores_by_neurons`` and
     ``cores_by_axons`` would hold all that are used, were they spread evenly; ``packets_per_tick`` are the expected spikes between
     cores and from inputs; ``binds`` what most cores are full of: neurons, axons or fan-out.
+    ``cores_kept`` is how many cores have the place that they were given, None if none was; ``stations`` are relays on ways that
+    are too far for a packet or broken; ``placement`` gives the content of a placement file.
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``).
     """
 
@@ -70,6 +83,9 @@ class CompileReport:
     quantisation: QuantisationReport | None = None
     effect: Agreement | None = None
     use: ChipUse | None = None
+    cores_kept: int | None = None
+    stations: int = 0
+    placement: PlacementText | None = None
     declared: list[str] = field(default_factory=list)
     dumps: dict[str, Callable[[], str]] = field(default_factory=dict)
 
@@ -82,6 +98,8 @@ class CompileReport:
             "splitter_neurons": self.copies + self.relays,
             "copies": self.copies,
             "relays": self.relays,
+            "stations": self.stations,
+            "cores_kept": self.cores_kept,
             "least_cores": self.least_cores,
             "cores_lower_bound": self.cores_lower_bound,
             "cores_by_neurons": self.cores_by_neurons,
@@ -105,6 +123,11 @@ class CompileReport:
         fields["declared"] = self.declared
         return fields
 
+    @property
+    def kept_text(self) -> str:
+        """How many cores kept the place that they were given; nothing if none was given."""
+        return "" if self.cores_kept is None else f"{self.cores_kept:,} of {self.cores:,} cores kept their place"
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Adds the time of the block to a stage."""
@@ -121,15 +144,18 @@ def compile_network(
     *,
     seed: int = 0,
     quantise: Any = None,
+    placement: Source | None = None,
+    defects: Defects | str | Path | None = None,
 ) -> ChipConfig:
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
     ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) goes before what the network
-    asks for.
+    asks for. ``placement`` is a placement file, or an earlier chip (or its file), whose cores keep their places if they hold the
+    same neurons. ``defects`` (or a file of them) are cores, axons and links that must not be used.
 
     Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
     """
-    return compile_with_report(network, chip, seed=seed, quantise=quantise)[0]
+    return compile_with_report(network, chip, seed=seed, quantise=quantise, placement=placement, defects=defects)[0]
 
 
 def compile_with_report(
@@ -138,41 +164,58 @@ def compile_with_report(
     *,
     seed: int = 0,
     quantise: Any = None,
+    placement: Source | None = None,
+    defects: Defects | str | Path | None = None,
     sample: Spikes | None = None,
     ticks: int | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[ChipConfig, CompileReport]:
-    """:func:`compile_network`, with a report. ``progress`` is called with the name of each stage as it begins.
+    """:func:`compile_network`, with a report. ``progress(stage, done, total)`` is called as the work goes on.
 
     On the input spikes ``sample``, if given, the effect of quantisation is measured for ``ticks`` ticks.
     """
-    show = progress or (lambda _: None)
-    show("check, partition and route")
-    network, arch = _loaded(network, chip, quantise), load_architecture(chip)
-    flat, routing, report = _routed(network, arch)
-    with report.timed("assemble"):
-        virtual = build(flat, routing, arch)
-    show("place")
+    show = progress or _silent
+    arch = load_architecture(chip)
+    broken = load_defects(defects, arch) if isinstance(defects, str | Path) else defects or Defects()
+    wishes = Wishes(seed, read_source(placement), broken)
+    network = _loaded(network, chip, quantise)
+    flat, routed, report = _routed(network, arch, show=show)
+    show("place", 0, 1)
     with report.timed("place"):
-        chip_size = (arch.mesh.columns, arch.mesh.rows)
-        traffic = virtual.traffic(flat)
-        placement = place(traffic, (arch.columns, arch.rows), chip_size, seed=seed)
-    _check_reach(virtual.arrays["target_core"], placement, arch)
+        layout = lay_out(
+            flat, arch, routed.routing, wishes, partial(_again, flat, arch, routed), partial(show, "place")
+        )
+    routing, virtual = layout.routing, layout.virtual
+    if layout.n_stations or len(routing.rows) != len(routed.routing.rows):
+        _fill(report, flat, arch, routed.parts, routing)
+    show("assemble", 0, 1)
     with report.timed("assemble"):
-        result = assemble(flat, routing, virtual, placement, arch, _notes(flat, routing, report)).validate()
-    show("prove")
+        result = assemble(flat, routing, virtual, layout.placement, arch, _notes(flat, routing, report)).validate()
     with report.timed("prove"):
-        _prove(flat, result)
+        _prove(flat, result, broken, partial(show, "prove"))
     if sample is not None:
-        show("measure quantisation")
+        show("measure quantisation", 0, 1)
         with report.timed("sample"):
             last = int(sample.tick.max(initial=0)) + SAMPLE_TAIL
             report.effect = agreement(network, arch, sample, ticks if ticks is not None else last, flat)
-    report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
-    report.dumps["placement"] = lambda: str(placement)
+    _fill_layout(report, layout, wishes)
     with report.timed("report"):
-        report.use = chip_use(result, flat, routing, placement, traffic, report.quantisation)
+        report.use = chip_use(result, flat, routing, layout.placement, layout.traffic, report.quantisation)
     return result, report
+
+
+def _again(network: IntegerNetwork, arch: Architecture, routed: _Routed, more: Array) -> Routing:
+    """The same cores, routed with more time for some neurons."""
+    return route(network, arch, routed.parts, routed.urgent, more)
+
+
+def _fill_layout(report: CompileReport, layout: Layout, wishes: Wishes) -> None:
+    placement = layout.placement
+    report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
+    report.cores_kept, report.stations, report.placement = layout.kept, layout.n_stations, layout.given
+    report.dumps["placement"] = lambda: str(placement)
+    if wishes.defects:
+        report.warnings.append(f"W-DEFECTS {wishes.defects} are avoided")
 
 
 def _notes(flat: IntegerNetwork, routing: Routing, report: CompileReport) -> tuple[tuple[str, str], ...]:
@@ -237,16 +280,27 @@ def _declare(report: CompileReport, network: Network) -> None:
     report.warnings += [f"W-APPROXIMATE {text}" for text in network.declared]
 
 
+@dataclass(frozen=True)
+class _Routed:
+    """A partition, its routing, and the populations whose neurons get copies first."""
+
+    parts: Partition
+    urgent: frozenset[int]
+    routing: Routing
+
+
 def _routed(
-    network: Network, arch: Architecture, *, quick: bool = False
-) -> tuple[IntegerNetwork, Routing, CompileReport]:
+    network: Network, arch: Architecture, *, quick: bool = False, show: Progress = _silent
+) -> tuple[IntegerNetwork, _Routed, CompileReport]:
     """The stages that decide what a network needs of a chip, and a report of them."""
     losses, seconds = None, {}
     begun = time.perf_counter()
     if network.quantise is not None:
-        network, losses = quantise(network, arch)
+        show("quantise", 0, 1)
+        network, losses = quantise(network, arch, partial(show, "quantise"))
         seconds["quantise"] = time.perf_counter() - begun
     begun = time.perf_counter()
+    show("check", 0, 1)
     flat = check(network, arch)
     seconds["check"] = time.perf_counter() - begun
     report = CompileReport(flat, seconds=seconds, quantisation=losses)
@@ -258,22 +312,23 @@ def _routed(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs a shortest delay"
             f" of 1 ({arch.routing.delay.min - 1} over). Use another chip"
         )
-    parts, routing = _fit(flat, Cutter(flat, arch, quick=quick), report)
-    _check_capacity(flat, arch, parts, routing)
-    _fill(report, flat, arch, parts, routing)
-    return flat, routing, report
+    routed = _fit(flat, Cutter(flat, arch, quick=quick), report, show)
+    _check_capacity(flat, arch, routed.parts, routed.routing)
+    _fill(report, flat, arch, routed.parts, routed.routing)
+    _warn_unused(report, flat)
+    return flat, routed, report
 
 
-def _prove(network: IntegerNetwork, chip: ChipConfig) -> None:
+def _prove(network: IntegerNetwork, chip: ChipConfig, defects: Defects, progress: Callable[[int, int], None]) -> None:
     """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
     try:
-        prove(network, chip)
+        prove(network, chip, defects, progress)
     except MismatchError as error:
         head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
         raise NeurocoreError([head, *error.problems]) from error
 
 
-def _fit(network: IntegerNetwork, cutter: Cutter, report: CompileReport) -> tuple[Partition, Routing]:
+def _fit(network: IntegerNetwork, cutter: Cutter, report: CompileReport, show: Progress) -> _Routed:
     """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
     arch = cutter.arch
     limits: dict[int, int] = {}
@@ -281,11 +336,12 @@ def _fit(network: IntegerNetwork, cutter: Cutter, report: CompileReport) -> tupl
     opened: set[frozenset[int]] = set()
     for _ in range(MAX_REPAIRS):
         with report.timed("partition"):
-            parts = _open_cores(network, partition(network, arch, limits, cutter), opened)
+            parts = _open_cores(network, partition(network, arch, limits, cutter, partial(show, "partition")), opened)
         cycle: TightCycleError | None = None
         try:
             with report.timed("route"):
-                return parts, route(network, arch, parts, frozenset(urgent))
+                routing = route(network, arch, parts, frozenset(urgent), progress=partial(show, "route"))
+                return _Routed(parts, frozenset(urgent), routing)
         except CoreOverflowError as overflow:
             opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
         except TightCycleError as found:
@@ -366,22 +422,6 @@ def _check_capacity(network: IntegerNetwork, arch: Architecture, parts: Partitio
     )
 
 
-def _check_reach(target: Array, placement: Placement, arch: Architecture) -> None:
-    """Packets travel only so far; the placer does not know."""
-    row, neuron = np.nonzero(target >= 0)
-    other = target[row, neuron]
-    for name, at, reach in (("x", placement.x, arch.routing.reach.dx), ("y", placement.y, arch.routing.reach.dy)):
-        way = at[other] - at[row]
-        wrong = (way < reach.min) | (way > reach.max)
-        if wrong.any():
-            furthest = int(np.abs(way[wrong]).max())
-            over = int(np.maximum(way - reach.max, reach.min - way).max())
-            raise FitError(
-                f"E-REACH cores that exchange spikes lie {furthest} apart in {name}; a packet of {arch.name!r} travels"
-                f" {reach} cores ({over} over). Use fewer cores, a smaller mesh or another --seed"
-            )
-
-
 def _fill(
     report: CompileReport, network: IntegerNetwork, arch: Architecture, parts: Partition, routing: Routing
 ) -> None:
@@ -390,8 +430,7 @@ def _fill(
     report.neurons = network.n_neurons + routing.n_copies + routing.n_relays
     report.axons = sum(core.encoding.n_axons for core in routing.cores) + len(routing.rows)
     report.least_cores = max(-(-network.n_neurons // arch.core.neurons), 1)
-    read = np.zeros(network.n_inputs + network.n_neurons, bool)
-    read[network.source] = True
+    read = _read(network)
     report.cores_lower_bound = max(report.least_cores, -(-int(read.sum()) // arch.core.axons))
     report.cores_by_neurons = -(-report.neurons // arch.core.neurons)
     report.cores_by_axons = -(-report.axons // arch.core.axons)
@@ -399,7 +438,24 @@ def _fill(
     full = [len(core.members) * arch.core.axons >= core.encoding.n_axons * arch.core.neurons for core in routing.cores]
     kinds = {"neurons": sum(full), "axons": len(full) - sum(full), "fan-out": routing.n_cores - len(full)}
     report.binds = max(kinds, key=lambda name: kinds[name])
-    unread = np.flatnonzero(~read[: network.n_inputs])
+    report.dumps.update(
+        {
+            "network": lambda: str(network),
+            "partition": lambda: parts.dump(network),
+            "routing": lambda: routing.dump(network),
+        }
+    )
+
+
+def _read(network: IntegerNetwork) -> npt.NDArray[np.bool_]:
+    """Which input lines and neurons any neuron reads."""
+    read = np.zeros(network.n_inputs + network.n_neurons, bool)
+    read[network.source] = True
+    return read
+
+
+def _warn_unused(report: CompileReport, network: IntegerNetwork) -> None:
+    unread = np.flatnonzero(~_read(network)[: network.n_inputs])
     if len(unread):
         first = network.source_label(int(unread[0]))
         report.warnings.append(
@@ -411,10 +467,3 @@ def _fill(
             f"W-EMPTY network {network.name!r}: it has no synapse, because no projection has a weight other than 0; its neurons"
             " only do what they do by themselves"
         )
-    report.dumps.update(
-        {
-            "network": lambda: str(network),
-            "partition": lambda: parts.dump(network),
-            "routing": lambda: routing.dump(network),
-        }
-    )

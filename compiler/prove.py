@@ -8,14 +8,17 @@ fires at t + tau(v), for all inputs and all t (by induction over ticks; the six 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurocore.compiler.arrivals import arrival_problems
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, random_neurons
 from neurocore.compiler.coresynapses import CoreSynapses, spot
+from neurocore.compiler.defects import Defects
 from neurocore.compiler.idling import idled
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
@@ -43,14 +46,25 @@ class Decoded:
     slot: Array
 
 
-def prove(network: IntegerNetwork, chip: ChipConfig) -> Decoded:
-    """Check that the chip does what the network says. Raises MismatchError that lists what differs."""
-    return _Prover(network, chip).run()
+def prove(
+    network: IntegerNetwork,
+    chip: ChipConfig,
+    defects: Defects | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Decoded:
+    """Check that the chip does what the network says, and that it needs nothing that is among the ``defects``.
+
+    ``progress(done, total)`` is called for every core. Raises MismatchError that lists what differs.
+    """
+    return _Prover(network, chip, defects or Defects(), progress or (lambda done, total: None)).run()
 
 
 class _Prover:
-    def __init__(self, network: IntegerNetwork, chip: ChipConfig) -> None:
+    def __init__(
+        self, network: IntegerNetwork, chip: ChipConfig, defects: Defects, progress: Callable[[int, int], None]
+    ) -> None:
         self.network, self.chip, self.cores = network, chip, chip.cores
+        self.defects, self.progress = defects, progress
         self.rows = chip.row_of()
         self.shape = self.cores.configured.shape
         self.n_axons = chip.architecture.core.axons
@@ -67,6 +81,7 @@ class _Prover:
         self.relay = self.cores.configured & (self.cores.population < 0)
         self.scan_crossbars()
         self.check_relays()
+        self.problems += arrival_problems(self.chip, self.used, self.defects)
         self.stop_if_failed()
         self.axon_source, self.axon_delay = self.resolve_axons()
         self.stop_if_failed()
@@ -196,6 +211,7 @@ class _Prover:
         signal = np.where(self.axon_source >= 0, self.axon_source * self.span + arrival, -1)
         random = [np.zeros((0, 6), np.int64)]
         for row in range(len(self.cores)):
+            self.progress(row + 1, len(self.cores))
             core = CoreSynapses(network, self.chip, row, self.which[row], self.used[row], signal[row], self.span)
             wrong = core.first_difference()
             if wrong is not None:

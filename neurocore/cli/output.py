@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +46,34 @@ def progress_bar(ticks: int, label: str) -> Iterator[Callable[[int, int], None]]
         return
     with click.progressbar(length=ticks, label=label, file=sys.stderr) as bar:
         yield lambda done, total: bar.update(done - bar.pos)
+
+
+COMPILE_SHARES = {"quantise": 15, "check": 5, "partition": 25, "route": 15, "place": 20, "assemble": 5, "prove": 15}
+"""The part of a compilation that each stage is taken for, in per cent."""
+
+
+@contextmanager
+def compile_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar over the stages of a compilation; yields the callback that moves it.
+
+    It shows on stderr if that is a terminal and the command does not print JSON.
+    """
+    context = click.get_current_context(silent=True)
+    if not sys.stderr.isatty() or (context is not None and context.params.get("as_json")):
+        yield lambda stage, done, total: None
+        return
+    before = dict(zip(COMPILE_SHARES, accumulate(COMPILE_SHARES.values(), initial=0), strict=False))
+    width = max(map(len, COMPILE_SHARES))
+    with click.progressbar(length=100, label="compiling".ljust(width), show_eta=False, file=sys.stderr) as bar:
+
+        def move(stage: str, done: int, total: int) -> None:
+            bar.label = stage.ljust(width)
+            # Stages that are repeated do not move the bar back.
+            bar.update(max(before.get(stage, 100) + COMPILE_SHARES.get(stage, 0) * done // max(total, 1) - bar.pos, 0))
+            bar.render_progress()
+
+        yield move
+        bar.update(100 - bar.pos)
 
 
 def keep_inputs(output: str, *inputs: str | None) -> None:
