@@ -666,6 +666,12 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
     const char *rows = (const char *)(p->crossbar + core * p->n_axons * pitch);
     int64_t total = 0;
     __builtin_prefetch(row + NC_SOON * p->axon_words, 1);
+    nc_vec any = nc_get(row);
+    for (int64_t block = 1; block < blocks; block++) any |= nc_get(row + block * NC_WORDS);
+    if (s->settled[core] && !NC_ANY(any)) {
+        if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
+        return 0;
+    }
     if (core + NC_SOON < p->n_cores)
         for (int64_t block = 0; block < blocks; block++) nc_expect_fold(&s->axons, (core + NC_SOON) * blocks + block);
     job->core = core;
@@ -683,10 +689,6 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
         total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
     }
     job->n = (int32_t)total;
-    if (!total && !job->n_full && s->settled[core]) {
-        if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
-        return 0;
-    }
     if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
     NC_NAME(nc_expect)(p, s, core);
     return 1;
