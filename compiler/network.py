@@ -41,6 +41,8 @@ NEURON_DEFAULTS: dict[str, Any] = {
     "initial": 0,
 }
 """Neuron parameters and their defaults; ``floor`` None is the chip's largest, as good as no floor."""
+MERGES = ("sum", "or")
+"""What becomes of spikes that arrive together; see :class:`Projection`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Projection:
     """Synapses from a source to a target population; exactly one of the five forms is given.
 
     ``weights`` [n_source, n_target]; ``one_to_one`` and ``all_to_all`` one weight; ``edges`` rows or arrays source, target,
-    weight[, delay]; ``conv2d``. A zero weight is no synapse.
+    weight[, delay]; ``conv2d``. A zero weight is no synapse. ``merge`` says what becomes of spikes that sources of one weight and
+    delay send a neuron in one tick: each counts ("sum"), or all together count once ("or").
     """
 
     source: str
@@ -97,6 +100,7 @@ class Projection:
     conv2d: Conv2d | None = None
     delay: Any = 1
     stochastic: bool = False
+    merge: str = "sum"
 
     @property
     def label(self) -> str:
@@ -173,15 +177,21 @@ class Network:
         conv2d: Conv2d | Mapping[str, Any] | None = None,
         delay: int = 1,
         stochastic: bool = False,
+        merge: str = "sum",
     ) -> Projection:
-        """Add a projection. ``edges`` may be a mapping of arrays or rows (source, target, weight[, delay])."""
+        """Add a projection. ``edges`` may be a mapping of arrays or rows (source, target, weight[, delay]).
+
+        With ``merge="or"`` a neuron gets a weight once if any of the sources connected to it with this weight and delay spikes.
+        """
         if conv2d is not None and not isinstance(conv2d, Conv2d):
             conv2d = Conv2d(**conv2d)
         if edges is not None and not isinstance(edges, Mapping):
             edges = _edge_columns(edges)
         item = Projection(
-            _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic
+            _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic, merge
         )
+        if merge not in MERGES:
+            raise InputError(f"{item.label}: merge is {merge!r}; it must be one of {', '.join(MERGES)}")
         given = [
             form
             for form in ("weights", "one_to_one", "all_to_all", "edges", "conv2d")

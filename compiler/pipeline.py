@@ -191,8 +191,8 @@ def estimate_network(
     """What a network needs of a chip, in about a second: cores, axons, copies, relays, latency, packets.
 
     Small networks are routed, larger ones estimated from shapes and a few sampled neurons. A network to be quantised is, and then
-    routed whatever its size, which takes longer: its codes are not known before. Raises as compile_network does for what it looks
-    at.
+    routed whatever its size, which takes longer: its codes are not known before. So is one with merged spikes. Raises as
+    compile_network does for what it looks at.
     """
     network, arch = _loaded(network, chip, quantise), load_architecture(chip)
     n_synapses = count_synapses(network)
@@ -200,7 +200,8 @@ def estimate_network(
     sound = network.populations and all(
         item.source in known and item.target in network.populations for item in network.projections
     )
-    if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound:
+    merging = any(item.merge == "or" for item in network.projections)
+    if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or merging:
         return _routed(network, arch, quick=True)[-1]
     report = CompileReport(None, basis="shapes")
     _declare(report, network)
@@ -381,8 +382,10 @@ def _fill(
     report.neurons = network.n_neurons + routing.n_copies + routing.n_relays
     report.axons = sum(core.encoding.n_axons for core in routing.cores) + len(routing.rows)
     report.least_cores = max(-(-network.n_neurons // arch.core.neurons), 1)
-    read = np.zeros(network.n_inputs + network.n_neurons, bool)
+    read = np.zeros(network.unions.first + len(network.unions), bool)
     read[network.source] = True
+    read[network.unions.member] = True
+    read = read[: network.unions.first]
     report.cores_lower_bound = max(report.least_cores, -(-int(read.sum()) // arch.core.axons))
     report.cores_by_neurons = -(-report.neurons // arch.core.neurons)
     report.cores_by_axons = -(-report.axons // arch.core.axons)

@@ -6,7 +6,7 @@ import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,7 @@ class _Projection(_Part):
     conv2d: _Conv2d | None = None
     delay: Int = 1
     stochastic: Flag = False
+    merge: Literal["sum", "or"] = "sum"
 
     @model_validator(mode="after")
     def _one_form(self) -> _Projection:
@@ -220,7 +221,9 @@ class _Reader:
             forms["conv2d"] = Conv2d(kernel, item.conv2d.stride, item.conv2d.padding, item.conv2d.groups)
         self.attempt(
             location,
-            lambda: network.connect(item.source, item.target, **forms, delay=item.delay, stochastic=item.stochastic),
+            lambda: network.connect(
+                item.source, item.target, **forms, delay=item.delay, stochastic=item.stochastic, merge=item.merge
+            ),
         )
 
     def array(self, location: Location, given: str | list[Any]) -> Any:

@@ -30,9 +30,11 @@ def runner(engine: str):
     return run
 
 
-def check_one(chip_name: str, seed: int, random_parts: bool, engine: str = "compiled") -> bool:
+def check_one(
+    chip_name: str, seed: int, random_parts: bool, engine: str = "compiled", *, merging: bool = False
+) -> bool:
     """Compile, prove and replay one network; True if it fitted."""
-    net = random_network(load_architecture(chip_name), seed, random_parts=random_parts)
+    net = random_network(load_architecture(chip_name), seed, random_parts=random_parts, merging=merging)
     try:
         chip = compile_network(net, chip_name)
     except FitError as refusal:
@@ -55,6 +57,11 @@ def test_deterministic_networks(seed: int, chip: str, engine: str) -> None:
 @given(seed=SEEDS, chip=st.sampled_from(["tiny", "truenorth"]))
 def test_networks_with_random_parts(seed: int, chip: str) -> None:
     check_one(chip, seed, random_parts=True)
+
+
+@given(seed=SEEDS, chip=st.sampled_from(["tiny", "truenorth"]), random_parts=st.booleans())
+def test_networks_that_merge_spikes(seed: int, chip: str, random_parts: bool) -> None:
+    check_one(chip, seed, random_parts, merging=True)
 
 
 @pytest.mark.slow
@@ -115,11 +122,11 @@ def mutated(chip: ChipConfig, rng: np.random.Generator) -> tuple[str, ChipConfig
         return None
 
 
-@given(seed=SEEDS)
-def test_what_the_proof_accepts_behaves_the_same(seed: int) -> None:
+@given(seed=SEEDS, merging=st.booleans())
+def test_what_the_proof_accepts_behaves_the_same(seed: int, merging: bool) -> None:
     """Single-field corruptions are refused, or change nothing that a run shows."""
     arch = load_architecture("tiny")
-    net = random_network(arch, seed)
+    net = random_network(arch, seed, merging=merging)
     try:
         chip = compile_network(net, arch)
     except FitError:

@@ -9,8 +9,11 @@ from neurocore.compiler.network import Network
 from neurocore.spikes import Spikes
 
 
-def random_network(arch: Architecture, seed: int, *, random_parts: bool = False) -> Network:
-    """A network with recurrence, signed and multi-valued weights, all reset modes, delays beyond the chip's, tonic neurons."""
+def random_network(arch: Architecture, seed: int, *, random_parts: bool = False, merging: bool = False) -> Network:
+    """A network with recurrence, signed and multi-valued weights, all reset modes, delays beyond the chip's, tonic neurons.
+
+    With ``merging`` most projections merge the spikes of sources of one weight.
+    """
     rng = np.random.default_rng(seed)
     small = arch.core.neurons < 32
     net = Network(f"random{seed}")
@@ -27,9 +30,9 @@ def random_network(arch: Architecture, seed: int, *, random_parts: bool = False)
         stochastic = random_parts and rng.random() < 0.3
         if known and (stochastic or any(item.stochastic for item in known)):
             continue
-        net.connect(
-            source, target, weights, delay=int(rng.choice([1, 1, 2, 3, 5, 20, 50])), stochastic=bool(stochastic)
-        )
+        delay = int(rng.choice([1, 1, 2, 3, 5, 20, 50]))
+        merge = "or" if merging and rng.random() < 0.7 else "sum"
+        net.connect(source, target, weights, delay=delay, stochastic=bool(stochastic), merge=merge)
     for place in places[1:]:
         if rng.random() < 0.6:
             net.output(f"out_{place.name}", place)
