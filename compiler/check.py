@@ -34,9 +34,9 @@ class IntegerNetwork:
     """A network as arrays: N neurons, populations one after the other; I input lines; E synapses; O output lines.
 
     Sources are numbered 0..I-1 (input lines), then I..I+N-1 (neurons), then the ``unions``. Synapses are sorted by (target,
-    source, delay) and unique in it; those of neuron j are ``start[j]`` to ``start[j + 1]`` of ``source`` (int32), ``weight`` (int32), ``delay``
-    (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are numbers as in
-    chip.md.
+    source, delay) and unique in it; those of neuron j are ``start[j]`` to ``start[j + 1]`` of ``source`` (int32), ``weight``
+    (int32), ``delay`` (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are
+    numbers as in chip.md.
 
     Quantisation may leave ``group`` [N], the neurons fitted to share a core (-1: none), and their ``values`` [N, types] of the
     axon types (0: none); they are advice to the later stages and no part of what the network means.

@@ -41,6 +41,8 @@ NEURON_DEFAULTS: dict[str, Any] = {
     "initial": 0,
 }
 """Neuron parameters and their defaults; ``floor`` None is the chip's largest, as good as no floor."""
+FAN_INS = ("refuse", "dilate")
+"""What is done about neurons that read more than a core has axons for."""
 MERGES = ("sum", "or")
 """What becomes of spikes that arrive together; see :class:`Projection`."""
 
@@ -132,8 +134,9 @@ class Network:
     """A network under construction.
 
     ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantise.Quantise` or what its
-    ``of`` takes); without it they are refused. ``declared`` are approximations that the network's reader made. ``codes`` are left
-    by quantisation for the later stages and change no spike.
+    ``of`` takes); without it they are refused. ``fan_in`` says what becomes of neurons that read more than a core has axons for:
+    they are refused, or the network is dilated (:mod:`neurocore.compiler.dilate`). ``declared`` are approximations that the
+    network's reader made. ``codes`` are left by quantisation for the later stages and change no spike.
     """
 
     name: str
@@ -143,6 +146,7 @@ class Network:
     outputs: dict[str, Output] = field(default_factory=dict)
     spike_rates: dict[str, float] = field(default_factory=dict)
     quantise: Any = None
+    fan_in: str = "refuse"
     declared: list[str] = field(default_factory=list)
     codes: dict[str, CoreCode] = field(default_factory=dict)
 

@@ -88,9 +88,9 @@ def partition(
     runs: list[Run] = []
     for number in range(len(network.populations)):
         most = min(limits.get(number, arch.core.neurons), arch.core.neurons)
-        misfit = _misfit(cutter, number)
-        if misfit:
-            problems.append(misfit)
+        problem = misfit(cutter, number)
+        if problem:
+            problems.append(problem)
             continue
         if (number, most) not in cutter.cuts:
             fitted = network.group is not None and network.group[network.offsets()[number]] >= 0
@@ -102,7 +102,7 @@ def partition(
     return Partition(tuple(run.members for run in runs), tuple(run.code for run in runs))
 
 
-def _misfit(cutter: Cutter, number: int) -> str | None:
+def misfit(cutter: Cutter, number: int) -> str | None:
     """What is wrong with a population of which some neuron fits no core, even by itself."""
     network, arch = cutter.network, cutter.arch
     offsets = network.offsets()

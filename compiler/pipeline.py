@@ -15,23 +15,26 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble, build
+from neurocore.compiler.certificate import certificate, in_frames, prove_chip
 from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.estimate import count_synapses, estimate
-from neurocore.compiler.network import Network
+from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.place import Placement, place
-from neurocore.compiler.prove import prove
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
 from neurocore.config import ChipConfig
-from neurocore.errors import FitError, MismatchError, NeurocoreError
+from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
 
 MAX_REPAIRS = 40
+SLACK = (0, 1, 2, 4, 8)
+"""Ticks that a dilated tick is lengthened by, one after the other, where cycles leave no time for relays."""
 MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
 SAMPLE_TAIL = 16
@@ -45,7 +48,8 @@ class CompileReport:
     ``cores_lower_bound`` is what neurons, and sources at an axon each, need at least; ``cores_by_neurons`` and
     ``cores_by_axons`` would hold all that are used, were they spread evenly; ``packets_per_tick`` are the expected spikes between
     cores and from inputs; ``binds`` what most cores are full of: neurons, axons or fan-out.
-    ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``).
+    ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
+    many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip.
     """
 
     network: IntegerNetwork | None
@@ -55,6 +59,7 @@ class CompileReport:
     copies: int = 0
     relays: int = 0
     latency: int = 0
+    dilation: int = 1
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
     least_cores: int = 0
@@ -89,6 +94,7 @@ class CompileReport:
             "binds": self.binds,
             "basis": self.basis,
             "latency_ticks": self.latency,
+            "dilation": self.dilation,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -120,15 +126,17 @@ def compile_network(
     *,
     seed: int = 0,
     quantise: Any = None,
+    fan_in: str | None = None,
 ) -> ChipConfig:
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
-    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) goes before what the network
-    asks for.
+    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
+    "dilate") go before what the network asks for. With "dilate" a network with neurons that read more than a core has axons
+    for takes several ticks of the chip to a tick: the chip's ``dilation``.
 
     Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
     """
-    return compile_with_report(network, chip, seed=seed, quantise=quantise)[0]
+    return compile_with_report(network, chip, seed=seed, quantise=quantise, fan_in=fan_in)[0]
 
 
 def compile_with_report(
@@ -137,6 +145,7 @@ def compile_with_report(
     *,
     seed: int = 0,
     quantise: Any = None,
+    fan_in: str | None = None,
     sample: Spikes | None = None,
     ticks: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -147,21 +156,24 @@ def compile_with_report(
     """
     show = progress or (lambda _: None)
     show("check, partition and route")
-    network, arch = _loaded(network, chip, quantise), load_architecture(chip)
-    flat, routing, report = _routed(network, arch)
+    network, arch = _loaded(network, chip, quantise, fan_in), load_architecture(chip)
+    flat, dilated, routing, report = _routed(network, arch)
+    mapped = flat if dilated is None else dilated.network
     with report.timed("assemble"):
-        virtual = build(flat, routing, arch)
+        virtual = build(mapped, routing, arch)
     show("place")
     with report.timed("place"):
         chip_size = (arch.mesh.columns, arch.mesh.rows)
-        traffic = virtual.traffic(flat)
+        traffic = virtual.traffic(mapped)
         placement = place(traffic, (arch.columns, arch.rows), chip_size, seed=seed)
     _check_reach(virtual.arrays["target_core"], placement, arch)
     with report.timed("assemble"):
-        result = assemble(flat, routing, virtual, placement, arch, _notes(flat, routing, report)).validate()
+        notes = certificate(flat, report.latency, report.dilation, report.quantisation, report.declared)
+        result = assemble(mapped, routing, virtual, placement, arch, notes)
+        result = (result if dilated is None else in_frames(result, flat, dilated)).validate()
     show("prove")
     with report.timed("prove"):
-        _prove(flat, result)
+        _prove(flat, result, dilated)
     if sample is not None:
         show("measure quantisation")
         with report.timed("sample"):
@@ -170,38 +182,31 @@ def compile_with_report(
     report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
     report.dumps["placement"] = lambda: str(placement)
     with report.timed("report"):
-        report.use = chip_use(result, flat, routing, placement, traffic, report.quantisation)
+        report.use = chip_use(result, mapped, routing, placement, traffic, report.quantisation)
     return result, report
 
 
-def _notes(flat: IntegerNetwork, routing: Routing, report: CompileReport) -> tuple[tuple[str, str], ...]:
-    """The certificate: equal to what, and what lies between that and the network as given."""
-    losses = report.quantisation
-    what = "network" if losses is None else "the quantised network"
-    parts = [f"exact: equal to {what} {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late"]
-    parts += [] if losses is None else [losses.sentence()]
-    parts += [f"approximation declared: {text}" for text in report.declared]
-    notes = [("certificate", "; ".join(parts))]
-    return (*notes, *([] if losses is None else [("quantise", str(losses.method))]))
-
-
 def estimate_network(
-    network: Network | str | Path, chip: str | Path | Architecture = "truenorth", *, quantise: Any = None
+    network: Network | str | Path,
+    chip: str | Path | Architecture = "truenorth",
+    *,
+    quantise: Any = None,
+    fan_in: str | None = None,
 ) -> CompileReport:
     """What a network needs of a chip, in about a second: cores, axons, copies, relays, latency, packets.
 
     Small networks are routed, larger ones estimated from shapes and a few sampled neurons. A network to be quantised is, and then
-    routed whatever its size, which takes longer: its codes are not known before. So is one with merged spikes. Raises as
-    compile_network does for what it looks at.
+    routed whatever its size, which takes longer: its codes are not known before. So is one with merged spikes, and one
+    that may be dilated. Raises as compile_network does for what it looks at.
     """
-    network, arch = _loaded(network, chip, quantise), load_architecture(chip)
+    network, arch = _loaded(network, chip, quantise, fan_in), load_architecture(chip)
     n_synapses = count_synapses(network)
     known = {*network.inputs, *network.populations}
     sound = network.populations and all(
         item.source in known and item.target in network.populations for item in network.projections
     )
-    merging = any(item.merge == "or" for item in network.projections)
-    if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or merging:
+    special = network.fan_in == "dilate" or any(item.merge == "or" for item in network.projections)
+    if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or special:
         return _routed(network, arch, quick=True)[-1]
     report = CompileReport(None, basis="shapes")
     _declare(report, network)
@@ -219,13 +224,21 @@ def estimate_network(
     return report
 
 
-def _loaded(network: Network | str | Path, chip: str | Path | Architecture, quantise: Any = None) -> Network:
-    """The network, read if it is a path; ``quantise`` goes before what it asks for."""
+def _loaded(
+    network: Network | str | Path, chip: str | Path | Architecture, quantise: Any, fan_in: str | None
+) -> Network:
+    """The network, read if it is a path; ``quantise`` and ``fan_in`` go before what it asks for."""
     if not isinstance(network, Network):
         from neurocore.compiler.yamlnet import load_network
 
         network = load_network(network, chip)
-    return network if quantise is None else replace(network, quantise=quantise)
+    network = network if quantise is None else replace(network, quantise=quantise)
+    network = network if fan_in is None else replace(network, fan_in=fan_in)
+    if network.fan_in not in FAN_INS:
+        raise InputError(
+            f"network {network.name!r}: fan_in is {network.fan_in!r}; it must be one of {', '.join(FAN_INS)}"
+        )
+    return network
 
 
 def _declare(report: CompileReport, network: Network) -> None:
@@ -236,8 +249,8 @@ def _declare(report: CompileReport, network: Network) -> None:
 
 def _routed(
     network: Network, arch: Architecture, *, quick: bool = False
-) -> tuple[IntegerNetwork, Routing, CompileReport]:
-    """The stages that decide what a network needs of a chip, and a report of them."""
+) -> tuple[IntegerNetwork, Dilated | None, Routing, CompileReport]:
+    """The stages that decide what a network needs of a chip, and a report of them; and the dilated network if it is one."""
     losses, seconds = None, {}
     begun = time.perf_counter()
     if network.quantise is not None:
@@ -255,16 +268,43 @@ def _routed(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs chips whose"
             " shortest delay is 1"
         )
-    parts, routing = _fit(flat, Cutter(flat, arch, quick=quick), report)
-    _check_capacity(flat, arch, parts, routing)
-    _fill(report, flat, arch, parts, routing)
-    return flat, routing, report
+    dilated = None
+    if network.fan_in == "dilate":
+        with report.timed("dilate"):
+            dilated = dilate(flat, arch)
+    if dilated is None:
+        mapped, (parts, routing) = flat, _fit(flat, Cutter(flat, arch, quick=quick), report)
+    else:
+        dilated, parts, routing = _fit_dilated(flat, dilated, arch, report, quick)
+        mapped = dilated.network
+    _check_capacity(mapped, arch, parts, routing)
+    _fill(report, mapped, arch, parts, routing)
+    if dilated is not None:
+        report.dilation, report.latency = dilated.factor, routing.latency + dilated.latency
+        report.warnings.append(f"W-DILATED a tick of the network takes {dilated.factor} ticks of the chip")
+    return flat, dilated, routing, report
 
 
-def _prove(network: IntegerNetwork, chip: ChipConfig) -> None:
+def _fit_dilated(
+    flat: IntegerNetwork, dilated: Dilated, arch: Architecture, report: CompileReport, quick: bool
+) -> tuple[Dilated, Partition, Routing]:
+    """The dilated network and its cores; its ticks are made longer if cycles ask for it."""
+    least = dilated.factor
+    for slack in SLACK:
+        again = dilated if not slack else dilate(flat, arch, least + slack)
+        assert again is not None, "the network needs dilation"
+        try:
+            return again, *_fit(again.network, Cutter(again.network, arch, quick=quick), report)
+        except FitError as error:
+            if slack == SLACK[-1] or not error.problems[0].startswith("E-CYCLE"):
+                raise
+    raise AssertionError("the last attempt succeeds or raises")
+
+
+def _prove(network: IntegerNetwork, chip: ChipConfig, dilated: Dilated | None) -> None:
     """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
     try:
-        prove(network, chip)
+        prove_chip(network, chip, dilated)
     except MismatchError as error:
         head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
         raise NeurocoreError([head, *error.problems]) from error

@@ -263,6 +263,7 @@ def _overview(report: CompileReport, use: ChipUse) -> str:
         ("cores", f"{report.cores:,} (at least {report.least_cores:,} for the neurons alone)"),
         ("cores by what is full", limits),
         ("latency", f"{report.latency} ticks"),
+        *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
         ("mean hops", f"{use.mesh.mean_hops:.2f}"),
         (
             "busiest link",

@@ -236,7 +236,9 @@ class _Router:
         if not wanted.any():
             return leads
         # The axon of a union is active for others as well, so that nothing of one source alone can hang on it.
-        wanted[self.network.unions.member[self.network.unions.member >= self.network.n_inputs] - self.network.n_inputs] = False
+        wanted[
+            self.network.unions.member[self.network.unions.member >= self.network.n_inputs] - self.network.n_inputs
+        ] = False
         wanted[list(self.untappable)] = False
         for neuron, items in reach.deliveries.items(wanted):
             lead = self.find_lead(neuron, items, shift)

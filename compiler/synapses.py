@@ -252,7 +252,8 @@ class Rows:
 def source_starts(network: Network) -> dict[str, int]:
     """Number of each input's first line, and of each population's first neuron, as a source."""
     starts, start = {}, 0
-    for item in (*network.inputs.values(), *network.populations.values()):
+    everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
+    for item in everything:
         starts[item.name] = start
         start += item.size
     return starts

@@ -119,6 +119,9 @@ def _edges(
     edges: Edges, source: Array, target: Array, weight: Array, delay: Array, *, of_unions: bool = False
 ) -> Edges:
     block = Block(
-        source.astype(np.int32), target.astype(np.int32), weight.astype(np.int32), np.ascontiguousarray(delay, np.uint16)
+        source.astype(np.int32),
+        target.astype(np.int32),
+        weight.astype(np.int32),
+        np.ascontiguousarray(delay, np.uint16),
     )
     return Edges(edges.projection, lambda: iter((block,)), of_unions)

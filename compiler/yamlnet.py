@@ -117,6 +117,7 @@ class _File(_Part):
     outputs: dict[str, _Output] = {}
     spike_rates: dict[str, Float] = {}
     quantise: Text | dict[Text, Int | Flag] | None = None
+    fan_in: Literal["refuse", "dilate"] = "refuse"
 
 
 def load_network(
@@ -173,7 +174,7 @@ class _Reader:
         self.problems: list[str] = []
 
     def build(self) -> Network:
-        network = Network(self.content.network)
+        network = Network(self.content.network, fan_in=self.content.fan_in)
         for name, item in self.content.inputs.items():
             self.attempt(("inputs", name), lambda name=name, item=item: network.input(name, item.shape))
         for name, population in self.content.populations.items():

@@ -134,6 +134,7 @@ def describe(run: RunResult) -> str:
                 "digest": run.chip.digest,
                 "network_digest": run.chip.network_digest,
                 "latency": run.chip.latency,
+                "dilation": run.chip.dilation,
                 "inputs": describe_groups(run.chip.inputs),
                 "outputs": describe_groups(run.chip.outputs),
                 "populations": describe_groups(run.chip.populations),
@@ -180,6 +181,7 @@ def read_head(text: dict[str, Any], timing: dict[str, Any], widths: dict[str, in
             Spikes.empty(),
             np.zeros((0, int(widths[name])), np.int32),
             fetch(f"probes/{number}/shift", np.int64, None),
+            chip.dilation,
         )
         for number, name in enumerate(text["probes"])
     }
@@ -224,6 +226,7 @@ def _read_chip(text: dict[str, object], fetch: Fetch) -> ChipFacts:
         network_digest=str(text["network_digest"]),
         architecture=arch,
         latency=int(str(text["latency"])),
+        dilation=max(int(str(text.get("dilation", 1))), 1),
         inputs=parse_groups(text["inputs"]),
         outputs=parse_groups(text["outputs"]),
         populations=populations,

@@ -66,3 +66,42 @@ def random_spikes(net: Network, seed: int, ticks: int) -> Spikes:
     lines = sum(item.size for item in net.inputs.values())
     n = int(rng.integers(0, 4 * ticks))
     return Spikes.from_lines(rng.integers(0, ticks, n), rng.integers(0, lines, n))
+
+
+def wide_network(arch: Architecture, seed: int) -> Network:
+    """A network of which some neurons read more than a core has axons for; most are of the kind that can be dilated."""
+    rng = np.random.default_rng(seed)
+    axons = arch.core.axons
+    net = Network(f"wide{seed}")
+    places = [net.input("in", int(rng.integers(axons, 3 * axons)))]
+    for number in range(rng.integers(1, 4)):
+        size = int(rng.integers(1, 2 * axons if rng.random() < 0.3 else 8))
+        places.append(net.population(f"p{number}", size, **_quiet_neuron(rng, size, axons)))
+    for _ in range(rng.integers(2, 6)):
+        source, target = places[rng.integers(0, len(places))], places[rng.integers(1, len(places))]
+        shape = (source.size, target.size)
+        weights = rng.integers(-int(rng.integers(0, 3)), int(rng.integers(1, 3)) + 1, shape)
+        weights = weights * (rng.random(shape) < rng.choice([0.3, 0.7, 1.0]))
+        merge = "or" if rng.random() < 0.2 else "sum"
+        net.connect(source, target, weights, delay=int(rng.choice([1, 1, 2, 3])), merge=merge)
+    for place in places[1:]:
+        if rng.random() < 0.6:
+            net.output(f"out_{place.name}", place)
+    return net
+
+
+def _quiet_neuron(rng: np.random.Generator, size: int, axons: int) -> dict[str, object]:
+    """Parameters that mostly leave a neuron at rest between two ticks."""
+    threshold = rng.integers(1, 9, size)
+    values: dict[str, object] = {
+        "threshold": threshold,
+        "leak": int(rng.choice([0, 0, 1, -1, -2])),
+        "reset": rng.integers(-2, threshold),
+        "floor": int(rng.choice([2, 5, 20])),
+        "initial": rng.integers(-2, threshold),
+    }
+    if rng.random() < 0.2:
+        values.update(reset_mode="linear", threshold=threshold + 4 * axons)
+    if rng.random() < 0.05:
+        values.update(reset_mode="none")
+    return values

@@ -1,0 +1,535 @@
+"""Time dilation: fan-in beyond a core's axons, exactly, at the price of time.
+
+Every tick of the network becomes a *frame* of K ticks of the chip. What a neuron reads in a network tick arrives in one tick of
+the frame. Sources that are too many for a core are divided among *partial* neurons, which send their sums on as bursts, one
+spike a tick: one partial for the positive part of a sum, one for the negative (threshold 1, linear reset, floor 0). The neuron
+itself gathers the bursts and must neither fire nor meet its floor before all of them are in. Clocks see to that. During the
+burst the membrane stands well between threshold and floor; then a clock moves it to where only the floor can act, then to where
+only the threshold can, then back:
+
+    tick of the frame   0        1 .. M         M              M + 1             M + 2
+                        input    bursts         -X: the floor  +2 X: the spike   -X: as before
+
+with bursts of at most M ticks, and X no less than all bursts together. Threshold, floor and reset are shifted by constants for
+that. Leaks would act in every tick of the chip, so they become spikes of a clock.
+
+Whether the result does what the network does is proved by :mod:`neurocore.compiler.prove_dilation`, without any code of this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.architecture import Architecture
+from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, random_neurons
+from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.encode import find_digit_code
+from neurocore.compiler.partition import misfit
+from neurocore.compiler.synapses import MAX_DELAY
+from neurocore.config import Group
+from neurocore.errors import FitError
+
+Array = npt.NDArray[Any]
+
+VALUE, LINEAR, NONE = 0, 1, 2
+"""Reset modes, as numbered in chip.md."""
+FAR = np.iinfo(np.int64).max // 4
+SPARSE = 2
+"""How many times the parts of a single neuron those of a population may be, for all its neurons to be divided alike."""
+UNIONS = 1 << 40
+"""Where the numbers of unions begin until it is known how many neurons come before them."""
+
+
+@dataclass(frozen=True)
+class Dilated:
+    """A network in chip ticks that does in ``factor`` ticks what another does in one.
+
+    Its first neurons and all its inputs and outputs are those of the other. Neuron v of these fires at tick t * factor +
+    ``phase[v]`` exactly when the other network's v fires at tick t; outputs all have the phase ``latency``.
+    """
+
+    network: IntegerNetwork
+    factor: int
+    phase: Array
+    latency: int
+
+    @property
+    def shift(self) -> Array:
+        """``phase`` of the first neurons, 0 for the added ones."""
+        added = self.network.n_neurons - len(self.phase)
+        return np.concatenate([self.phase, np.zeros(added, np.int64)])
+
+
+def dilate(network: IntegerNetwork, arch: Architecture, factor: int | None = None) -> Dilated | None:
+    """The dilated network, with the least factor unless one is given; None if all neurons fit a core as they are.
+
+    Raises FitError that names every population which cannot be dilated, and why.
+    """
+    plan = _Plan(network, arch)
+    while plan.gathered.any():
+        problems = _obstacles(network, arch, plan)
+        if problems:
+            raise FitError(problems)
+        dilated = _Builder(plan, plan.least_factor if factor is None else factor).run()
+        more = _misfits(dilated, arch, plan)
+        if not more:
+            return dilated
+        plan = _Plan(network, arch, frozenset({*np.flatnonzero(plan.gathered).tolist(), *more}))
+    return None
+
+
+def _misfits(dilated: Dilated, arch: Architecture, plan: _Plan) -> list[int]:
+    """Populations that must be gathered as well, since the clock of their leak is a signal more.
+
+    Raises FitError if some neuron cannot even read all its bursts.
+    """
+    cutter, names = Cutter(dilated.network, arch), dilated.network.populations
+    problem = {number: misfit(cutter, number) for number in range(len(names))}
+    wrong = [number for number, text in problem.items() if text]
+    hopeless = [number for number in wrong if number >= len(plan.gathered) or plan.gathered[number]]
+    if hopeless:
+        raise FitError(
+            [
+                f"E-DILATE population {names[number].name!r} does not fit even if dilated: {problem[number]}"
+                for number in hopeless
+            ]
+        )
+    return wrong
+
+
+def least_factor(network: IntegerNetwork, arch: Architecture) -> int | None:
+    """Ticks of the chip that a tick of the network would take; None where dilation is impossible or of no use."""
+    plan = _Plan(network, arch)
+    if not plan.gathered.any() or any(True for _ in _obstacles(network, arch, plan)):
+        return None
+    return plan.least_factor
+
+
+# ---------------------------------------------------------------- what is gathered, and how
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What neurons read: ``source`` as in IntegerNetwork, -1 for the leak's clock; sorted by neuron."""
+
+    neuron: Array
+    source: Array
+    weight: Array
+    delay: Array
+
+
+@dataclass(frozen=True)
+class Partials:
+    """Partial neurons of one population: the neuron and sign of each, and which ``partial`` reads which ``entry``.
+
+    ``longest`` is the longest burst; ``swing`` how far bursts can move the membrane of each neuron, up or down.
+    """
+
+    neuron: Array
+    sign: Array
+    partial: Array
+    entry: Array
+    longest: int
+    swing: Array
+
+
+class _Plan:
+    """Which populations are gathered from partials, and the partials."""
+
+    def __init__(self, network: IntegerNetwork, arch: Architecture, more: frozenset[int] = frozenset()) -> None:
+        self.network, self.arch = network, arch
+        self.offsets = network.offsets()
+        cutter = Cutter(network, arch)
+        n = len(network.populations)
+        misfits = [number in more or (misfit(cutter, number) or "").startswith("E-FANIN") for number in range(n)]
+        self.gathered = np.array(misfits, bool)
+        self.partials = {
+            int(number): _divide(self.entries(int(number)), arch) for number in np.flatnonzero(self.gathered)
+        }
+
+    def members(self, number: int) -> slice:
+        """Neurons of a population."""
+        return slice(int(self.offsets[number]), int(self.offsets[number + 1]))
+
+    def entries(self, number: int) -> Entries:
+        """What the neurons of a population read, leaks included."""
+        net, mine = self.network, self.members(number)
+        part = slice(int(net.start[mine.start]), int(net.start[mine.stop]))
+        neuron = np.repeat(np.arange(mine.start, mine.stop), np.diff(net.start[mine.start : mine.stop + 1]))
+        leaking = mine.start + np.flatnonzero(net.neuron["leak"][mine])
+        columns = (
+            np.concatenate([neuron, leaking]),
+            np.concatenate([net.source[part].astype(np.int64), np.full(len(leaking), -1)]),
+            np.concatenate([net.weight[part].astype(np.int64), net.neuron["leak"][leaking]]),
+            np.concatenate([net.delay[part].astype(np.int64), np.zeros(len(leaking), np.int64)]),
+        )
+        order = np.argsort(columns[0], kind="stable")
+        return Entries(*(column[order] for column in columns))
+
+    @property
+    def least_factor(self) -> int:
+        """The longest burst, and two ticks."""
+        return 2 + max(item.longest for item in self.partials.values())
+
+
+def _divide(entries: Entries, arch: Architecture) -> Partials:
+    """Divide what the neurons read among as few cores as their weights allow, and make a partial for either sign."""
+    part = _parts(entries, max(arch.core.axons // _axons_per_signal(entries.weight, arch), 1))
+    # In the order of parts, those that read the same stand side by side.
+    n_neurons = int(entries.neuron.max()) + 1
+    keys, numbers, read = [], [], []
+    for one in (1, -1):
+        key = (part * n_neurons + entries.neuron) * 2 + (one < 0)
+        needed = np.unique(key[entries.weight * one > 0])
+        mine = np.flatnonzero(np.isin(key, needed))
+        keys.append(needed)
+        numbers.append(key[mine])
+        read.append(mine)
+    key = np.sort(np.concatenate(keys))
+    partial = np.searchsorted(key, np.concatenate(numbers))
+    entry = np.concatenate(read)
+    sign = np.where(key % 2, -1, 1)
+    size = np.zeros(len(key), np.int64)
+    np.add.at(size, partial, np.maximum(entries.weight[entry] * sign[partial], 0))
+    neuron = key // 2 % n_neurons
+    swing = np.stack([np.bincount(neuron[sign == one], size[sign == one], n_neurons) for one in (1, -1)])
+    return Partials(neuron, sign, partial, entry, int(size.max()), swing.max(axis=0).astype(np.int64))
+
+
+def _parts(entries: Entries, room: int) -> Array:
+    """Part of every entry; a neuron reads at most ``room`` signals of a part.
+
+    Where most neurons read most of the signals, parts are ranges of these, so that many partials share a core; else every
+    neuron's own are divided evenly.
+    """
+    _, first, count = np.unique(entries.neuron, return_index=True, return_counts=True)
+    most = int(count.max())
+    n_parts = -(-most // room)
+    place = np.arange(len(entries.neuron)) - np.repeat(first, count)
+    signals, signal = np.unique(entries.source * (MAX_DELAY + 1) + entries.delay, return_inverse=True)
+    n_ranges = -(-len(signals) // room)
+    if n_ranges <= SPARSE * n_parts:
+        return np.asarray(signal * n_ranges // len(signals))
+    return place * n_parts // most
+
+
+def _axons_per_signal(weight: Array, arch: Architecture) -> int:
+    """Axons that many partials of a core together need for a signal; where signs are mixed, each has a twin of opposite signs."""
+    limits, n_types = arch.neuron.weight, arch.core.axon_types
+    different, low, high = len(np.unique(weight)), min(int(weight.min()), 0), max(int(weight.max()), 0)
+    if low < 0 < high:
+        low, high = -max(-low, high), max(-low, high)
+    code = find_digit_code(low, high, n_types, min(limits.max, -limits.min))
+    ways = [different] * (different <= n_types) + ([code.n_axons] if code is not None else [])
+    return max(min(ways, default=arch.core.axons), 1)
+
+
+# ---------------------------------------------------------------- what cannot be dilated
+
+
+def _obstacles(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[str]:
+    """A sentence for every population that would do something in the ticks between two ticks of the network."""
+    problems = []
+    reasons = _reasons(network, arch, plan)
+    for number, group in enumerate(network.populations):
+        mine = plan.members(number)
+        for wrong, sentence in reasons:
+            place = np.flatnonzero(wrong[mine])
+            if len(place):
+                label = network.label(mine.start + int(place[0]))
+                problems.append(f"E-DILATE population {group.name!r}: {label} {sentence(mine.start + int(place[0]))}")
+                break
+    return problems
+
+
+def _reasons(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[tuple[Array, Any]]:
+    """Neurons [N] that cannot be dilated, by reason, and how to say it of one."""
+    values = network.neuron
+    alpha, beta, mode = values["threshold"], values["floor"], values["reset_mode"]
+    above, below = step_bounds(network)
+    gathered = np.repeat(plan.gathered, np.diff(plan.offsets))
+    shift = 2 * _swings(plan)
+    low = ~_raised(values, shift, arch)
+    return [
+        (random_neurons(network), lambda _: "draws random numbers, and would draw them in every tick of the chip"),
+        (
+            (values["leak_reversal"] != 0) & (values["leak"] != 0),
+            lambda _: "has a leak that depends on the membrane (leak_reversal), which no clock can stand for",
+        ),
+        (
+            values["floor_mode"] == 0,
+            lambda _: "has floor_mode reset, whose result may lie below the floor again; use saturate",
+        ),
+        (mode == NONE, lambda _: "has reset_mode none and would fire in every tick of the chip; use value or linear"),
+        (
+            (mode == VALUE) & ((values["reset"] >= alpha) | (values["reset"] < -beta)),
+            lambda j: (
+                f"is reset to {int(values['reset'][j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to"
+                " threshold), where it would not stay"
+            ),
+        ),
+        (
+            (values["initial"] >= alpha) | (values["initial"] < -beta),
+            lambda j: (
+                f"starts at {int(values['initial'][j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to"
+                " threshold), where it would not stay"
+            ),
+        ),
+        (
+            (mode == LINEAR) & (above > alpha),
+            lambda j: (
+                f"may gain {int(above[j])} in a tick, more than its threshold {int(alpha[j])}, and with reset_mode linear be"
+                " due to fire again before the next tick of the network; use reset_mode value, or a larger threshold"
+            ),
+        ),
+        (
+            gathered & low & (beta + shift > arch.neuron.floor.max),
+            lambda j: (
+                f"has the floor {int(beta[j])}; to gather its input needs {int(shift[j])} more, and {arch.name!r} has"
+                f" {arch.neuron.floor}. Give it a floor of at most {arch.neuron.floor.max - int(shift[j])}"
+            ),
+        ),
+        (
+            (alpha - 1 + above + np.where(low, 0, shift) > arch.neuron.membrane.max)
+            | (-beta - below - np.where(low, shift, 0) < arch.neuron.membrane.min),
+            lambda j: (
+                f"may go from -{int(beta[j])} - {int(below[j])} to {int(alpha[j]) - 1} + {int(above[j])} in a tick"
+                + (f", and {int(shift[j])} further while it gathers its input" if shift[j] else "")
+                + f"; membranes of {arch.name!r} have {arch.neuron.membrane}. Use smaller weights, floors or thresholds"
+            ),
+        ),
+    ]
+
+
+def step_bounds(network: IntegerNetwork) -> tuple[Array, Array]:
+    """The most [N] that weights and leak can add to each neuron in one tick, and the most that they can take away."""
+    target, weight, leak = network.target, network.weight, network.neuron["leak"]
+    above = np.bincount(target, np.maximum(weight, 0), network.n_neurons).astype(np.int64)
+    below = np.bincount(target, np.maximum(-weight, 0), network.n_neurons).astype(np.int64)
+    return above + np.maximum(leak, 0), below + np.maximum(-leak, 0)
+
+
+def _swings(plan: _Plan) -> Array:
+    """X [N] of every neuron, one for all of a population; 0 where nothing is gathered."""
+    swings = np.zeros(plan.network.n_neurons, np.int64)
+    for number, partials in plan.partials.items():
+        n_steps, step = clock_steps(int(partials.swing.max()), plan.arch)
+        swings[plan.members(number)] = n_steps * step
+    return swings
+
+
+def clock_steps(swing: int, arch: Architecture) -> tuple[int, int]:
+    """How many spikes of which weight move a membrane by at least ``swing``."""
+    largest = min(arch.neuron.weight.max, -arch.neuron.weight.min)
+    n_steps = -(-swing // largest)
+    return n_steps, -(-swing // n_steps)
+
+
+def _raised(values: dict[str, Array], shift: Array, arch: Architecture) -> npt.NDArray[np.bool_]:
+    """Neurons [N] whose threshold is raised by ``shift``; with the others it is the floor that is lowered."""
+    limits = arch.neuron
+    fits = (values["threshold"] + shift <= limits.threshold.max) & (values["reset"] + shift <= limits.reset.max)
+    return np.asarray((values["reset_mode"] == VALUE) & fits)
+
+
+# ---------------------------------------------------------------- the dilated network
+
+
+class _Builder:
+    """Puts the dilated network together: the neurons of the network first, then partials and clocks."""
+
+    def __init__(self, plan: _Plan, factor: int) -> None:
+        self.plan, self.network, self.arch, self.factor = plan, plan.network, plan.arch, factor
+        self.groups = list(plan.network.populations)
+        self.neuron = {name: [values.copy()] for name, values in plan.network.neuron.items()}
+        self.rate = [plan.network.rate / factor]
+        self.n_neurons = plan.network.n_neurons
+        self.synapses: list[Array] = [np.zeros((4, 0), np.int64)]
+        lag = [plan.partials[p].longest + 1 if p in plan.partials else 0 for p in range(len(self.groups))]
+        self.lag = np.array(lag, np.int64)
+        self.phase, self.latency = self.phases()
+
+    def run(self) -> Dilated:
+        for number in range(len(self.network.populations)):
+            self.population(number)
+        neuron = {name: np.concatenate(parts) for name, parts in self.neuron.items()}
+        phase = np.repeat(self.phase, np.diff(self.plan.offsets))
+        return Dilated(self.finished(neuron), self.factor, phase, self.latency)
+
+    def phases(self) -> tuple[Array, int]:
+        """The phase of every population, and that of the outputs.
+
+        Spikes wait as little as possible for those who read them: a phase is as late as its readers allow, and outputs, like
+        whatever reaches none, have the earliest.
+        """
+        source, target, delay = self.between_populations()
+        output = np.unique(self.network.population_of()[self.network.output_neuron])
+        n = len(self.network.populations)
+        fixed = np.isin(np.arange(n), output)
+        slack = delay * self.factor - 1 - self.lag[target]
+        phase = np.where(fixed, 0, FAR)
+        for _ in range(n):
+            before = phase.copy()
+            np.minimum.at(phase, source, np.minimum(phase[target] + slack, FAR))
+            phase[fixed] = 0
+            if (phase == before).all():
+                break
+        if (phase >= FAR).any():
+            phase = self.loose_ends(phase, source, target, slack)
+        first = 1 - int((phase - self.lag).min())
+        return phase + first, first
+
+    def loose_ends(self, phase: Array, source: Array, target: Array, slack: Array) -> Array:
+        """Phases when those that no output limits are as early as outputs are."""
+        phase = np.where(phase >= FAR, 0, phase)
+        for _ in range(len(phase)):
+            np.minimum.at(phase, source, phase[target] + slack)
+        return phase
+
+    def between_populations(self) -> tuple[Array, Array, Array]:
+        """Source, target and least delay of every pair of populations of which one reads the other."""
+        net, of = self.network, self.network.population_of()
+        place, source = net.unions.expand(net.source)
+        inner = source >= net.n_inputs
+        n = len(net.populations)
+        pair = of[source[inner] - net.n_inputs] * n + of[net.target[place[inner]]]
+        keys, member = np.unique(pair, return_inverse=True)
+        least = np.full(len(keys), FAR)
+        np.minimum.at(least, member, net.delay[place[inner]].astype(np.int64))
+        return keys // n, keys % n, least
+
+    def fired(self, source: Array) -> Array:
+        """Phase of sources; the members of a union are of one population."""
+        net = self.network
+        of = net.population_of()
+        single = source.copy()
+        joined = single >= net.unions.first
+        single[joined] = net.unions.member[net.unions.start[single[joined] - net.unions.first]]
+        inner = single >= net.n_inputs
+        return np.where(inner, self.phase[of[np.where(inner, single - net.n_inputs, 0)]] if len(of) else 0, 0)
+
+    def add(self, name: str, size: int, rate: float, **values: Any) -> int:
+        """Add a population; returns its first neuron."""
+        first, known = self.n_neurons, {group.name for group in (*self.groups, *self.network.inputs)}
+        while name in known:
+            name += "_"
+        self.groups.append(Group(name, (size,)))
+        defaults = dict.fromkeys(NEURON_ARRAYS, 0) | {"floor": self.arch.neuron.floor.max, "floor_mode": 1}
+        for key in NEURON_ARRAYS:
+            self.neuron[key].append(np.broadcast_to(np.asarray((defaults | values)[key], np.int64), size))
+        self.rate.append(np.full(size, min(rate, 1.0)))
+        self.n_neurons += size
+        return first
+
+    def clocks(self, name: str, size: int, first_tick: int) -> int:
+        """Neurons that fire in chip tick ``first_tick`` and once a frame from then on."""
+        start, limits = self.factor - 1 - first_tick, self.arch.neuron
+        if self.factor > limits.threshold.max or start <= max(-limits.floor.max, limits.membrane.min):
+            raise FitError(
+                f"E-DILATE network {self.network.name!r}: a clock of {self.factor} ticks that begins at tick {first_tick} has"
+                f" threshold {self.factor} and V(0) {start}; {self.arch.name!r} has thresholds {limits.threshold}, membranes"
+                f" {limits.membrane} and floors {limits.floor}. Use fewer layers, or smaller weights and receptive fields"
+            )
+        return self.add(name, size, 1 / self.factor, threshold=self.factor, leak=1, initial=start)
+
+    def connect(self, source: Array, target: Array, weight: Array, delay: Array | int) -> None:
+        """Add synapses; neurons are sources from n_inputs on."""
+        columns = np.broadcast_arrays(target, source, delay, weight)
+        self.synapses.append(np.stack([np.asarray(column, np.int64) for column in columns]))
+
+    def population(self, number: int) -> None:
+        """The neurons of a population of the network, read as they were or gathered."""
+        net, mine = self.network, self.plan.members(number)
+        entries, name = self.plan.entries(number), net.populations[number].name
+        begin = int(self.phase[number] - self.lag[number])
+        delay = entries.delay * self.factor + begin - self.fired(np.maximum(entries.source, 0))
+        source = np.where(
+            entries.source >= net.unions.first, entries.source - net.unions.first + UNIONS, entries.source
+        )
+        leak = source < 0
+        if leak.any():
+            clock = self.clocks(f"{name}.leak", 1, begin - 1)
+            source[leak], delay[leak] = net.n_inputs + clock, 1
+        self.neuron["leak"][0][mine] = 0
+        if number not in self.plan.partials:
+            self.connect(source, entries.neuron, entries.weight, delay)
+            return
+        self.gather(number, self.plan.partials[number], Entries(entries.neuron, source, entries.weight, delay))
+
+    def gather(self, number: int, partials: Partials, entries: Entries) -> None:
+        """The partials of a population, what they read, their lines to its neurons, and the clocks of these."""
+        net, name = self.network, self.network.populations[number].name
+        n = len(partials.neuron)
+        part, sign = partials.entry, partials.sign[partials.partial]
+        rate = float(np.abs(entries.weight).mean()) / self.factor
+        first = self.add(f"{name}.partial", n, rate, threshold=1, reset_mode=LINEAR, floor=0)
+        weight = entries.weight[part] * sign
+        self.connect(entries.source[part], first + partials.partial, weight, entries.delay[part])
+        self.connect(net.n_inputs + first + np.arange(n), partials.neuron, partials.sign, 1)
+        self.gate(number, partials)
+
+    def gate(self, number: int, partials: Partials) -> None:
+        """Clocks that keep floor and threshold apart, and the neurons' parameters for it."""
+        net, mine = self.network, self.plan.members(number)
+        n_steps, step = clock_steps(int(partials.swing.max()), self.arch)
+        # The last spikes of a burst arrive as the first clock does.
+        begin = int(self.phase[number] - self.lag[number])
+        first = self.clocks(f"{net.populations[number].name}.clock", 2 * n_steps, begin + partials.longest - 1)
+        neurons = np.arange(mine.start, mine.stop)
+        for delay, weight, clocks in (
+            (1, -step, np.arange(n_steps)),
+            (2, step, np.arange(2 * n_steps)),
+            (3, -step, np.arange(n_steps, 2 * n_steps)),
+        ):
+            source = np.repeat(net.n_inputs + first + clocks, len(neurons))
+            self.connect(source, np.tile(neurons, len(clocks)), np.array(weight), delay)
+        swing = n_steps * step
+        values = {name: parts[0] for name, parts in self.neuron.items()}
+        own = {name: column[mine] for name, column in values.items()}
+        raised = _raised(own, np.array(2 * swing), self.arch)
+        values["threshold"][mine] += np.where(raised, 2 * swing, 0)
+        values["reset"][mine] += np.where(raised, 2 * swing, 0)
+        values["floor"][mine] += np.where(raised, 0, 2 * swing)
+        values["initial"][mine] += np.where(raised, swing, -swing)
+
+    def finished(self, neuron: dict[str, Array]) -> IntegerNetwork:
+        """The network of all that was added."""
+        net = self.network
+        target, source, delay, weight = np.concatenate(self.synapses, axis=1)
+        if len(delay) and delay.max() > MAX_DELAY:
+            raise FitError(
+                f"E-DILATE network {net.name!r}: with {self.factor} ticks of the chip to one of the network a delay becomes"
+                f" {int(delay.max())} ticks; delays lie in 1..{MAX_DELAY}. Use shorter delays"
+            )
+        unions = replace(net.unions, first=net.n_inputs + self.n_neurons)
+        source = np.where(source >= UNIONS, source - UNIONS + unions.first, source)
+        order = np.lexsort((delay, source, target))
+        start = np.searchsorted(target[order], np.arange(self.n_neurons + 1)).astype(np.int64)
+        return replace(
+            net,
+            populations=tuple(self.groups),
+            neuron=neuron,
+            start=start,
+            source=source[order].astype(np.int32),
+            weight=weight[order].astype(np.int32),
+            delay=delay[order].astype(np.uint16),
+            stochastic=np.zeros(len(source), bool),
+            rate=np.concatenate(self.rate),
+            unions=unions,
+            group=self.kept(net.group, -1),
+            values=self.kept(net.values, 0),
+        )
+
+    def kept(self, given: Array | None, nothing: int) -> Array | None:
+        """What quantisation left for the neurons that are read as they were."""
+        if given is None:
+            return None
+        result = np.full((self.n_neurons, *given.shape[1:]), nothing, given.dtype)
+        result[: len(given)] = given
+        for number in self.plan.partials:
+            result[self.plan.members(number)] = nothing
+        return result
