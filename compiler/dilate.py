@@ -27,7 +27,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
-from neurocore.compiler.encode import find_digit_code
+from neurocore.compiler.encode import axons_per_signal
 from neurocore.compiler.partition import misfit
 from neurocore.compiler.synapses import MAX_DELAY
 from neurocore.config import Group
@@ -101,14 +101,6 @@ def _misfits(dilated: Dilated, arch: Architecture, plan: _Plan) -> list[int]:
     return wrong
 
 
-def least_factor(network: IntegerNetwork, arch: Architecture) -> int | None:
-    """Ticks of the chip that a tick of the network would take; None where dilation is impossible or of no use."""
-    plan = _Plan(network, arch)
-    if not plan.gathered.any() or any(True for _ in _obstacles(network, arch, plan)):
-        return None
-    return plan.least_factor
-
-
 # ---------------------------------------------------------------- what is gathered, and how
 
 
@@ -178,7 +170,9 @@ class _Plan:
 
 def _divide(entries: Entries, arch: Architecture) -> Partials:
     """Divide what the neurons read among as few cores as their weights allow, and make a partial for either sign."""
-    part = _parts(entries, max(arch.core.axons // _axons_per_signal(entries.weight, arch), 1))
+    mixed = bool((entries.weight > 0).any() and (entries.weight < 0).any())
+    # Where signs are mixed, a partial has a twin with the opposite weights.
+    part = _parts(entries, max(arch.core.axons // axons_per_signal(entries.weight, arch, mirrored=mixed), 1))
     # In the order of parts, those that read the same stand side by side.
     n_neurons = int(entries.neuron.max()) + 1
     keys, numbers, read = [], [], []
@@ -215,17 +209,6 @@ def _parts(entries: Entries, room: int) -> Array:
     if n_ranges <= SPARSE * n_parts:
         return np.asarray(signal * n_ranges // len(signals))
     return place * n_parts // most
-
-
-def _axons_per_signal(weight: Array, arch: Architecture) -> int:
-    """Axons that many partials of a core together need for a signal; where signs are mixed, each has a twin of opposite signs."""
-    limits, n_types = arch.neuron.weight, arch.core.axon_types
-    different, low, high = len(np.unique(weight)), min(int(weight.min()), 0), max(int(weight.max()), 0)
-    if low < 0 < high:
-        low, high = -max(-low, high), max(-low, high)
-    code = find_digit_code(low, high, n_types, min(limits.max, -limits.min))
-    ways = [different] * (different <= n_types) + ([code.n_axons] if code is not None else [])
-    return max(min(ways, default=arch.core.axons), 1)
 
 
 # ---------------------------------------------------------------- what cannot be dilated
@@ -290,7 +273,12 @@ def _reasons(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[t
             gathered & low & (beta + shift > arch.neuron.floor.max),
             lambda j: (
                 f"has the floor {int(beta[j])}; to gather its input needs {int(shift[j])} more, and {arch.name!r} has"
-                f" {arch.neuron.floor}. Give it a floor of at most {arch.neuron.floor.max - int(shift[j])}"
+                f" {arch.neuron.floor}. "
+                + (
+                    f"Give it a floor of at most {arch.neuron.floor.max - int(shift[j])}"
+                    if shift[j] <= arch.neuron.floor.max
+                    else "Use smaller weights or receptive fields"
+                )
             ),
         ),
         (

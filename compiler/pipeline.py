@@ -35,6 +35,8 @@ Array = npt.NDArray[Any]
 MAX_REPAIRS = 40
 SLACK = (0, 1, 2, 4, 8)
 """Ticks that a dilated tick is lengthened by, one after the other, where cycles leave no time for relays."""
+MOST_DILATED = 5_000_000
+"""Synapses up to which a refusal says what dilation would do."""
 MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
 SAMPLE_TAIL = 16
@@ -273,7 +275,7 @@ def _routed(
         with report.timed("dilate"):
             dilated = dilate(flat, arch)
     if dilated is None:
-        mapped, (parts, routing) = flat, _fit(flat, Cutter(flat, arch, quick=quick), report)
+        mapped, (parts, routing) = flat, _fit_plain(flat, arch, report, quick)
     else:
         dilated, parts, routing = _fit_dilated(flat, dilated, arch, report, quick)
         mapped = dilated.network
@@ -283,6 +285,28 @@ def _routed(
         report.dilation, report.latency = dilated.factor, routing.latency + dilated.latency
         report.warnings.append(f"W-DILATED a tick of the network takes {dilated.factor} ticks of the chip")
     return flat, dilated, routing, report
+
+
+def _fit_plain(
+    flat: IntegerNetwork, arch: Architecture, report: CompileReport, quick: bool
+) -> tuple[Partition, Routing]:
+    """:func:`_fit`; where fan-in is what does not fit, the refusal says whether dilation would help."""
+    try:
+        return _fit(flat, Cutter(flat, arch, quick=quick), report)
+    except FitError as error:
+        if not any(problem.startswith("E-FANIN") for problem in error.problems) or flat.n_synapses > MOST_DILATED:
+            raise
+        advice = _dilation_advice(flat, arch)
+        raise FitError([problem + advice * problem.startswith("E-FANIN") for problem in error.problems]) from error
+
+
+def _dilation_advice(flat: IntegerNetwork, arch: Architecture) -> str:
+    """What dilation would do for a network with neurons that fit no core, as the end of a sentence."""
+    try:
+        dilated = dilate(flat, arch)
+    except FitError as error:
+        return f'; fan_in="dilate" is no way out: {error.problems[0].removeprefix("E-DILATE ")}'
+    return f'; or use fan_in="dilate": exact, 1 tick becomes {dilated.factor}' if dilated is not None else ""
 
 
 def _fit_dilated(
