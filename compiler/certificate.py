@@ -49,7 +49,8 @@ def prove_chip(network: IntegerNetwork, chip: ChipConfig, dilated: Dilated | Non
     if dilated is None:
         dilated = dilate(network, chip.architecture, chip.dilation)
     if dilated is None or dilated.factor != chip.dilation:
-        raise MismatchError([f"{chip.dilation} ticks of the chip make one of the network, which needs no dilation"])
+        need = "needs no dilation" if dilated is None else f"needs {dilated.factor}"
+        raise MismatchError([f"{chip.dilation} ticks of the chip make one of the network, which {need}"])
     prove_dilation(network, Claim(dilated.network, chip.dilation, dilated.phase, dilated.latency), chip.architecture)
     if len(chip.timing) != len(dilated.shift):
         raise MismatchError(["the chip does not say when each neuron starts"])

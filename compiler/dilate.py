@@ -65,7 +65,7 @@ class Dilated:
 
 
 def dilate(network: IntegerNetwork, arch: Architecture, factor: int | None = None) -> Dilated | None:
-    """The dilated network, with the least factor unless one is given; None if all neurons fit a core as they are.
+    """The dilated network, with the least factor or a larger one if given; None if all neurons fit a core as they are.
 
     Raises FitError that names every population which cannot be dilated, and why.
     """
@@ -74,7 +74,7 @@ def dilate(network: IntegerNetwork, arch: Architecture, factor: int | None = Non
         problems = _obstacles(network, arch, plan)
         if problems:
             raise FitError(problems)
-        dilated = _Builder(plan, plan.least_factor if factor is None else factor).run()
+        dilated = _Builder(plan, max(plan.least_factor, factor or 0)).run()
         more = _misfits(dilated, arch, plan)
         if not more:
             return dilated

@@ -113,9 +113,10 @@ def misfit(cutter: Cutter, number: int) -> str | None:
     if fan_in.max(initial=0) > arch.core.axons:
         count = int((fan_in > arch.core.axons).sum())
         return (
-            f"E-FANIN population {_wired(network, worst)}: {network.label(worst)} reads {int(fan_in.max())} signals (source and delay), each"
-            f" of which needs an axon; a core of {arch.name!r} has {arch.core.axons} ({int(fan_in.max()) - arch.core.axons}"
-            f" over; {count} of {len(neurons)} neurons are). {fan_in_advice(network, arch, worst)}"
+            f"E-FANIN population {_wired(network, worst)}: {network.label(worst)} reads {int(fan_in.max())} signals (source and"
+            f" delay), each of which needs an axon; a core of {arch.name!r} has {arch.core.axons}"
+            f" ({int(fan_in.max()) - arch.core.axons} over; {count} of {len(neurons)} neurons are)."
+            f" {fan_in_advice(network, arch, worst)}"
         )
     suspects = cutter.suspects(int(offsets[number]), int(offsets[number + 1]))
     for neuron in suspects[np.argsort(-fan_in[suspects - offsets[number]], kind="stable")][:MAX_SUSPECTS]:
@@ -138,8 +139,8 @@ def _why_not(cutter: Cutter, neuron: int) -> str:
             " exact code fits. Use fewer or smaller weights"
         )
     return (
-        f"E-FANIN population {_wired(network, neuron)}: {network.label(neuron)} reads {len(weights)} signals with {levels} different weights, for"
-        f" which the best code found takes {need} axons; a core of {arch.name!r} has {arch.core.axons}"
+        f"E-FANIN population {_wired(network, neuron)}: {network.label(neuron)} reads {len(weights)} signals with {levels}"
+        f" different weights, for which the best code found takes {need} axons; a core of {arch.name!r} has {arch.core.axons}"
         f" ({need - arch.core.axons} over). {fan_in_advice(network, arch, neuron)}"
     )
 

@@ -220,13 +220,16 @@ def _read_chip(text: dict[str, object], fetch: Fetch) -> ChipFacts:
     ):
         if values.size and (values.min() < low or values.max() >= high):
             raise InputError(f"data set {name!r} holds numbers outside {low}..{high - 1}")
+    dilation = int(str(text.get("dilation", 1)))
+    if dilation < 1:
+        raise InputError(f"its dilation is {dilation}; it is at least 1")
     return ChipFacts(
         name=str(text["name"]),
         digest=str(text["digest"]),
         network_digest=str(text["network_digest"]),
         architecture=arch,
         latency=int(str(text["latency"])),
-        dilation=max(int(str(text.get("dilation", 1))), 1),
+        dilation=dilation,
         inputs=parse_groups(text["inputs"]),
         outputs=parse_groups(text["outputs"]),
         populations=populations,

@@ -19,7 +19,8 @@ from neurocore.compiler.verify import verify
 from neurocore.compiler.yamlnet import load_network
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
-from neurocore.errors import FitError, InputError, MismatchError
+from neurocore.errors import FitError, InputError, MismatchError, UsageError
+from neurocore.live import LiveRun
 from neurocore.spikes import Spikes
 
 TRUENORTH = load_architecture("truenorth")
@@ -165,6 +166,12 @@ def test_input_between_two_ticks_of_the_network_is_refused() -> None:
         emulator.run([(2**61, 1)], 5)
 
 
+def test_live_runs_are_refused() -> None:
+    chip = compile_network(dense(), fan_in="dilate")
+    with pytest.raises(UsageError, match=f"'dense' takes {chip.dilation} ticks to one of its network; live runs need"):
+        LiveRun(Emulator(chip), None)
+
+
 def test_probes_in_network_time(tmp_path) -> None:
     net = dense()
     chip = compile_network(net, fan_in="dilate")
@@ -228,6 +235,9 @@ def test_proof_refuses_chips_of_other_times() -> None:
     ):
         with pytest.raises(MismatchError):
             prove_chip(flat, wrong)
+    k = chip.dilation
+    with pytest.raises(MismatchError, match=f"^{k - 1} ticks of the chip make one of the network, which needs {k}$"):
+        prove_chip(flat, replace(chip, dilation=k - 1))
     with pytest.raises(MismatchError, match="which needs no dilation"):
         prove_chip(check(dense(100), TRUENORTH), chip)
 
