@@ -13,6 +13,11 @@ only the threshold can, then back:
 with bursts of at most M ticks, and X no less than all bursts together. Threshold, floor and reset are shifted by constants for
 that. Leaks would act in every tick of the chip, so they become spikes of a clock.
 
+A neuron whose reset may leave it at or above its threshold cannot rest in any place. It is *counted*: a *sum* without reset,
+which clocks lift off the floor during the bursts, gathers them and may fire in every tick; the neuron itself lets only the spike
+of the tick pass in which the sum is back and complete. Each of its spikes takes the threshold off the sum by a burst of another
+neuron, the *reset*.
+
 Whether the result does what the network does is proved by :mod:`neurocore.compiler.prove_dilation`, without any code of this.
 """
 
@@ -24,7 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocore.architecture import Architecture
+from neurocore.architecture import RESET_MODES, Architecture
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.encode import axons_per_signal
@@ -40,6 +45,8 @@ VALUE, LINEAR, NONE = 0, 1, 2
 FAR = np.iinfo(np.int64).max // 4
 SPARSE = 2
 """How many times the parts of a single neuron those of a population may be, for all its neurons to be divided alike."""
+RESET_DELAY = 3
+"""Ticks from a counted neuron's spike to its reset, which leaves time for relays if it has many targets besides."""
 UNIONS = 1 << 40
 """Where the numbers of unions begin until it is known how many neurons come before them."""
 
@@ -70,7 +77,7 @@ def dilate(network: IntegerNetwork, arch: Architecture, factor: int | None = Non
     Raises FitError that names every population which cannot be dilated, and why.
     """
     plan = _Plan(network, arch)
-    while plan.gathered.any():
+    while plan.wide.any():
         problems = _obstacles(network, arch, plan)
         if problems:
             raise FitError(problems)
@@ -78,7 +85,7 @@ def dilate(network: IntegerNetwork, arch: Architecture, factor: int | None = Non
         more = _misfits(dilated, arch, plan)
         if not more:
             return dilated
-        plan = _Plan(network, arch, frozenset({*np.flatnonzero(plan.gathered).tolist(), *more}))
+        plan = _Plan(network, arch, frozenset({*np.flatnonzero(plan.wide).tolist(), *more}))
     return None
 
 
@@ -138,10 +145,32 @@ class _Plan:
         cutter = Cutter(network, arch)
         n = len(network.populations)
         misfits = [number in more or (misfit(cutter, number) or "").startswith("E-FANIN") for number in range(n)]
-        self.gathered = np.array(misfits, bool)
-        self.partials = {
-            int(number): _divide(self.entries(int(number)), arch) for number in np.flatnonzero(self.gathered)
-        }
+        self.wide = np.array(misfits, bool)
+        self.above, self.below = step_bounds(network)
+        mode, alpha = network.neuron["reset_mode"], network.neuron["threshold"]
+        restless = (mode == NONE) | ((mode == LINEAR) & (self.above > alpha))
+        self.counted = self.by_population(restless)
+        self.gathered = self.wide | self.counted
+        entries = {int(number): self.entries(int(number)) for number in np.flatnonzero(self.gathered)}
+        self.partials = {number: _divide(item, arch) for number, item in entries.items() if len(item.neuron)}
+        self.swing = self.swings()
+        # A linear reset leaves only the floor to be shifted; where that is impossible, counting helps as well.
+        low = network.neuron["floor"] + 2 * self.swing > arch.neuron.floor.max
+        self.counted |= self.gathered & self.by_population((mode == LINEAR) & low)
+
+    def by_population(self, neurons: Array) -> npt.NDArray[np.bool_]:
+        """Populations with a neuron among some [N]."""
+        found = np.zeros(len(self.network.populations), bool)
+        found[self.network.population_of()[np.flatnonzero(neurons)]] = True
+        return found
+
+    def swings(self) -> Array:
+        """X [N] of every neuron, one for all of a population; 0 where nothing is gathered."""
+        swings = np.zeros(self.network.n_neurons, np.int64)
+        for number, partials in self.partials.items():
+            n_steps, step = clock_steps(int(partials.swing.max()), self.arch)
+            swings[self.members(number)] = n_steps * step
+        return swings
 
     def members(self, number: int) -> slice:
         """Neurons of a population."""
@@ -164,8 +193,12 @@ class _Plan:
 
     @property
     def least_factor(self) -> int:
-        """The longest burst, and two ticks."""
-        return 2 + max(item.longest for item in self.partials.values())
+        """The longest burst, and two ticks; for a burst that resets a count, RESET_DELAY more and its way back."""
+        bursts = [item.longest for item in self.partials.values()]
+        values = self.network.neuron
+        linear = np.repeat(self.counted, np.diff(self.offsets)) & (values["reset_mode"] == LINEAR)
+        resets = values["threshold"][linear] + RESET_DELAY - 1
+        return 2 + max([*bursts, int(resets.max(initial=0))])
 
 
 def _divide(entries: Entries, arch: Architecture) -> Partials:
@@ -233,10 +266,12 @@ def _reasons(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[t
     """Neurons [N] that cannot be dilated, by reason, and how to say it of one."""
     values = network.neuron
     alpha, beta, mode = values["threshold"], values["floor"], values["reset_mode"]
-    above, below = step_bounds(network)
-    gathered = np.repeat(plan.gathered, np.diff(plan.offsets))
-    shift = 2 * _swings(plan)
-    low = ~_raised(values, shift, arch)
+    above, below = plan.above, plan.below
+    gathered, counted = (np.repeat(which, np.diff(plan.offsets)) for which in (plan.gathered, plan.counted))
+    shift = np.where(counted, 1, 2) * plan.swing
+    low = ~counted & ~_raised(values, shift, arch)
+    top = np.where(counted, np.maximum(values["initial"], alpha - 1), alpha - 1)
+    able = "none" in arch.neuron.reset_modes and arch.neuron.leak.min <= -1 <= arch.neuron.leak.max
     return [
         (random_neurons(network), lambda _: "draws random numbers, and would draw them in every tick of the chip"),
         (
@@ -247,7 +282,28 @@ def _reasons(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[t
             values["floor_mode"] == 0,
             lambda _: "has floor_mode reset, whose result may lie below the floor again; use saturate",
         ),
-        (mode == NONE, lambda _: "has reset_mode none and would fire in every tick of the chip; use value or linear"),
+        (
+            counted & (mode == VALUE),
+            lambda _: (
+                "has reset_mode value, and others of its population have linear or none, which is done in another way; make"
+                " them two populations"
+            ),
+        ),
+        (
+            counted & ~np.array(able),
+            lambda j: (
+                f"may be left at or above its threshold by its reset_mode {RESET_MODES[mode[j]]}, and {arch.name!r} has not"
+                " the reset_mode none and the leak -1 that counting takes; use reset_mode value, or a larger threshold"
+            ),
+        ),
+        (
+            counted & (plan.swing == 0),
+            lambda _: "has reset_mode none, but reads nothing that could be counted; use value",
+        ),
+        (
+            counted & (mode == LINEAR) & (alpha < 1),
+            lambda _: "has reset_mode linear and threshold 0, so that its reset does nothing; use none",
+        ),
         (
             (mode == VALUE) & ((values["reset"] >= alpha) | (values["reset"] < -beta)),
             lambda j: (
@@ -256,21 +312,14 @@ def _reasons(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[t
             ),
         ),
         (
-            (values["initial"] >= alpha) | (values["initial"] < -beta),
+            (values["initial"] >= alpha) & ~counted | (values["initial"] < -beta),
             lambda j: (
                 f"starts at {int(values['initial'][j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to"
                 " threshold), where it would not stay"
             ),
         ),
         (
-            (mode == LINEAR) & (above > alpha),
-            lambda j: (
-                f"may gain {int(above[j])} in a tick, more than its threshold {int(alpha[j])}, and with reset_mode linear be"
-                " due to fire again before the next tick of the network; use reset_mode value, or a larger threshold"
-            ),
-        ),
-        (
-            gathered & low & (beta + shift > arch.neuron.floor.max),
+            gathered & low & (beta + shift > arch.neuron.floor.max),  # never of a counted neuron
             lambda j: (
                 f"has the floor {int(beta[j])}; to gather its input needs {int(shift[j])} more, and {arch.name!r} has"
                 f" {arch.neuron.floor}. "
@@ -282,10 +331,10 @@ def _reasons(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[t
             ),
         ),
         (
-            (alpha - 1 + above + np.where(low, 0, shift) > arch.neuron.membrane.max)
+            (top + above + np.where(low, 0, shift) > arch.neuron.membrane.max)
             | (-beta - below - np.where(low, shift, 0) < arch.neuron.membrane.min),
             lambda j: (
-                f"may go from -{int(beta[j])} - {int(below[j])} to {int(alpha[j]) - 1} + {int(above[j])} in a tick"
+                f"may go from -{int(beta[j])} - {int(below[j])} to {int(top[j])} + {int(above[j])} in a tick"
                 + (f", and {int(shift[j])} further while it gathers its input" if shift[j] else "")
                 + f"; membranes of {arch.name!r} have {arch.neuron.membrane}. Use smaller weights, floors or thresholds"
             ),
@@ -299,15 +348,6 @@ def step_bounds(network: IntegerNetwork) -> tuple[Array, Array]:
     above = np.bincount(target, np.maximum(weight, 0), network.n_neurons).astype(np.int64)
     below = np.bincount(target, np.maximum(-weight, 0), network.n_neurons).astype(np.int64)
     return above + np.maximum(leak, 0), below + np.maximum(-leak, 0)
-
-
-def _swings(plan: _Plan) -> Array:
-    """X [N] of every neuron, one for all of a population; 0 where nothing is gathered."""
-    swings = np.zeros(plan.network.n_neurons, np.int64)
-    for number, partials in plan.partials.items():
-        n_steps, step = clock_steps(int(partials.swing.max()), plan.arch)
-        swings[plan.members(number)] = n_steps * step
-    return swings
 
 
 def clock_steps(swing: int, arch: Architecture) -> tuple[int, int]:
@@ -457,8 +497,46 @@ class _Builder:
         first = self.add(f"{name}.partial", n, rate, threshold=1, reset_mode=LINEAR, floor=0)
         weight = entries.weight[part] * sign
         self.connect(entries.source[part], first + partials.partial, weight, entries.delay[part])
-        self.connect(net.n_inputs + first + np.arange(n), partials.neuron, partials.sign, 1)
-        self.gate(number, partials)
+        lines = net.n_inputs + first + np.arange(n)
+        if self.plan.counted[number]:
+            begin = self.plan.members(number).start
+            self.connect(lines, self.count(number, partials) + partials.neuron - begin, partials.sign, 1)
+        else:
+            self.connect(lines, partials.neuron, partials.sign, 1)
+            self.gate(number, partials)
+
+    def count(self, number: int, partials: Partials) -> int:
+        """Sums in place of a population's neurons, which let through one spike of a sum a frame; returns the first sum."""
+        name, mine, values = self.network.populations[number].name, self.plan.members(number), self.network.neuron
+        neurons, n_inputs = np.arange(mine.start, mine.stop), self.network.n_inputs
+        n_steps, step = clock_steps(int(partials.swing.max()), self.arch)
+        sums = self.add(
+            f"{name}.sum",
+            len(neurons),
+            1.0,
+            threshold=values["threshold"][mine],
+            floor=values["floor"][mine],
+            reset_mode=NONE,
+            initial=values["initial"][mine],
+        )
+        begin = int(self.phase[number] - self.lag[number])
+        lifts = n_inputs + self.clocks(f"{name}.lift", n_steps, begin - 1) + np.arange(n_steps)
+        clocks = n_inputs + self.clocks(f"{name}.clock", n_steps, begin + partials.longest - 1) + np.arange(n_steps)
+        for source, weight in ((lifts, step), (clocks, -step)):
+            target = np.tile(sums + neurons - mine.start, n_steps)
+            self.connect(np.repeat(source, len(neurons)), target, np.array(weight), 1)
+        # A neuron fires if the clock and its sum's spike of that tick meet; either alone leaks away.
+        self.connect(clocks[:1], neurons, np.array(1), 2)
+        self.connect(n_inputs + sums + neurons - mine.start, neurons, np.array(1), 1)
+        for key, value in ((key, {"threshold": 1, "leak": -1, "floor_mode": 1}.get(key, 0)) for key in NEURON_ARRAYS):
+            self.neuron[key][0][mine] = value
+        linear = neurons[values["reset_mode"][mine] == LINEAR]
+        if len(linear):
+            resets = self.add(f"{name}.reset", len(linear), 1.0, threshold=1, reset_mode=LINEAR, floor=0)
+            own = np.arange(resets, resets + len(linear))
+            self.connect(n_inputs + linear, own, values["threshold"][linear], RESET_DELAY)
+            self.connect(n_inputs + own, sums + linear - mine.start, np.array(-1), 1)
+        return sums
 
     def gate(self, number: int, partials: Partials) -> None:
         """Clocks that keep floor and threshold apart, and the neurons' parameters for it."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble, build
-from neurocore.compiler.certificate import certificate, in_frames, prove_chip
+from neurocore.compiler.certificate import certificate, horizon, in_frames, prove_chip, prove_dilated
 from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
@@ -51,7 +51,8 @@ class CompileReport:
     ``cores_by_axons`` would hold all that are used, were they spread evenly; ``packets_per_tick`` are the expected spikes between
     cores and from inputs; ``binds`` what most cores are full of: neurons, axons or fan-out.
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
-    many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip.
+    many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
+    exactness where membranes may rise without end; None if there is no bound.
     """
 
     network: IntegerNetwork | None
@@ -62,6 +63,7 @@ class CompileReport:
     relays: int = 0
     latency: int = 0
     dilation: int = 1
+    exact_ticks: int | None = None
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
     least_cores: int = 0
@@ -97,6 +99,7 @@ class CompileReport:
             "basis": self.basis,
             "latency_ticks": self.latency,
             "dilation": self.dilation,
+            "exact_ticks": self.exact_ticks,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -161,6 +164,11 @@ def compile_with_report(
     network, arch = _loaded(network, chip, quantise, fan_in), load_architecture(chip)
     flat, dilated, routing, report = _routed(network, arch)
     mapped = flat if dilated is None else dilated.network
+    if dilated is not None:
+        with report.timed("prove"), _own_faults():
+            report.exact_ticks = prove_dilated(flat, dilated, arch)
+        if report.exact_ticks is not None:
+            report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
     with report.timed("assemble"):
         virtual = build(mapped, routing, arch)
     show("place")
@@ -170,12 +178,14 @@ def compile_with_report(
         placement = place(traffic, (arch.columns, arch.rows), chip_size, seed=seed)
     _check_reach(virtual.arrays["target_core"], placement, arch)
     with report.timed("assemble"):
-        notes = certificate(flat, report.latency, report.dilation, report.quantisation, report.declared)
+        notes = certificate(
+            flat, report.latency, report.dilation, report.exact_ticks, report.quantisation, report.declared
+        )
         result = assemble(mapped, routing, virtual, placement, arch, notes)
         result = (result if dilated is None else in_frames(result, flat, dilated)).validate()
     show("prove")
-    with report.timed("prove"):
-        _prove(flat, result, dilated)
+    with report.timed("prove"), _own_faults():
+        prove_chip(flat, result, dilated)
     if sample is not None:
         show("measure quantisation")
         with report.timed("sample"):
@@ -325,10 +335,11 @@ def _fit_dilated(
     raise AssertionError("the last attempt succeeds or raises")
 
 
-def _prove(network: IntegerNetwork, chip: ChipConfig, dilated: Dilated | None) -> None:
+@contextmanager
+def _own_faults() -> Iterator[None]:
     """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
     try:
-        prove_chip(network, chip, dilated)
+        yield
     except MismatchError as error:
         head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
         raise NeurocoreError([head, *error.problems]) from error

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurocore.architecture import Architecture, Range, load_architecture
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, check
 from neurocore.compiler.dilate import Dilated, dilate
-from neurocore.compiler.pipeline import compile_network
+from neurocore.compiler.pipeline import compile_with_report
 from neurocore.compiler.prove_dilation import Claim, prove_dilation
 from neurocore.compiler.reference import Reference
 from neurocore.compiler.verify import verify
@@ -20,7 +19,7 @@ from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, MismatchError
 from neurocore.spikes import Spikes
-from random_networks import random_spikes, wide_network
+from random_networks import random_spikes, wide_chip, wide_network
 
 SEEDS = st.integers(0, 2**32 - 1)
 REFUSALS = ("E-FANIN", "E-START", "E-CYCLE", "E-CAP", "E-LEVELS", "E-DILATE", "E-DELAY")
@@ -29,23 +28,7 @@ FEWER = settings().max_examples // 2
 """Examples: half as many as of small networks, as these take longer."""
 
 
-def small() -> Architecture:
-    """The tiny chip with wider cores: a core of it has so few axons that no neuron can gather bursts."""
-    tiny = load_architecture("tiny")
-    core = tiny.core.model_copy(update={"axons": 31, "neurons": 37, "axon_types": 4})
-    neuron = tiny.neuron.model_copy(
-        update={
-            "threshold": Range(min=0, max=1021),
-            "membrane": Range(min=-1801, max=1801),
-        }
-    )
-    mesh = tiny.mesh.model_copy(update={"columns": 5, "rows": 13})
-    reach = tiny.routing.reach.model_copy(update={"dy": Range(min=-12, max=12)})
-    routing = tiny.routing.model_copy(update={"reach": reach})
-    return tiny.model_copy(update={"name": "small", "core": core, "neuron": neuron, "mesh": mesh, "routing": routing})
-
-
-SMALL = small()
+SMALL = wide_chip()
 
 
 def run(chip: ChipConfig, spikes: Spikes, ticks: int) -> Spikes:
@@ -56,13 +39,14 @@ def check_one(seed: int) -> str:
     """Compile, prove and replay one network; says what became of it."""
     net = wide_network(SMALL, seed)
     try:
-        chip = compile_network(net, SMALL, fan_in="dilate")
+        chip, report = compile_with_report(net, SMALL, fan_in="dilate")
     except FitError as refusal:
         unknown = [problem for problem in refusal.problems if not problem.startswith(REFUSALS)]
         if unknown:
             raise
         return "refused"
-    verdict = verify(net, chip, random_spikes(net, seed, TICKS), TICKS, run)
+    ticks = min(TICKS, report.exact_ticks or TICKS)
+    verdict = verify(net, chip, random_spikes(net, seed, ticks), ticks, run)
     assert verdict.equal, verdict
     return "plain" if chip.dilation == 1 else "dilated"
 
@@ -139,24 +123,24 @@ def accepted_corruptions(seed: int, n: int) -> tuple[int, int]:
         return 0, 0
     if dilated is None:
         return 0, 0
-    prove_dilation(flat, claim(dilated), SMALL)
+    ticks = min(prove_dilation(flat, claim(dilated), SMALL) or 8, 8)
     rng = np.random.default_rng(seed)
-    spikes = random_spikes(net, seed, 8)
-    expected = network_spikes(flat, dilated, spikes, 8)
+    spikes = random_spikes(net, seed, ticks)
+    expected = network_spikes(flat, dilated, spikes, ticks)
     accepted = 0
     for _ in range(n):
         changed = corrupted(dilated, rng)
         try:
-            prove_dilation(flat, claim(changed), SMALL)
+            kept = prove_dilation(flat, claim(changed), SMALL)
         except MismatchError:
             continue
         accepted += 1
-        late = network_spikes(flat, changed, spikes, 8)
-        found = dilated_spikes(changed, spikes, 8, flat)
-        assert {spike for spike in found if spike[0] < 8 * dilated.factor} == {
-            spike for spike in late if spike[0] < 8 * dilated.factor
-        }
-    assert len(expected) == len(dilated_spikes(dilated, spikes, 8, flat) & expected)
+        assert kept is None or kept >= ticks
+        late = network_spikes(flat, changed, spikes, ticks)
+        found = dilated_spikes(changed, spikes, ticks, flat)
+        end = ticks * dilated.factor
+        assert {spike for spike in found if spike[0] < end} == {spike for spike in late if spike[0] < end}
+    assert expected <= dilated_spikes(dilated, spikes, ticks, flat)
     return n, accepted
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurocore.architecture import Architecture
+from neurocore.architecture import Architecture, Range, load_architecture
 from neurocore.compiler.network import Network
 from neurocore.spikes import Spikes
 
@@ -68,6 +68,22 @@ def random_spikes(net: Network, seed: int, ticks: int) -> Spikes:
     return Spikes.from_lines(rng.integers(0, ticks, n), rng.integers(0, lines, n))
 
 
+def wide_chip() -> Architecture:
+    """The tiny chip with wider cores: a core of it has so few axons that no neuron can gather bursts."""
+    tiny = load_architecture("tiny")
+    core = tiny.core.model_copy(update={"axons": 31, "neurons": 37, "axon_types": 4})
+    neuron = tiny.neuron.model_copy(
+        update={
+            "threshold": Range(min=0, max=1021),
+            "membrane": Range(min=-1801, max=1801),
+        }
+    )
+    mesh = tiny.mesh.model_copy(update={"columns": 5, "rows": 13})
+    reach = tiny.routing.reach.model_copy(update={"dy": Range(min=-12, max=12)})
+    routing = tiny.routing.model_copy(update={"reach": reach})
+    return tiny.model_copy(update={"name": "small", "core": core, "neuron": neuron, "mesh": mesh, "routing": routing})
+
+
 def wide_network(arch: Architecture, seed: int) -> Network:
     """A network of which some neurons read more than a core has axons for; most are of the kind that can be dilated."""
     rng = np.random.default_rng(seed)
@@ -101,7 +117,7 @@ def _quiet_neuron(rng: np.random.Generator, size: int, axons: int) -> dict[str, 
         "initial": rng.integers(-2, threshold),
     }
     if rng.random() < 0.2:
-        values.update(reset_mode="linear", threshold=threshold + 4 * axons)
+        values.update(reset_mode="linear", threshold=threshold + (4 * axons if rng.random() < 0.3 else 0))
     if rng.random() < 0.05:
         values.update(reset_mode="none")
     return values

@@ -22,6 +22,7 @@ from neurocore.emulator import Emulator
 from neurocore.errors import FitError, InputError, MismatchError, UsageError
 from neurocore.live import LiveRun
 from neurocore.spikes import Spikes
+from random_networks import wide_chip
 
 TRUENORTH = load_architecture("truenorth")
 
@@ -94,8 +95,43 @@ def test_floor_by_default_and_thresholds_near_the_limit() -> None:
     replayed(tall, rate=0.5)
 
 
-def test_linear_reset_if_no_tick_can_leave_the_neuron_above_threshold() -> None:
-    replayed(dense(reset_mode="linear", threshold=250, initial=240, leak=20), ticks=60)
+def test_linear_reset_that_never_leaves_the_neuron_above_threshold_is_not_counted() -> None:
+    chip = replayed(dense(reset_mode="linear", threshold=250, initial=240, leak=20), ticks=60)
+    assert "hidden.sum" not in [group.name for group in chip.populations]
+
+
+@pytest.mark.parametrize("mode", ["linear", "none"])
+def test_neurons_whose_reset_leaves_them_above_threshold_are_counted(mode: str) -> None:
+    """The layer fits without a count; its reset would make it fire in every tick of the chip."""
+    net = dense(reset_mode=["linear"] * 5 + ["none"] if mode == "none" else mode, threshold=8, initial=11, leak=1)
+    narrow = net.population("narrow", 3, threshold=3, reset_mode=mode, floor=4)
+    net.connect("hidden", narrow, np.random.default_rng(2).integers(-3, 5, (6, 3)))
+    net.connect(narrow, "hidden", np.random.default_rng(3).integers(-1, 2, (3, 6)))
+    net.connect(narrow, narrow, [[-3, 0, 1], [0, 0, 0], [2, 0, -3]])
+    net.output("narrow", narrow)
+    chip = replayed(net)
+    names = {group.name for group in chip.populations}
+    assert {"hidden.sum", "hidden.lift", "narrow.sum"} <= names
+    assert ("narrow.reset" in names) == (mode == "linear")
+
+
+def test_exactness_is_bounded_where_membranes_may_rise_without_end() -> None:
+    """Driven by all that excites it, a membrane meets the clamp of a small chip; until then both do the same."""
+    chip_definition = wide_chip()
+    net = Network("rising")
+    source, target = net.input("in", 60), net.population("p", 1, threshold=3, reset_mode="linear", floor=9)
+    net.connect(source, target, [[1]] * 40 + [[-1]] * 20)
+    net.output("out", target)
+    chip, report = compile_with_report(net, chip_definition, fan_in="dilate")
+    # A tick adds 40, takes 3; bursts may lift the membrane by 40 and add 40 before the clamp of 1,801.
+    assert report.exact_ticks == (1801 - 40 - 40 - 2) // 37 + 1
+    assert f"for {report.exact_ticks} ticks of the network whatever the input" in dict(chip.notes)["certificate"]
+    assert report.warnings[-1].startswith(f"W-HORIZON exact for {report.exact_ticks} ticks")
+    ticks = report.exact_ticks + 600
+    tick, line = np.divmod(np.arange(report.exact_ticks * 40), 40)
+    rise = Spikes.from_lines(tick, line)
+    assert verify(net, chip, rise, ticks, run).equal
+    assert compile_with_report(dense(), fan_in="dilate")[1].exact_ticks is None
 
 
 def test_layers_delays_recurrence_and_merged_spikes() -> None:
@@ -245,10 +281,13 @@ def test_proof_refuses_chips_of_other_times() -> None:
 @pytest.mark.parametrize(
     ("neuron", "sentence"),
     [
-        ({"reset_mode": "none"}, "has reset_mode none and would fire in every tick of the chip; use value or linear"),
         (
-            {"reset_mode": "linear"},
-            "more than its threshold 5, and with reset_mode linear be due to fire again before the next tick of the network",
+            {"reset_mode": ["none"] * 3 + ["value"] * 3},
+            r"has reset_mode value, and others of its population have linear or none",
+        ),
+        (
+            {"reset_mode": "linear", "threshold": 0},
+            "has reset_mode linear and threshold 0, so that its reset does nothing",
         ),
         ({"leak": 1, "leak_reversal": True}, r"has a leak that depends on the membrane \(leak_reversal\)"),
         ({"threshold_mask_bits": 1}, "draws random numbers, and would draw them in every tick of the chip"),
@@ -262,7 +301,7 @@ def test_proof_refuses_chips_of_other_times() -> None:
     ],
 )
 def test_refusals(neuron: dict[str, object], sentence: str) -> None:
-    with pytest.raises(FitError, match=rf"^E-DILATE population 'hidden': hidden\[0\] .*{sentence}"):
+    with pytest.raises(FitError, match=rf"^E-DILATE population 'hidden': hidden\[\d\] .*{sentence}"):
         compile_network(dense(**neuron), fan_in="dilate")
 
 
