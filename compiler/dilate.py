@@ -29,10 +29,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocore.architecture import RESET_MODES, Architecture
-from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, random_neurons
+from neurocore.architecture import Architecture
+from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
 from neurocore.compiler.cutter import Cutter
-from neurocore.compiler.encode import axons_per_signal
+from neurocore.compiler.dilation_plan import (
+    LINEAR,
+    NONE,
+    RESET_DELAY,
+    Entries,
+    Partials,
+    Plan,
+    clock_steps,
+    obstacles,
+    raises_threshold,
+)
 from neurocore.compiler.partition import misfit
 from neurocore.compiler.synapses import MAX_DELAY
 from neurocore.config import Group
@@ -40,13 +50,7 @@ from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
 
-VALUE, LINEAR, NONE = 0, 1, 2
-"""Reset modes, as numbered in chip.md."""
 FAR = np.iinfo(np.int64).max // 4
-SPARSE = 2
-"""How many times the parts of a single neuron those of a population may be, for all its neurons to be divided alike."""
-RESET_DELAY = 3
-"""Ticks from a counted neuron's spike to its reset, which leaves time for relays if it has many targets besides."""
 UNIONS = 1 << 40
 """Where the numbers of unions begin until it is known how many neurons come before them."""
 
@@ -76,20 +80,20 @@ def dilate(network: IntegerNetwork, arch: Architecture, factor: int | None = Non
 
     Raises FitError that names every population which cannot be dilated, and why.
     """
-    plan = _Plan(network, arch)
+    plan = Plan(network, arch)
     while plan.wide.any():
-        problems = _obstacles(network, arch, plan)
+        problems = obstacles(network, arch, plan)
         if problems:
             raise FitError(problems)
         dilated = _Builder(plan, max(plan.least_factor, factor or 0)).run()
         more = _misfits(dilated, arch, plan)
         if not more:
             return dilated
-        plan = _Plan(network, arch, frozenset({*np.flatnonzero(plan.wide).tolist(), *more}))
+        plan = Plan(network, arch, frozenset({*np.flatnonzero(plan.wide).tolist(), *more}))
     return None
 
 
-def _misfits(dilated: Dilated, arch: Architecture, plan: _Plan) -> list[int]:
+def _misfits(dilated: Dilated, arch: Architecture, plan: Plan) -> list[int]:
     """Populations that must be gathered as well, since the clock of their leak is a signal more.
 
     Raises FitError if some neuron cannot even read all its bursts.
@@ -108,269 +112,13 @@ def _misfits(dilated: Dilated, arch: Architecture, plan: _Plan) -> list[int]:
     return wrong
 
 
-# ---------------------------------------------------------------- what is gathered, and how
-
-
-@dataclass(frozen=True)
-class Entries:
-    """What neurons read: ``source`` as in IntegerNetwork, -1 for the leak's clock; sorted by neuron."""
-
-    neuron: Array
-    source: Array
-    weight: Array
-    delay: Array
-
-
-@dataclass(frozen=True)
-class Partials:
-    """Partial neurons of one population: the neuron and sign of each, and which ``partial`` reads which ``entry``.
-
-    ``longest`` is the longest burst; ``swing`` how far bursts can move the membrane of each neuron, up or down.
-    """
-
-    neuron: Array
-    sign: Array
-    partial: Array
-    entry: Array
-    longest: int
-    swing: Array
-
-
-class _Plan:
-    """Which populations are gathered from partials, and the partials."""
-
-    def __init__(self, network: IntegerNetwork, arch: Architecture, more: frozenset[int] = frozenset()) -> None:
-        self.network, self.arch = network, arch
-        self.offsets = network.offsets()
-        cutter = Cutter(network, arch)
-        n = len(network.populations)
-        misfits = [number in more or (misfit(cutter, number) or "").startswith("E-FANIN") for number in range(n)]
-        self.wide = np.array(misfits, bool)
-        self.above, self.below = step_bounds(network)
-        mode, alpha = network.neuron["reset_mode"], network.neuron["threshold"]
-        restless = (mode == NONE) | ((mode == LINEAR) & (self.above > alpha))
-        self.counted = self.by_population(restless)
-        self.gathered = self.wide | self.counted
-        entries = {int(number): self.entries(int(number)) for number in np.flatnonzero(self.gathered)}
-        self.partials = {number: _divide(item, arch) for number, item in entries.items() if len(item.neuron)}
-        self.swing = self.swings()
-        # A linear reset leaves only the floor to be shifted; where that is impossible, counting helps as well.
-        low = network.neuron["floor"] + 2 * self.swing > arch.neuron.floor.max
-        self.counted |= self.gathered & self.by_population((mode == LINEAR) & low)
-
-    def by_population(self, neurons: Array) -> npt.NDArray[np.bool_]:
-        """Populations with a neuron among some [N]."""
-        found = np.zeros(len(self.network.populations), bool)
-        found[self.network.population_of()[np.flatnonzero(neurons)]] = True
-        return found
-
-    def swings(self) -> Array:
-        """X [N] of every neuron, one for all of a population; 0 where nothing is gathered."""
-        swings = np.zeros(self.network.n_neurons, np.int64)
-        for number, partials in self.partials.items():
-            n_steps, step = clock_steps(int(partials.swing.max()), self.arch)
-            swings[self.members(number)] = n_steps * step
-        return swings
-
-    def members(self, number: int) -> slice:
-        """Neurons of a population."""
-        return slice(int(self.offsets[number]), int(self.offsets[number + 1]))
-
-    def entries(self, number: int) -> Entries:
-        """What the neurons of a population read, leaks included."""
-        net, mine = self.network, self.members(number)
-        part = slice(int(net.start[mine.start]), int(net.start[mine.stop]))
-        neuron = np.repeat(np.arange(mine.start, mine.stop), np.diff(net.start[mine.start : mine.stop + 1]))
-        leaking = mine.start + np.flatnonzero(net.neuron["leak"][mine])
-        columns = (
-            np.concatenate([neuron, leaking]),
-            np.concatenate([net.source[part].astype(np.int64), np.full(len(leaking), -1)]),
-            np.concatenate([net.weight[part].astype(np.int64), net.neuron["leak"][leaking]]),
-            np.concatenate([net.delay[part].astype(np.int64), np.zeros(len(leaking), np.int64)]),
-        )
-        order = np.argsort(columns[0], kind="stable")
-        return Entries(*(column[order] for column in columns))
-
-    @property
-    def least_factor(self) -> int:
-        """The longest burst, and two ticks; for a burst that resets a count, RESET_DELAY more and its way back."""
-        bursts = [item.longest for item in self.partials.values()]
-        values = self.network.neuron
-        linear = np.repeat(self.counted, np.diff(self.offsets)) & (values["reset_mode"] == LINEAR)
-        resets = values["threshold"][linear] + RESET_DELAY - 1
-        return 2 + max([*bursts, int(resets.max(initial=0))])
-
-
-def _divide(entries: Entries, arch: Architecture) -> Partials:
-    """Divide what the neurons read among as few cores as their weights allow, and make a partial for either sign."""
-    mixed = bool((entries.weight > 0).any() and (entries.weight < 0).any())
-    # Where signs are mixed, a partial has a twin with the opposite weights.
-    part = _parts(entries, max(arch.core.axons // axons_per_signal(entries.weight, arch, mirrored=mixed), 1))
-    # In the order of parts, those that read the same stand side by side.
-    n_neurons = int(entries.neuron.max()) + 1
-    keys, numbers, read = [], [], []
-    for one in (1, -1):
-        key = (part * n_neurons + entries.neuron) * 2 + (one < 0)
-        needed = np.unique(key[entries.weight * one > 0])
-        mine = np.flatnonzero(np.isin(key, needed))
-        keys.append(needed)
-        numbers.append(key[mine])
-        read.append(mine)
-    key = np.sort(np.concatenate(keys))
-    partial = np.searchsorted(key, np.concatenate(numbers))
-    entry = np.concatenate(read)
-    sign = np.where(key % 2, -1, 1)
-    size = np.zeros(len(key), np.int64)
-    np.add.at(size, partial, np.maximum(entries.weight[entry] * sign[partial], 0))
-    neuron = key // 2 % n_neurons
-    swing = np.stack([np.bincount(neuron[sign == one], size[sign == one], n_neurons) for one in (1, -1)])
-    return Partials(neuron, sign, partial, entry, int(size.max()), swing.max(axis=0).astype(np.int64))
-
-
-def _parts(entries: Entries, room: int) -> Array:
-    """Part of every entry; a neuron reads at most ``room`` signals of a part.
-
-    Where most neurons read most of the signals, parts are ranges of these, so that many partials share a core; else every
-    neuron's own are divided evenly.
-    """
-    _, first, count = np.unique(entries.neuron, return_index=True, return_counts=True)
-    most = int(count.max())
-    n_parts = -(-most // room)
-    place = np.arange(len(entries.neuron)) - np.repeat(first, count)
-    signals, signal = np.unique(entries.source * (MAX_DELAY + 1) + entries.delay, return_inverse=True)
-    n_ranges = -(-len(signals) // room)
-    if n_ranges <= SPARSE * n_parts:
-        return np.asarray(signal * n_ranges // len(signals))
-    return place * n_parts // most
-
-
-# ---------------------------------------------------------------- what cannot be dilated
-
-
-def _obstacles(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[str]:
-    """A sentence for every population that would do something in the ticks between two ticks of the network."""
-    problems = []
-    reasons = _reasons(network, arch, plan)
-    for number, group in enumerate(network.populations):
-        mine = plan.members(number)
-        for wrong, sentence in reasons:
-            place = np.flatnonzero(wrong[mine])
-            if len(place):
-                label = network.label(mine.start + int(place[0]))
-                problems.append(f"E-DILATE population {group.name!r}: {label} {sentence(mine.start + int(place[0]))}")
-                break
-    return problems
-
-
-def _reasons(network: IntegerNetwork, arch: Architecture, plan: _Plan) -> list[tuple[Array, Any]]:
-    """Neurons [N] that cannot be dilated, by reason, and how to say it of one."""
-    values = network.neuron
-    alpha, beta, mode = values["threshold"], values["floor"], values["reset_mode"]
-    above, below = plan.above, plan.below
-    gathered, counted = (np.repeat(which, np.diff(plan.offsets)) for which in (plan.gathered, plan.counted))
-    shift = np.where(counted, 1, 2) * plan.swing
-    low = ~counted & ~_raised(values, shift, arch)
-    top = np.where(counted, np.maximum(values["initial"], alpha - 1), alpha - 1)
-    able = "none" in arch.neuron.reset_modes and arch.neuron.leak.min <= -1 <= arch.neuron.leak.max
-    return [
-        (random_neurons(network), lambda _: "draws random numbers, and would draw them in every tick of the chip"),
-        (
-            (values["leak_reversal"] != 0) & (values["leak"] != 0),
-            lambda _: "has a leak that depends on the membrane (leak_reversal), which no clock can stand for",
-        ),
-        (
-            values["floor_mode"] == 0,
-            lambda _: "has floor_mode reset, whose result may lie below the floor again; use saturate",
-        ),
-        (
-            counted & (mode == VALUE),
-            lambda _: (
-                "has reset_mode value, and others of its population have linear or none, which is done in another way; make"
-                " them two populations"
-            ),
-        ),
-        (
-            counted & ~np.array(able),
-            lambda j: (
-                f"may be left at or above its threshold by its reset_mode {RESET_MODES[mode[j]]}, and {arch.name!r} has not"
-                " the reset_mode none and the leak -1 that counting takes; use reset_mode value, or a larger threshold"
-            ),
-        ),
-        (
-            counted & (plan.swing == 0),
-            lambda _: "has reset_mode none, but reads nothing that could be counted; use value",
-        ),
-        (
-            counted & (mode == LINEAR) & (alpha < 1),
-            lambda _: "has reset_mode linear and threshold 0, so that its reset does nothing; use none",
-        ),
-        (
-            (mode == VALUE) & ((values["reset"] >= alpha) | (values["reset"] < -beta)),
-            lambda j: (
-                f"is reset to {int(values['reset'][j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to"
-                " threshold), where it would not stay"
-            ),
-        ),
-        (
-            (values["initial"] >= alpha) & ~counted | (values["initial"] < -beta),
-            lambda j: (
-                f"starts at {int(values['initial'][j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to"
-                " threshold), where it would not stay"
-            ),
-        ),
-        (
-            gathered & low & (beta + shift > arch.neuron.floor.max),  # never of a counted neuron
-            lambda j: (
-                f"has the floor {int(beta[j])}; to gather its input needs {int(shift[j])} more, and {arch.name!r} has"
-                f" {arch.neuron.floor}. "
-                + (
-                    f"Give it a floor of at most {arch.neuron.floor.max - int(shift[j])}"
-                    if shift[j] <= arch.neuron.floor.max
-                    else "Use smaller weights or receptive fields"
-                )
-            ),
-        ),
-        (
-            (top + above + np.where(low, 0, shift) > arch.neuron.membrane.max)
-            | (-beta - below - np.where(low, shift, 0) < arch.neuron.membrane.min),
-            lambda j: (
-                f"may go from -{int(beta[j])} - {int(below[j])} to {int(top[j])} + {int(above[j])} in a tick"
-                + (f", and {int(shift[j])} further while it gathers its input" if shift[j] else "")
-                + f"; membranes of {arch.name!r} have {arch.neuron.membrane}. Use smaller weights, floors or thresholds"
-            ),
-        ),
-    ]
-
-
-def step_bounds(network: IntegerNetwork) -> tuple[Array, Array]:
-    """The most [N] that weights and leak can add to each neuron in one tick, and the most that they can take away."""
-    target, weight, leak = network.target, network.weight, network.neuron["leak"]
-    above = np.bincount(target, np.maximum(weight, 0), network.n_neurons).astype(np.int64)
-    below = np.bincount(target, np.maximum(-weight, 0), network.n_neurons).astype(np.int64)
-    return above + np.maximum(leak, 0), below + np.maximum(-leak, 0)
-
-
-def clock_steps(swing: int, arch: Architecture) -> tuple[int, int]:
-    """How many spikes of which weight move a membrane by at least ``swing``."""
-    largest = min(arch.neuron.weight.max, -arch.neuron.weight.min)
-    n_steps = -(-swing // largest)
-    return n_steps, -(-swing // n_steps)
-
-
-def _raised(values: dict[str, Array], shift: Array, arch: Architecture) -> npt.NDArray[np.bool_]:
-    """Neurons [N] whose threshold is raised by ``shift``; with the others it is the floor that is lowered."""
-    limits = arch.neuron
-    fits = (values["threshold"] + shift <= limits.threshold.max) & (values["reset"] + shift <= limits.reset.max)
-    return np.asarray((values["reset_mode"] == VALUE) & fits)
-
-
 # ---------------------------------------------------------------- the dilated network
 
 
 class _Builder:
     """Puts the dilated network together: the neurons of the network first, then partials and clocks."""
 
-    def __init__(self, plan: _Plan, factor: int) -> None:
+    def __init__(self, plan: Plan, factor: int) -> None:
         self.plan, self.network, self.arch, self.factor = plan, plan.network, plan.arch, factor
         self.groups = list(plan.network.populations)
         self.neuron = {name: [values.copy()] for name, values in plan.network.neuron.items()}
@@ -554,13 +302,15 @@ class _Builder:
             source = np.repeat(net.n_inputs + first + clocks, len(neurons))
             self.connect(source, np.tile(neurons, len(clocks)), np.array(weight), delay)
         swing = n_steps * step
-        values = {name: parts[0] for name, parts in self.neuron.items()}
-        own = {name: column[mine] for name, column in values.items()}
-        raised = _raised(own, np.array(2 * swing), self.arch)
-        values["threshold"][mine] += np.where(raised, 2 * swing, 0)
-        values["reset"][mine] += np.where(raised, 2 * swing, 0)
-        values["floor"][mine] += np.where(raised, 0, 2 * swing)
-        values["initial"][mine] += np.where(raised, swing, -swing)
+        own = {name: column[mine] for name, column in net.neuron.items()}
+        up = raises_threshold(own, np.array(2 * swing), self.arch)
+        for name, step_up, step_down in (
+            ("threshold", 2 * swing, 0),
+            ("reset", 2 * swing, 0),
+            ("floor", 0, 2 * swing),
+            ("initial", swing, -swing),
+        ):
+            self.neuron[name][0][mine] += np.where(up, step_up, step_down)
 
     def finished(self, neuron: dict[str, Array]) -> IntegerNetwork:
         """The network of all that was added."""
