@@ -5,6 +5,7 @@ How it is done is said in :mod:`neurocore.compiler.dilate`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,99 +165,130 @@ def _parts(entries: Entries, room: int) -> Array:
 # ---------------------------------------------------------------- what cannot be dilated
 
 
+Reason = tuple[Array, Callable[[int], str]]
+"""Neurons [N] that cannot be dilated, and how to say why of one of them."""
+
+
 def obstacles(network: IntegerNetwork, arch: Architecture, plan: Plan) -> list[str]:
     """A sentence for every population that would do something in the ticks between two ticks of the network."""
+    found = _Obstacles(network, arch, plan)
     problems = []
-    reasons = _reasons(network, arch, plan)
     for number, group in enumerate(network.populations):
         mine = plan.members(number)
-        for wrong, sentence in reasons:
+        for wrong, sentence in found.reasons:
             place = np.flatnonzero(wrong[mine])
             if len(place):
-                label = network.label(mine.start + int(place[0]))
-                problems.append(f"E-DILATE population {group.name!r}: {label} {sentence(mine.start + int(place[0]))}")
+                first = mine.start + int(place[0])
+                problems.append(f"E-DILATE population {group.name!r}: {network.label(first)} {sentence(first)}")
                 break
     return problems
 
 
-def _reasons(network: IntegerNetwork, arch: Architecture, plan: Plan) -> list[tuple[Array, Any]]:
-    """Neurons [N] that cannot be dilated, by reason, and how to say it of one."""
-    values = network.neuron
-    alpha, beta, mode = values["threshold"], values["floor"], values["reset_mode"]
-    above, below = plan.above, plan.below
-    gathered, counted = (np.repeat(which, np.diff(plan.offsets)) for which in (plan.gathered, plan.counted))
-    shift = np.where(counted, 1, 2) * plan.swing
-    low = ~counted & ~raises_threshold(values, shift, arch)
-    top = np.where(counted, np.maximum(values["initial"], alpha - 1), alpha - 1)
-    able = "none" in arch.neuron.reset_modes and arch.neuron.leak.min <= -1 <= arch.neuron.leak.max
-    return [
-        (random_neurons(network), lambda _: "draws random numbers, and would draw them in every tick of the chip"),
-        (
+class _Obstacles:
+    """Why neurons cannot be dilated: what they do by themselves, what their resets do, and what exceeds the chip's ranges."""
+
+    def __init__(self, network: IntegerNetwork, arch: Architecture, plan: Plan) -> None:
+        self.network, self.arch, self.plan, self.values = network, arch, plan, network.neuron
+        self.gathered, self.counted = (
+            np.repeat(which, np.diff(plan.offsets)) for which in (plan.gathered, plan.counted)
+        )
+        self.shift = np.where(self.counted, 1, 2) * plan.swing
+        self.reasons = [*self.by_themselves(), *self.by_count(), *self.at_rest(), *self.by_floor(), *self.by_clamp()]
+
+    def by_themselves(self) -> Iterator[Reason]:
+        """Neurons that move, draw or leave their floor in every tick."""
+        values = self.values
+        yield (
+            random_neurons(self.network),
+            lambda _: "draws random numbers, and would draw them in every tick of the chip",
+        )
+        yield (
             (values["leak_reversal"] != 0) & (values["leak"] != 0),
             lambda _: "has a leak that depends on the membrane (leak_reversal), which no clock can stand for",
-        ),
-        (
+        )
+        yield (
             values["floor_mode"] == 0,
             lambda _: "has floor_mode reset, whose result may lie below the floor again; use saturate",
-        ),
-        (
+        )
+
+    def by_count(self) -> Iterator[Reason]:
+        """Neurons that would have to be counted and cannot be."""
+        counted, mode, arch = self.counted, self.values["reset_mode"], self.arch
+        yield (
             counted & (mode == VALUE),
             lambda _: (
                 "has reset_mode value, and others of its population have linear or none, which is done in another way; make"
                 " them two populations"
             ),
-        ),
-        (
-            counted & ~np.array(able),
+        )
+        able = "none" in arch.neuron.reset_modes and arch.neuron.leak.min <= -1
+        yield (
+            counted & (not able),
             lambda j: (
                 f"may be left at or above its threshold by its reset_mode {RESET_MODES[mode[j]]}, and {arch.name!r} has not"
                 " the reset_mode none and the leak -1 that counting takes; use reset_mode value, or a larger threshold"
             ),
-        ),
-        (
-            counted & (plan.swing == 0),
+        )
+        yield (
+            counted & (self.plan.swing == 0),
             lambda _: "has reset_mode none, but reads nothing that could be counted; use value",
-        ),
-        (
-            counted & (mode == LINEAR) & (alpha < 1),
+        )
+        yield (
+            counted & (mode == LINEAR) & (self.values["threshold"] < 1),
             lambda _: "has reset_mode linear and threshold 0, so that its reset does nothing; use none",
-        ),
-        (
-            (mode == VALUE) & ((values["reset"] >= alpha) | (values["reset"] < -beta)),
-            lambda j: (
-                f"is reset to {int(values['reset'][j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to"
-                " threshold), where it would not stay"
-            ),
-        ),
-        (
-            (values["initial"] >= alpha) & ~counted | (values["initial"] < -beta),
-            lambda j: (
-                f"starts at {int(values['initial'][j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to"
-                " threshold), where it would not stay"
-            ),
-        ),
-        (
-            gathered & low & (beta + shift > arch.neuron.floor.max),  # never of a counted neuron
-            lambda j: (
-                f"has the floor {int(beta[j])}; to gather its input needs {int(shift[j])} more, and {arch.name!r} has"
-                f" {arch.neuron.floor}. "
-                + (
-                    f"Give it a floor of at most {arch.neuron.floor.max - int(shift[j])}"
-                    if shift[j] <= arch.neuron.floor.max
-                    else "Use smaller weights or receptive fields"
-                )
-            ),
-        ),
-        (
-            (top + above + np.where(low, 0, shift) > arch.neuron.membrane.max)
-            | (-beta - below - np.where(low, shift, 0) < arch.neuron.membrane.min),
-            lambda j: (
-                f"may go from -{int(beta[j])} - {int(below[j])} to {int(top[j])} + {int(above[j])} in a tick"
-                + (f", and {int(shift[j])} further while it gathers its input" if shift[j] else "")
-                + f"; membranes of {arch.name!r} have {arch.neuron.membrane}. Use smaller weights, floors or thresholds"
-            ),
-        ),
-    ]
+        )
+
+    def at_rest(self) -> Iterator[Reason]:
+        """Neurons that are reset or start where they would not stay."""
+        yield self.outside("reset") & (self.values["reset_mode"] == VALUE), self.said_of("reset", "is reset to")
+        yield self.outside("initial"), self.said_of("initial", "starts at")
+
+    def outside(self, name: str) -> npt.NDArray[np.bool_]:
+        """Neurons [N] whose parameter is no membrane that they would keep."""
+        value = self.values[name]
+        above = (value >= self.values["threshold"]) & ~self.counted
+        return np.asarray(above | (value < -self.values["floor"]))
+
+    def said_of(self, name: str, what: str) -> Callable[[int], str]:
+        """The sentence about such a parameter."""
+        value, alpha, beta = (self.values[item] for item in (name, "threshold", "floor"))
+        return lambda j: (
+            f"{what} {int(value[j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to threshold), where it would not stay"
+        )
+
+    @property
+    def low(self) -> npt.NDArray[np.bool_]:
+        """Neurons [N] whose floor would be lowered."""
+        return np.asarray(~self.counted & ~raises_threshold(self.values, self.shift, self.arch))
+
+    def by_floor(self) -> Iterator[Reason]:
+        """Neurons whose floor cannot be lowered as far as bursts may take them."""
+        beta, shift, limits = self.values["floor"], self.shift, self.arch.neuron.floor
+
+        def sentence(j: int) -> str:
+            lower = f"Give it a floor of at most {limits.max - int(shift[j])}"
+            return (
+                f"has the floor {int(beta[j])}; to gather its input needs {int(shift[j])} more, and {self.arch.name!r} has"
+                f" {limits}. {lower if shift[j] <= limits.max else 'Use smaller weights or receptive fields'}"
+            )
+
+        yield self.gathered & self.low & (beta + shift > limits.max), sentence
+
+    def by_clamp(self) -> Iterator[Reason]:
+        """Neurons whose membrane could meet the clamp."""
+        alpha, beta, limits = self.values["threshold"], self.values["floor"], self.arch.neuron.membrane
+        above, below = self.plan.above, self.plan.below
+        top = np.where(self.counted, np.maximum(self.values["initial"], alpha - 1), alpha - 1)
+        high = top + above + np.where(self.low, 0, self.shift) > limits.max
+
+        def sentence(j: int) -> str:
+            further = f", and {int(self.shift[j])} further while it gathers its input" if self.shift[j] else ""
+            return (
+                f"may go from -{int(beta[j])} - {int(below[j])} to {int(top[j])} + {int(above[j])} in a tick{further}; membranes"
+                f" of {self.arch.name!r} have {limits}. Use smaller weights, floors or thresholds"
+            )
+
+        yield high | (-beta - below - np.where(self.low, self.shift, 0) < limits.min), sentence
 
 
 def step_bounds(network: IntegerNetwork) -> tuple[Array, Array]:
