@@ -318,3 +318,15 @@ def test_more_bursts_than_axons() -> None:
 def test_unknown_treatment() -> None:
     with pytest.raises(InputError, match="network 'dense': fan_in is 'carry'; it must be one of refuse, dilate"):
         compile_network(dense(), fan_in="carry")
+
+
+def test_maps_share_cores() -> None:
+    """The channels of a pixel read the same, so that their partials share cores; one by one they would need hundreds."""
+    net = Network("map")
+    source, target = net.input("image", (32, 6, 6)), net.population("map", (16, 4, 4), threshold=6, leak=-1)
+    net.connect(source, target, conv2d={"kernel": np.random.default_rng(1).choice([-1, 1], (16, 32, 3, 3))})
+    net.output("out", target)
+    _, report = compile_with_report(net, fan_in="dilate")
+    assert report.use is not None
+    cores = {item.name: item.cores for item in report.use.populations}
+    assert cores["map.partial"] <= 3 * 16
