@@ -26,7 +26,7 @@ def read_names(network: IntegerNetwork, neuron: int) -> str:
 
 def fan_in_advice(network: IntegerNetwork, arch: Architecture, neuron: int) -> str:
     """What could be done about a neuron that fits no core, as the end of a sentence that names it."""
-    return "; or ".join(_ways(network, arch, neuron))
+    return "; or ".join(_ways(network, arch, neuron)) or "Limit receptive fields and use smaller weights"
 
 
 def _ways(network: IntegerNetwork, arch: Architecture, neuron: int) -> Iterator[str]:

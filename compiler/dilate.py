@@ -60,13 +60,15 @@ class Dilated:
     """A network in chip ticks that does in ``factor`` ticks what another does in one.
 
     Its first neurons and all its inputs and outputs are those of the other. Neuron v of these fires at tick t * factor +
-    ``phase[v]`` exactly when the other network's v fires at tick t; outputs all have the phase ``latency``.
+    ``phase[v]`` exactly when the other network's v fires at tick t; outputs all have the phase ``latency``. ``is_counting`` says
+    whether some membranes are counted and may rise without end.
     """
 
     network: IntegerNetwork
     factor: int
     phase: Array
     latency: int
+    is_counting: bool
 
     @property
     def shift(self) -> Array:
@@ -134,7 +136,7 @@ class _Builder:
             self.population(number)
         neuron = {name: np.concatenate(parts) for name, parts in self.neuron.items()}
         phase = np.repeat(self.phase, np.diff(self.plan.offsets))
-        return Dilated(self.finished(neuron), self.factor, phase, self.latency)
+        return Dilated(self.finished(neuron), self.factor, phase, self.latency, bool(self.plan.counted.any()))
 
     def phases(self) -> tuple[Array, int]:
         """The phase of every population, and that of the outputs.

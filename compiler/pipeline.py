@@ -316,7 +316,10 @@ def _dilation_advice(flat: IntegerNetwork, arch: Architecture) -> str:
         dilated = dilate(flat, arch)
     except FitError as error:
         return f'; fan_in="dilate" is no way out: {error.problems[0].removeprefix("E-DILATE ")}'
-    return f'; or use fan_in="dilate": exact, 1 tick becomes {dilated.factor}' if dilated is not None else ""
+    if dilated is None:
+        return ""
+    until = ", until a membrane nears its clamp" if dilated.is_counting else ""
+    return f'; or use fan_in="dilate": exact{until}, 1 tick becomes {dilated.factor}'
 
 
 def _fit_dilated(

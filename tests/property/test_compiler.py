@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurocore.architecture import load_architecture
@@ -59,6 +59,7 @@ def test_networks_with_random_parts(seed: int, chip: str) -> None:
     check_one(chip, seed, random_parts=True)
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(seed=SEEDS, chip=st.sampled_from(["tiny", "truenorth"]), random_parts=st.booleans())
 def test_networks_that_merge_spikes(seed: int, chip: str, random_parts: bool) -> None:
     check_one(chip, seed, random_parts, merging=True)

@@ -35,6 +35,19 @@ def test_too_many_signals() -> None:
     )
 
 
+def test_advice_says_what_dilation_would_do() -> None:
+    """Of a linear reset, that it is exact up to the clamp; of what cannot be dilated, why."""
+    linear = two_layers(300, 2, threshold=9, reset_mode="linear")
+    assert refusal(linear).endswith(
+        '; or use fan_in="dilate": exact, until a membrane nears its clamp, 1 tick becomes 152'
+    )
+    random = two_layers(300, 2, threshold_mask_bits=1, threshold=9)
+    assert refusal(random).endswith(
+        " 2 groups of 150; fan_in=\"dilate\" is no way out: population 'hidden': hidden[0] draws random numbers, and would draw"
+        " them in every tick of the chip"
+    )
+
+
 def test_too_many_axons_for_the_weights() -> None:
     weights = np.random.default_rng(1).integers(1, 7, (200, 3))
     assert re.match(
