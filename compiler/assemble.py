@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.defects import Defects
 from neurocore.compiler.place import CoreTraffic, Placement
 from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Legs
 from neurocore.compiler.route import Routing
@@ -52,6 +53,37 @@ class VirtualChip:
         pull = np.where(target == OUTPUT, self.rate, 0).sum(axis=1)
         pull += np.bincount(self.input_map.core, network.rate[self.input_map.line], minlength=n)
         return CoreTraffic(n, key // n, key % n, spikes, pull)
+
+    def used_axons(self) -> Array:
+        """Axons [n, A] that reach a neuron or are sent to."""
+        used: Array = np.any(self.arrays["crossbar"], axis=2)
+        target, entry = self.arrays["target_core"], self.input_map
+        used[target[target >= 0], self.arrays["target_axon"][target >= 0]] = True
+        used[entry.core, entry.axon] = True
+        return used
+
+    def around(self, placement: Placement, defects: Defects) -> VirtualChip:
+        """The same cores with their axons moved to those that work at their sites."""
+        dead = {(x, y) for x, y, _ in defects.axons.tolist()}
+        sites = enumerate(zip(placement.x.tolist(), placement.y.tolist(), strict=True))
+        moved = [(core, x, y) for core, (x, y) in sites if (x, y) in dead]
+        if not moved:
+            return self
+        used = self.used_axons()
+        n_axons = used.shape[1]
+        arrays = {**self.arrays, **{name: self.arrays[name].copy() for name in ("crossbar", "axon_type")}}
+        new = np.tile(np.arange(n_axons), (len(used), 1))
+        for core, x, y in moved:
+            good = np.setdiff1d(np.arange(n_axons), defects.dead_axons(x, y))[: used[core].sum()]
+            # Used axons take the first that work; the idle ones fill up what is left.
+            new[core, used[core]], new[core, ~used[core]] = good, np.setdiff1d(np.arange(n_axons), good)
+            for name in ("crossbar", "axon_type"):
+                arrays[name][core, new[core]] = self.arrays[name][core]
+        target, entry = self.arrays["target_core"], self.input_map
+        axon = np.where(target >= 0, self.arrays["target_axon"], 0)
+        arrays["target_axon"] = np.where(target >= 0, new[np.maximum(target, 0), axon], self.arrays["target_axon"])
+        arrays["target_axon"] = arrays["target_axon"].astype(self.arrays["target_axon"].dtype)
+        return VirtualChip(arrays, self.rate, replace(entry, axon=new[entry.core, entry.axon].astype(entry.axon.dtype)))
 
 
 def build(network: IntegerNetwork, routing: Routing, arch: Architecture) -> VirtualChip:

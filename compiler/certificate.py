@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.defects import Defects
 from neurocore.compiler.dilate import Dilated, dilate
-from neurocore.compiler.prove import Decoded, prove
+from neurocore.compiler.prove import Decoded, origin_problems, prove
 from neurocore.compiler.prove_dilation import Claim, prove_dilation
 from neurocore.compiler.quantise import QuantisationReport
 from neurocore.config import ChipConfig
@@ -58,14 +59,21 @@ def prove_dilated(network: IntegerNetwork, dilated: Dilated, arch: Architecture)
     return prove_dilation(network, Claim(dilated.network, dilated.factor, dilated.phase, dilated.latency), arch)
 
 
-def prove_chip(network: IntegerNetwork, chip: ChipConfig, dilated: Dilated | None = None) -> Decoded:
+def prove_chip(
+    network: IntegerNetwork,
+    chip: ChipConfig,
+    dilated: Dilated | None = None,
+    defects: Defects | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Decoded:
     """Check that a chip, dilated or not, does what a network says. Raises MismatchError that lists what differs.
 
     A dilated chip is checked against a dilated network, and that against the network. It is no more than a witness between the
-    two: were it wrong, one of the checks would refuse it. One that is given has passed :func:`prove_dilated`.
+    two: were it wrong, one of the checks would refuse it. One that is given has passed :func:`prove_dilated`. ``defects`` and
+    ``progress`` are those of :func:`neurocore.compiler.prove.prove`.
     """
     if chip.dilation == 1:
-        return prove(network, chip)
+        return prove(network, chip, defects, progress)
     witness = dilate(network, chip.architecture, chip.dilation) if dilated is None else dilated
     if witness is None or witness.factor != chip.dilation:
         need = "needs no dilation" if witness is None else f"needs {witness.factor}"
@@ -74,5 +82,13 @@ def prove_chip(network: IntegerNetwork, chip: ChipConfig, dilated: Dilated | Non
         prove_dilated(network, witness, chip.architecture)
     if len(chip.timing) != len(witness.shift):
         raise MismatchError(["the chip does not say when each neuron starts"])
-    own = replace(chip, timing=chip.timing - witness.shift, latency=chip.latency - witness.latency)
-    return prove(witness.network, own)
+    foreign = origin_problems(network, chip)
+    if foreign:
+        raise MismatchError(foreign)
+    return prove(witness.network, _unframed(chip, witness), defects, progress)
+
+
+def _unframed(chip: ChipConfig, dilated: Dilated) -> ChipConfig:
+    """The chip as one of the dilated network, without a word on what network that came from; undoes :func:`in_frames`."""
+    timing, latency = chip.timing - dilated.shift, chip.latency - dilated.latency
+    return replace(chip, dilation=1, timing=timing, latency=latency, network_digest="")

@@ -28,6 +28,18 @@ DEFAULT_RATE = 0.05
 
 NEURON_ARRAYS = tuple(NEURON_DEFAULTS)
 
+SCALE = (
+    "Scale the neuron's weights, threshold, leak, reset, floor and initial together, or use a chip with a wider range"
+)
+"""The way out of most ranges."""
+WAYS = {
+    "threshold_mask_bits": "Use fewer random bits",
+    "floor": "Leave it out for the lowest floor that the chip has",
+    "leak_reversal": "Give true or false",
+    "leak_stochastic": "Give true or false",
+}
+"""Ways out of the other ones."""
+
 
 @dataclass(frozen=True)
 class IntegerNetwork:
@@ -169,7 +181,7 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
         network = quantise(network, arch)[0]
     faults = Faults()
     if not network.populations:
-        faults.bad.append(f"network {network.name!r} has no populations")
+        faults.bad.append(f"network {network.name!r} has no populations; it needs at least one")
     inputs, populations = _groups(network.inputs.values()), _groups(network.populations.values(), running=False)
     everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
     sizes = {item.name: item.size for item in everything}
@@ -182,7 +194,10 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
     rows = merge(network, edges, faults)
     stochastic = rows.stochastic
     if stochastic.any() and not arch.rules.stochastic_weights:
-        faults.misfit.append(f"E-RANDOM {arch.name!r} does not have stochastic weights")
+        faults.misfit.append(
+            f"E-RANDOM network {network.name!r}: {int(stochastic.sum()):,} of {len(stochastic):,} synapses have stochastic"
+            f" weights; {arch.name!r} has none. Make them plain, or use a chip that has them"
+        )
     if stochastic.any():
         check_stochastic(network, arch, rows.weight[stochastic], faults)
     faults.raise_if_any()
@@ -313,9 +328,11 @@ def _check_parameter(subject: str, name: str, values: Array, arch: Architecture,
         wrong = (values < allowed.min) | (values > allowed.max)
         if wrong.any():
             first = int(np.argmax(wrong))
-            more = f" ({int(wrong.sum()) - 1} more neurons likewise)" if wrong.sum() > 1 else ""
+            value = int(values[first])
+            beyond = f"{value - allowed.max:,} over" if value > allowed.max else f"{allowed.min - value:,} under"
+            more = f"; {int(wrong.sum()) - 1:,} more neurons likewise" if wrong.sum() > 1 else ""
             faults.misfit.append(
-                f"E-RANGE {subject}[{first}] is {int(values[first])}; {arch.name!r} has {allowed}{more}"
+                f"E-RANGE {subject}[{first}] is {value}; {arch.name!r} has {allowed} ({beyond}{more}). {WAYS.get(name, SCALE)}"
             )
     else:
         names, allowed_names = (
@@ -323,14 +340,20 @@ def _check_parameter(subject: str, name: str, values: Array, arch: Architecture,
         )
         missing = sorted({names[mode] for mode in np.unique(values)} - set(allowed_names))
         if missing:
-            faults.misfit.append(f"E-RANGE {subject} is {missing[0]!r}; {arch.name!r} has {', '.join(allowed_names)}")
+            faults.misfit.append(
+                f"E-RANGE {subject} is {missing[0]!r}; {arch.name!r} has {', '.join(allowed_names)}. Use one of these, or a chip"
+                " that has it"
+            )
     features = {
         "leak_stochastic": (rules.stochastic_leak, "a stochastic leak"),
         "leak_reversal": (rules.leak_reversal, "leak reversal"),
         "threshold_mask_bits": (rules.stochastic_threshold, "a random threshold"),
     }
     if name in features and not features[name][0] and values.any():
-        faults.misfit.append(f"E-RANDOM {subject}: {arch.name!r} does not have {features[name][1]}")
+        faults.misfit.append(
+            f"E-RANDOM {subject} is set in {np.count_nonzero(values):,} of {len(values):,} neurons; {arch.name!r} does not have"
+            f" {features[name][1]}. Leave it at 0, or use a chip that has it"
+        )
 
 
 def _modes(given: Any, names: tuple[str, ...]) -> Array:

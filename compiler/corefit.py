@@ -121,9 +121,9 @@ class _Choice:
             return None
         return (
             f"E-FANIN population {self.name!r}: {self.name}[{worst}] reads {most} signals (source and delay), each of which needs"
-            f" an axon; a core of {self.arch.name!r} has {self.arch.core.axons} ({int((reads > self.arch.core.axons).sum())} of"
-            f" {len(reads)} neurons are over). Limit receptive fields, or quantise with weight_bits or levels, whose weights"
-            ' fan_in="dilate" can gather'
+            f" an axon; a core of {self.arch.name!r} has {self.arch.core.axons} ({most - self.arch.core.axons} over;"
+            f" {int((reads > self.arch.core.axons).sum())} of {len(reads)} neurons are). Limit receptive fields, or quantise with"
+            ' weight_bits or levels, whose weights fan_in="dilate" can gather'
         )
 
     def possible(self, share: int) -> bool:

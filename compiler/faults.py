@@ -42,12 +42,16 @@ def integers(given: Any) -> Array:
         return values.view(np.uint8) if values.dtype == bool else values
     if values.dtype.kind == "u":
         if values.size and values.max() > np.iinfo(np.int64).max:
-            raise ValueError(f"holds {values.max()}, which is too large")
+            raise ValueError(f"{_first(values, values == values.max())}, which is too large; integers end at 2^63 - 1")
         return values.astype(np.int64) if values.dtype.itemsize == 8 else values
     if values.dtype.kind == "f":
         return _from_floats(values)
     if values.size == 0:
         return values.astype(np.int64)
+    if values.dtype == object and all(isinstance(item, int) for item in values.flat):
+        raise ValueError(
+            f"{_first(values, values == max(values.flat, key=abs))}, which is too large; integers end at 2^63 - 1"
+        )
     raise ValueError(
         f"is {given!r}; numbers were expected" if values.ndim == 0 else "holds something other than numbers"
     )
@@ -55,12 +59,27 @@ def integers(given: Any) -> Array:
 
 def _from_floats(values: Array) -> Array:
     if not np.isfinite(values).all():
-        raise ValueError("holds values that are not finite (NaN or infinity)")
-    if (values != np.round(values)).any() or (np.abs(values) > 2**53).any():
-        first = values.reshape(-1)[np.argmax(values.reshape(-1) != np.round(values.reshape(-1)))]
-        raise ValueError(f"holds {first:g}, which is not a whole number; make it one, or ask for 'quantise: fit'")
+        raise ValueError(f"{_first(values, ~np.isfinite(values))}; only finite numbers are allowed")
+    fraction, large = values != np.round(values), np.abs(values) > 2**53
+    if fraction.any():
+        raise ValueError(
+            f"{_first(values, fraction)}, which is not a whole number; make it one or, for weights and parameters of neurons, ask"
+            " for 'quantise: fit'"
+        )
+    if large.any():
+        raise ValueError(f"{_first(values, large)}, which is too large; whole numbers with a decimal point end at 2^53")
     small = np.abs(values).max(initial=0) <= np.iinfo(np.int32).max
     return values.astype(np.int32 if small else np.int64)
+
+
+def _first(values: Array, wrong: Array) -> str:
+    """'is 7', or 'holds 7 at [1, 2]' with the first wrong value, and how many there are."""
+    place = np.argwhere(wrong)
+    if not values.ndim:
+        return f"is {values.item()}"
+    first = tuple(place[0].tolist())
+    more = f" ({len(place):,} such values)" if len(place) > 1 else ""
+    return f"holds {values[first]} at {list(first)}{more}"
 
 
 def whole_numbers_named(name: str, given: Any) -> Array:

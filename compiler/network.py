@@ -13,8 +13,8 @@ lists all faults at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -188,7 +188,7 @@ class Network:
         With ``merge="or"`` a neuron gets a weight once if any of the sources connected to it with this weight and delay spikes.
         """
         if conv2d is not None and not isinstance(conv2d, Conv2d):
-            conv2d = Conv2d(**conv2d)
+            conv2d = _conv(conv2d)
         if edges is not None and not isinstance(edges, Mapping):
             edges = _edge_columns(edges)
         item = Projection(
@@ -211,6 +211,10 @@ class Network:
 
     def output(self, name: str, source: str | Population) -> Output:
         """Let the spikes of a population leave the chip on output lines, in population order."""
+        if not isinstance(name, str) or not name:
+            raise InputError(
+                f"network {self.name!r}: an output's name is {name!r}; names are texts of at least one character"
+            )
         if name in self.outputs:
             raise InputError(f"network {self.name!r}: output {name!r} is given twice")
         item = Output(name, _name(source))
@@ -222,13 +226,15 @@ class Network:
         self.spike_rates[name] = spikes_per_tick
 
     def _fresh(self, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"network {self.name!r}: a name is {name!r}; names are texts of at least one character")
         if name in self.inputs or name in self.populations:
             raise InputError(f"network {self.name!r}: the name {name!r} is given twice")
 
 
 def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     """A shape as a tuple. Raises InputError unless every size is a whole number of at least 1."""
-    sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes)
     if not sizes or not whole or min(sizes) < 1:
         raise InputError(f"{name!r} has shape {list(sizes)}; every size must be a whole number of at least 1")
@@ -238,7 +244,18 @@ def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
 
 
 def _name(item: str | Input | Population) -> str:
+    if not isinstance(item, str | Input | Population):
+        raise InputError(f"{item!r} is no source or target; give an input, a population, or the name of one")
     return item if isinstance(item, str) else item.name
+
+
+def _conv(given: Mapping[str, Any]) -> Conv2d:
+    known = [item.name for item in fields(Conv2d)]
+    wrong = [repr(key) for key in given if key not in known]
+    if wrong or "kernel" not in given:
+        found = f"{', '.join(wrong)} is not known" if wrong else "the kernel is missing"
+        raise InputError(f"conv2d: {found}; there are {', '.join(known)}")
+    return Conv2d(**given)
 
 
 def _edge_columns(rows: Sequence[Sequence[int]]) -> dict[str, Any]:

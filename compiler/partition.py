@@ -63,12 +63,12 @@ class Partition:
             parts = []
             for number in np.unique(population[members]):
                 inside = members[population[members] == number] - offsets[number]
-                parts.append(f"{network.populations[number].name}{_runs(inside)}")
+                parts.append(f"{network.populations[number].name}{runs_text(inside)}")
             lines.append(f"  core {core}: {len(members)} neurons, {self.codes[core]}: {' '.join(parts)}")
         return "\n".join(lines)
 
 
-def _runs(index: Array) -> str:
+def runs_text(index: Array) -> str:
     """Indices as ``[0..3,7]``."""
     index = np.sort(index)
     breaks = np.flatnonzero(np.diff(index) != 1) + 1
@@ -77,11 +77,16 @@ def _runs(index: Array) -> str:
 
 
 def partition(
-    network: IntegerNetwork, arch: Architecture, limits: Mapping[int, int], cutter: Cutter | None = None
+    network: IntegerNetwork,
+    arch: Architecture,
+    limits: Mapping[int, int],
+    cutter: Cutter | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Partition:
     """Assign neurons to cores.
 
     ``limits`` maps a population number to the most neurons of it that may share a core, where room must be left for copies.
+    ``progress(done, total)`` is called for every population.
     Raises FitError (E-FANIN, E-LEVELS) that lists every population with a neuron that no core can hold.
     """
     cutter = cutter or Cutter(network, arch)
@@ -97,6 +102,8 @@ def partition(
             fitted = network.group is not None and network.group[network.offsets()[number]] >= 0
             cutter.cuts[number, most] = (_grouped if fitted else _best_cut)(cutter, number, most)
         runs.extend(cutter.cuts[number, most])
+        if progress is not None:
+            progress(number + 1, len(network.populations))
     if problems:
         raise FitError(problems)
     runs = pack(cutter, runs, limits, demands(cutter, runs))
@@ -129,14 +136,20 @@ def _why_not(cutter: Cutter, neuron: int) -> str:
     """Why no core holds a neuron, even by itself."""
     network, arch = cutter.network, cutter.arch
     need, code = cutter.need(np.array([neuron]))
-    weights = network.weight[cutter.start[neuron] : cutter.start[neuron + 1]]
+    mine = slice(cutter.start[neuron], cutter.start[neuron + 1])
+    weights, random = network.weight[mine], network.stochastic[mine]
     name = network.populations[int(network.population_of()[neuron])].name
-    levels = len(np.unique(weights))
+    levels = len(np.unique(np.stack([weights, random]), axis=1).T)
     if code == "no exact weight code":
+        types, allowed = arch.core.axon_types, arch.neuron.weight
+        beyond = max(int(weights.max()) - allowed.max, allowed.min - int(weights.min()))
+        n_random = len(np.unique(weights[random]))
+        chance = f", {n_random} of them stochastic, which no sum of others replaces" if n_random else ""
         return (
             f"E-LEVELS population {name!r}: {network.label(neuron)} has {levels} different weights up to"
-            f" {int(np.abs(weights).max())}; {arch.name!r} has {arch.core.axon_types} axon types of {arch.neuron.weight} and no"
-            " exact code fits. Use fewer or smaller weights"
+            f" {int(np.abs(weights).max())}{chance}; a core of {arch.name!r} has {types} axon types of {allowed}"
+            f" ({levels - types if levels > types else beyond} over) and {arch.core.axons} axons, on which no exact code for them"
+            " was found. Use fewer or smaller weights"
         )
     return (
         f"E-FANIN population {_wired(network, neuron)}: {network.label(neuron)} reads {len(weights)} signals with {levels}"

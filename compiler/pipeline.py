@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,34 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
-from neurocore.compiler.assemble import assemble, build
+from neurocore.compiler.assemble import assemble
 from neurocore.compiler.certificate import certificate, horizon, in_frames, prove_chip, prove_dilated
-from neurocore.compiler.check import IntegerNetwork, check, random_neurons
-from neurocore.compiler.cutter import Cutter
-from neurocore.compiler.dilate import Dilated, dilate
+from neurocore.compiler.check import IntegerNetwork, check
+from neurocore.compiler.defects import Defects, load_defects
+from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
+from neurocore.compiler.fit import Progress, Routed, check_capacity, fit
+from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_source
 from neurocore.compiler.network import FAN_INS, Network
-from neurocore.compiler.partition import Partition, partition
-from neurocore.compiler.place import Placement, place
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
 
-MAX_REPAIRS = 40
-SLACK = (0, 1, 2, 4, 8)
-"""Ticks that a dilated tick is lengthened by, one after the other, where cycles leave no time for relays."""
-MOST_DILATED = 5_000_000
-"""Synapses up to which a refusal says what dilation would do."""
+PlacementText = Callable[[bool], str]
+"""The content of a placement file, in JSON or YAML."""
+
 MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
 SAMPLE_TAIL = 16
 """Ticks after the last spike of a sample during which its effect is still followed."""
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass
@@ -50,6 +52,8 @@ class CompileReport:
     ``cores_lower_bound`` is what neurons, and sources at an axon each, need at least; ``cores_by_neurons`` and
     ``cores_by_axons`` would hold all that are used, were they spread evenly; ``packets_per_tick`` are the expected spikes between
     cores and from inputs; ``binds`` what most cores are full of: neurons, axons or fan-out.
+    ``cores_kept`` is how many cores have the place that they were given, None if none was; ``stations`` are relays on ways that
+    are too far for a packet or broken; ``placement`` gives the content of a placement file.
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
     many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
     exactness where membranes may rise without end; None if there is no bound.
@@ -78,6 +82,9 @@ class CompileReport:
     quantisation: QuantisationReport | None = None
     effect: Agreement | None = None
     use: ChipUse | None = None
+    cores_kept: int | None = None
+    stations: int = 0
+    placement: PlacementText | None = None
     declared: list[str] = field(default_factory=list)
     dumps: dict[str, Callable[[], str]] = field(default_factory=dict)
 
@@ -90,6 +97,8 @@ class CompileReport:
             "splitter_neurons": self.copies + self.relays,
             "copies": self.copies,
             "relays": self.relays,
+            "stations": self.stations,
+            "cores_kept": self.cores_kept,
             "least_cores": self.least_cores,
             "cores_lower_bound": self.cores_lower_bound,
             "cores_by_neurons": self.cores_by_neurons,
@@ -115,6 +124,11 @@ class CompileReport:
         fields["declared"] = self.declared
         return fields
 
+    @property
+    def kept_text(self) -> str:
+        """How many cores kept the place that they were given; nothing if none was given."""
+        return "" if self.cores_kept is None else f"{self.cores_kept:,} of {self.cores:,} cores kept their place"
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Adds the time of the block to a stage."""
@@ -132,16 +146,22 @@ def compile_network(
     seed: int = 0,
     quantise: Any = None,
     fan_in: str | None = None,
+    placement: Source | None = None,
+    defects: Defects | str | Path | None = None,
 ) -> ChipConfig:
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
     ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
     "dilate") go before what the network asks for. With "dilate" a network with neurons that read more than a core has axons
-    for takes several ticks of the chip to a tick: the chip's ``dilation``.
+    for takes several ticks of the chip to a tick: the chip's ``dilation``. ``placement`` is a placement file, or an earlier
+    chip (or its file), whose cores keep their places if they hold the same neurons. ``defects`` (or a file of them) are cores,
+    axons and links that must not be used.
 
     Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
     """
-    return compile_with_report(network, chip, seed=seed, quantise=quantise, fan_in=fan_in)[0]
+    return compile_with_report(
+        network, chip, seed=seed, quantise=quantise, fan_in=fan_in, placement=placement, defects=defects
+    )[0]
 
 
 def compile_with_report(
@@ -151,51 +171,88 @@ def compile_with_report(
     seed: int = 0,
     quantise: Any = None,
     fan_in: str | None = None,
+    placement: Source | None = None,
+    defects: Defects | str | Path | None = None,
     sample: Spikes | None = None,
     ticks: int | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[ChipConfig, CompileReport]:
-    """:func:`compile_network`, with a report. ``progress`` is called with the name of each stage as it begins.
+    """:func:`compile_network`, with a report. ``progress(stage, done, total)`` is called as the work goes on.
 
     On the input spikes ``sample``, if given, the effect of quantisation is measured for ``ticks`` ticks.
     """
-    show = progress or (lambda _: None)
-    show("check, partition and route")
-    network, arch = _loaded(network, chip, quantise, fan_in), load_architecture(chip)
-    flat, dilated, routing, report = _routed(network, arch)
-    mapped = flat if dilated is None else dilated.network
-    if dilated is not None:
-        with report.timed("prove"), _own_faults():
-            report.exact_ticks = prove_dilated(flat, dilated, arch)
-        if report.exact_ticks is not None:
-            report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
+    show = progress or _silent
+    arch = load_architecture(chip)
+    broken = load_defects(defects, arch) if isinstance(defects, str | Path) else defects or Defects()
+    wishes = Wishes(seed, read_source(placement), broken)
+    network = _loaded(network, chip, quantise, fan_in)
+    flat, routed, report = _routed(network, arch, show=show)
+    if routed.dilated is not None:
+        _prove_dilation(flat, routed.dilated, arch, report)
+    layout = _laid_out(routed, arch, wishes, report, show)
+    show("assemble", 0, 1)
     with report.timed("assemble"):
-        virtual = build(mapped, routing, arch)
-    show("place")
-    with report.timed("place"):
-        chip_size = (arch.mesh.columns, arch.mesh.rows)
-        traffic = virtual.traffic(mapped)
-        placement = place(traffic, (arch.columns, arch.rows), chip_size, seed=seed)
-    _check_reach(virtual.arrays["target_core"], placement, arch)
-    with report.timed("assemble"):
-        notes = certificate(
-            flat, report.latency, report.dilation, report.exact_ticks, report.quantisation, report.declared
-        )
-        result = assemble(mapped, routing, virtual, placement, arch, notes)
-        result = (result if dilated is None else in_frames(result, flat, dilated)).validate()
-    show("prove")
+        result = _assembled(flat, routed, layout, arch, report)
     with report.timed("prove"), _own_faults():
-        prove_chip(flat, result, dilated)
+        prove_chip(flat, result, routed.dilated, broken, partial(show, "prove"))
     if sample is not None:
-        show("measure quantisation")
+        show("measure quantisation", 0, 1)
         with report.timed("sample"):
             last = int(sample.tick.max(initial=0)) + SAMPLE_TAIL
             report.effect = agreement(network, arch, sample, ticks if ticks is not None else last, flat)
-    report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
-    report.dumps["placement"] = lambda: str(placement)
+    _fill_layout(report, layout, wishes)
     with report.timed("report"):
-        report.use = chip_use(result, mapped, routing, placement, traffic, report.quantisation)
+        report.use = chip_use(
+            result, routed.network, layout.routing, layout.placement, layout.traffic, report.quantisation
+        )
     return result, report
+
+
+def _prove_dilation(flat: IntegerNetwork, dilated: Dilated, arch: Architecture, report: CompileReport) -> None:
+    """Check the dilated network, and warn if it is exact only for so long."""
+    with report.timed("prove"), _own_faults():
+        report.exact_ticks = prove_dilated(flat, dilated, arch)
+    if report.exact_ticks is not None:
+        report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
+
+
+def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress) -> Layout:
+    """The cores at their places; relays on the way may change how many there are, and the latency."""
+    show("place", 0, 1)
+    with report.timed("place"):
+        again = partial(routed.again, arch)
+        layout = lay_out(routed.network, arch, routed.routing, wishes, again, partial(show, "place"))
+    if layout.routing is not routed.routing:
+        _fill(report, arch, replace(routed, routing=layout.routing))
+    return layout
+
+
+def _assembled(
+    flat: IntegerNetwork, routed: Routed, layout: Layout, arch: Architecture, report: CompileReport
+) -> ChipConfig:
+    """The chip with its certificate; a dilated one as a chip of the network itself."""
+    notes = certificate(flat, report.latency, report.dilation, report.exact_ticks, report.quantisation, report.declared)
+    result = assemble(routed.network, layout.routing, layout.virtual, layout.placement, arch, notes)
+    return (result if routed.dilated is None else in_frames(result, flat, routed.dilated)).validate()
+
+
+def _fill_layout(report: CompileReport, layout: Layout, wishes: Wishes) -> None:
+    placement = layout.placement
+    report.mean_hops, report.weighted_hops = placement.mean_hops, placement.weighted_hops
+    report.cores_kept, report.stations, report.placement = layout.kept, layout.n_stations, layout.given
+    report.dumps["placement"] = lambda: str(placement)
+    if wishes.defects:
+        report.warnings.append(f"W-DEFECTS {wishes.defects} are avoided")
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
+    try:
+        yield
+    except MismatchError as error:
+        head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
+        raise NeurocoreError([head, *error.problems]) from error
 
 
 def estimate_network(
@@ -232,7 +289,10 @@ def estimate_network(
     report.cores_by_neurons = -(-report.neurons // arch.core.neurons)
     report.cores_by_axons = -(-report.axons // arch.core.axons)
     if report.cores > arch.n_cores:
-        report.warnings.append(f"W-CAP about {report.cores:,} cores are needed; {arch.name!r} has {arch.n_cores:,}")
+        report.warnings.append(
+            f"W-CAP network {network.name!r}: about {report.cores:,} cores are needed; {arch.name!r} has {arch.n_cores:,}"
+            f" ({report.cores - arch.n_cores:,} over). Use fewer neurons, smaller receptive fields or a larger chip"
+        )
     return report
 
 
@@ -260,15 +320,17 @@ def _declare(report: CompileReport, network: Network) -> None:
 
 
 def _routed(
-    network: Network, arch: Architecture, *, quick: bool = False
-) -> tuple[IntegerNetwork, Dilated | None, Routing, CompileReport]:
-    """The stages that decide what a network needs of a chip, and a report of them; and the dilated network if it is one."""
+    network: Network, arch: Architecture, *, quick: bool = False, show: Progress = _silent
+) -> tuple[IntegerNetwork, Routed, CompileReport]:
+    """The stages that decide what a network needs of a chip, and a report of them."""
     losses, seconds = None, {}
     begun = time.perf_counter()
     if network.quantise is not None:
-        network, losses = quantise(network, arch)
+        show("quantise", 0, 1)
+        network, losses = quantise(network, arch, partial(show, "quantise"))
         seconds["quantise"] = time.perf_counter() - begun
     begun = time.perf_counter()
+    show("check", 0, 1)
     flat = check(network, arch)
     seconds["check"] = time.perf_counter() - begun
     report = CompileReport(flat, seconds=seconds, quantisation=losses)
@@ -277,193 +339,28 @@ def _routed(
         report.warnings.append(f"W-QUANTISED {losses.sentence()}")
     if arch.routing.delay.min != 1:
         raise FitError(
-            f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs chips whose"
-            " shortest delay is 1"
+            f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs a shortest delay"
+            f" of 1 ({arch.routing.delay.min - 1} over). Use another chip"
         )
-    dilated = None
-    if network.fan_in == "dilate":
-        with report.timed("dilate"):
-            dilated = dilate(flat, arch)
-    if dilated is None:
-        mapped, (parts, routing) = flat, _fit_plain(flat, arch, report, quick)
-    else:
-        dilated, parts, routing = _fit_dilated(flat, dilated, arch, report, quick)
-        mapped = dilated.network
-    _check_capacity(mapped, arch, parts, routing)
-    _fill(report, mapped, arch, parts, routing)
-    if dilated is not None:
-        report.dilation, report.latency = dilated.factor, routing.latency + dilated.latency
-        report.warnings.append(f"W-DILATED a tick of the network takes {dilated.factor} ticks of the chip")
-    return flat, dilated, routing, report
+    routed = fit(flat, arch, dilating=network.fan_in == "dilate", quick=quick, timed=report.timed, show=show)
+    check_capacity(routed, arch)
+    _fill(report, arch, routed)
+    _warn_unused(report, flat)
+    if routed.dilated is not None:
+        report.dilation = routed.dilated.factor
+        report.warnings.append(f"W-DILATED a tick of the network takes {report.dilation} ticks of the chip")
+    return flat, routed, report
 
 
-def _fit_plain(
-    flat: IntegerNetwork, arch: Architecture, report: CompileReport, quick: bool
-) -> tuple[Partition, Routing]:
-    """:func:`_fit`; where fan-in is what does not fit, the refusal says whether dilation would help."""
-    try:
-        return _fit(flat, Cutter(flat, arch, quick=quick), report)
-    except FitError as error:
-        if not any(problem.startswith("E-FANIN") for problem in error.problems) or flat.n_synapses > MOST_DILATED:
-            raise
-        advice = _dilation_advice(flat, arch)
-        raise FitError([problem + advice * problem.startswith("E-FANIN") for problem in error.problems]) from error
-
-
-def _dilation_advice(flat: IntegerNetwork, arch: Architecture) -> str:
-    """What dilation would do for a network with neurons that fit no core, as the end of a sentence."""
-    try:
-        dilated = dilate(flat, arch)
-    except FitError as error:
-        return f'; fan_in="dilate" is no way out: {error.problems[0].removeprefix("E-DILATE ")}'
-    if dilated is None:
-        return ""
-    until = ", until a membrane nears its clamp" if dilated.is_counting else ""
-    return f'; or use fan_in="dilate": exact{until}, 1 tick becomes {dilated.factor}'
-
-
-def _fit_dilated(
-    flat: IntegerNetwork, dilated: Dilated, arch: Architecture, report: CompileReport, quick: bool
-) -> tuple[Dilated, Partition, Routing]:
-    """The dilated network and its cores; its ticks are made longer if cycles ask for it."""
-    least = dilated.factor
-    for slack in SLACK:
-        again = dilated if not slack else dilate(flat, arch, least + slack)
-        assert again is not None, "the network needs dilation"
-        try:
-            return again, *_fit(again.network, Cutter(again.network, arch, quick=quick), report)
-        except FitError as error:
-            if slack == SLACK[-1] or not error.problems[0].startswith("E-CYCLE"):
-                raise
-    raise AssertionError("the last attempt succeeds or raises")
-
-
-@contextmanager
-def _own_faults() -> Iterator[None]:
-    """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
-    try:
-        yield
-    except MismatchError as error:
-        head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
-        raise NeurocoreError([head, *error.problems]) from error
-
-
-def _fit(network: IntegerNetwork, cutter: Cutter, report: CompileReport) -> tuple[Partition, Routing]:
-    """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
-    arch = cutter.arch
-    limits: dict[int, int] = {}
-    urgent: set[int] = set()
-    opened: set[frozenset[int]] = set()
-    for _ in range(MAX_REPAIRS):
-        with report.timed("partition"):
-            parts = _open_cores(network, partition(network, arch, limits, cutter), opened)
-        cycle: TightCycleError | None = None
-        try:
-            with report.timed("route"):
-                return parts, route(network, arch, parts, frozenset(urgent))
-        except CoreOverflowError as overflow:
-            opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
-        except TightCycleError as found:
-            cycle = found
-        if cycle is not None:
-            _loosen(network, arch, parts, cycle, limits, urgent)
-    raise FitError(
-        "E-CYCLE the network's cycles leave no time for the relays that its fan-out needs, however it is divided"
-    )
-
-
-def _open_cores(network: IntegerNetwork, parts: Partition, opened: set[frozenset[int]]) -> Partition:
-    """Divide packed cores by population where their populations cannot share axons."""
-    if not opened:
-        return parts
-    population = network.population_of()
-    members: list[Array] = []
-    codes: list[str] = []
-    for core, code in zip(parts.members, parts.codes, strict=True):
-        mine = np.unique(population[core])
-        if frozenset(mine.tolist()) in opened:
-            members.extend(core[population[core] == number] for number in mine)
-            codes.extend([code] * len(mine))
-        else:
-            members.append(core)
-            codes.append(code)
-    return Partition(tuple(members), tuple(codes))
-
-
-def _loosen(
-    network: IntegerNetwork,
-    arch: Architecture,
-    parts: Partition,
-    cycle: TightCycleError,
-    limits: dict[int, int],
-    urgent: set[int],
-) -> None:
-    """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up."""
-    blocks = find_blocks(network, parts)
-    on_cycle = [int(blocks.population[block]) for block in cycle.blocks]
-    populations = set(on_cycle)
-    if not populations <= urgent:
-        urgent |= populations
-        return
-    for number in populations:
-        limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
-    if min(limits[number] for number in populations) == 0:
-        names = " -> ".join(repr(network.populations[number].name) for number in [*on_cycle, on_cycle[0]])
-        drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
-        random = "".join(
-            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
-            for number in sorted(drawing)
-        )
-        raise FitError(
-            f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
-            f" must reach more axons than their cores have room for copies.{random} Raise a delay on the cycle by"
-            f" {cycle.missing}, or give its neurons fewer targets"
-        )
-
-
-def _check_capacity(network: IntegerNetwork, arch: Architecture, parts: Partition, routing: Routing) -> None:
-    if routing.n_cores <= arch.n_cores:
-        return
-    population = network.population_of()
-    count = np.zeros(len(network.populations), np.int64)
-    for members in parts.members:
-        count[np.unique(population[members])] += 1
-    largest = int(np.argmax(count))
-    relays = routing.n_cores - parts.n_cores
-    raise FitError(
-        f"E-CAP network {network.name!r} needs {routing.n_cores:,} cores; {arch.name!r} has {arch.n_cores:,}"
-        f" ({routing.n_cores - arch.n_cores:,} over). Largest: population {network.populations[largest].name!r}"
-        f" with {network.populations[largest].size:,} neurons on {int(count[largest]):,} cores; relays take {relays:,} cores."
-        " Use fewer neurons, smaller receptive fields or a larger chip"
-    )
-
-
-def _check_reach(target: Array, placement: Placement, arch: Architecture) -> None:
-    """Packets travel only so far; the placer does not know."""
-    row, neuron = np.nonzero(target >= 0)
-    other = target[row, neuron]
-    for name, at, reach in (("x", placement.x, arch.routing.reach.dx), ("y", placement.y, arch.routing.reach.dy)):
-        way = at[other] - at[row]
-        wrong = (way < reach.min) | (way > reach.max)
-        if wrong.any():
-            raise FitError(
-                f"E-REACH cores lie {int(np.abs(way[wrong]).max())} apart in {name}; a packet of {arch.name!r} travels"
-                f" {reach} cores. Use fewer cores or a smaller mesh"
-            )
-
-
-def _fill(
-    report: CompileReport, network: IntegerNetwork, arch: Architecture, parts: Partition, routing: Routing
-) -> None:
-    report.cores, report.latency = routing.n_cores, routing.latency
+def _fill(report: CompileReport, arch: Architecture, routed: Routed) -> None:
+    """What a routed network takes; it is the dilated one, if the network is dilated."""
+    network, parts, routing = routed.network, routed.parts, routed.routing
+    report.cores, report.latency = routing.n_cores, routed.latency
     report.copies, report.relays = routing.n_copies, routing.n_relays
     report.neurons = network.n_neurons + routing.n_copies + routing.n_relays
     report.axons = sum(core.encoding.n_axons for core in routing.cores) + len(routing.rows)
     report.least_cores = max(-(-network.n_neurons // arch.core.neurons), 1)
-    read = np.zeros(network.unions.first + len(network.unions), bool)
-    read[network.source] = True
-    read[network.unions.member] = True
-    read = read[: network.unions.first]
+    read = _read(network)
     report.cores_lower_bound = max(report.least_cores, -(-int(read.sum()) // arch.core.axons))
     report.cores_by_neurons = -(-report.neurons // arch.core.neurons)
     report.cores_by_axons = -(-report.axons // arch.core.axons)
@@ -471,10 +368,6 @@ def _fill(
     full = [len(core.members) * arch.core.axons >= core.encoding.n_axons * arch.core.neurons for core in routing.cores]
     kinds = {"neurons": sum(full), "axons": len(full) - sum(full), "fan-out": routing.n_cores - len(full)}
     report.binds = max(kinds, key=lambda name: kinds[name])
-    unread = np.flatnonzero(~read[: network.n_inputs])
-    if len(unread):
-        first = network.source_label(int(unread[0]))
-        report.warnings.append(f"W-UNUSED {len(unread)} input lines reach no neuron, first {first}")
     report.dumps.update(
         {
             "network": lambda: str(network),
@@ -482,3 +375,25 @@ def _fill(
             "routing": lambda: routing.dump(network),
         }
     )
+
+
+def _read(network: IntegerNetwork) -> npt.NDArray[np.bool_]:
+    """Which input lines and neurons any neuron reads, alone or with others on one axon."""
+    read = np.zeros(network.n_inputs + network.n_neurons, bool)
+    read[network.unions.expand(np.unique(network.source))[1]] = True
+    return read
+
+
+def _warn_unused(report: CompileReport, network: IntegerNetwork) -> None:
+    unread = np.flatnonzero(~_read(network)[: network.n_inputs])
+    if len(unread):
+        first = network.source_label(int(unread[0]))
+        report.warnings.append(
+            f"W-UNUSED network {network.name!r}: {len(unread):,} of {network.n_inputs:,} input lines reach no neuron, the first"
+            f" is {first}; spikes on them do nothing. Give them weights other than 0, or leave them out"
+        )
+    if not network.n_synapses:
+        report.warnings.append(
+            f"W-EMPTY network {network.name!r}: it has no synapse, because no projection has a weight other than 0; its neurons"
+            " only do what they do by themselves"
+        )

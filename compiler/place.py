@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.sparse.linalg import cg
 
-from neurocore._anneal import anneal
 from neurocore.compiler.embed import by_overlap, embed
-from neurocore.compiler.sites import Graph, Legaliser, Mesh, Point, rows_of
+from neurocore.compiler.pinned import place_around
+from neurocore.compiler.refine import ROUNDS, Annealer, anneal_steps, straighten
+from neurocore.compiler.sites import Graph, Legaliser, Mesh, Point
 from neurocore.errors import FitError, InputError
 
 Array = npt.NDArray[Any]
@@ -34,19 +34,9 @@ CROSSING_WEIGHT = 360.0
 FAINT = 1e-9
 """Rates below this part of the largest are left out of the optimisation, where they could only do numerical harm."""
 
-ROUNDS = 14
-ANCHORS = (0.001, 0.1)
-"""Strength of the first and the last anchors, relative to a core's own springs."""
-SOLVE_TOLERANCE = 1e-3
 
-HEATS = ((0.04, 0.2), (0.6, 0.8))
-"""Annealing runs: start temperature in mean costs of moving a core by one hop, and share of the moves. The cool one mends
-a placement that the hot one would melt."""
-COOLING = 1 / 20
-BLOCKS = 64
-WINDOWS = (4, 1)
-MOVES = 4_000_000
-MOVES_PER_CORE = (1_000, 10_000)
+FEW_PINNED = 0.5
+"""Share of pinned cores up to which a placement without regard to them is worth starting from."""
 
 
 def _read_only(values: Any, dtype: npt.DTypeLike) -> Array:
@@ -157,74 +147,6 @@ class Placement:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _straighten(graph: Graph, legalise: Legaliser, start: Point, advance: Callable[[], None]) -> Point:
-    """Reweighted solves: springs w / max(1, distance) pull like the Manhattan distance, anchors hold cores at their sites."""
-    best, best_cost = start, graph.cost(start)
-    sites = start
-    solved = [np.asarray(values, np.float64) for values in start]
-    pulls = (graph.edge_pull, np.zeros(graph.n_cores))
-    rows = rows_of(graph.links)
-    for anchor in np.geomspace(*ANCHORS, ROUNDS):
-        for axis in range(2):
-            solved[axis] = _solve(graph.links, rows, pulls[axis], solved[axis], sites[axis], anchor)
-        sites = legalise((solved[0], solved[1]))
-        cost = graph.cost(sites)
-        if cost < best_cost:
-            best, best_cost = sites, cost
-        advance()
-    return best
-
-
-def _solve(links: Any, rows: Array, pull: Array, before: Array, site: Array, anchor: float) -> Array:
-    """New coordinates [n] along one axis: springs between cores, to coordinate 0 and to the present sites."""
-    springs = links.data / np.maximum(1.0, np.abs(before[rows] - before[links.indices]))
-    own = np.bincount(rows, springs, len(before)) + pull / np.maximum(1.0, np.abs(before))
-    # Cores that nothing pulls still need an anchor, or the system is singular.
-    held = anchor * (own + (1e-3 * own.mean() or 1.0))
-    diagonal = own + held
-    system = sparse.diags_array(diagonal, format="csr") - sparse.csr_array(
-        (springs, links.indices, links.indptr), links.shape
-    )
-    solution, _ = cg(
-        system, held * site, x0=before, rtol=SOLVE_TOLERANCE, maxiter=60, M=sparse.diags_array(1.0 / diagonal)
-    )
-    return np.asarray(solution)
-
-
-class _Annealer:
-    """Owns the kernel's arrays for one graph."""
-
-    def __init__(self, graph: Graph, seed: int) -> None:
-        self._graph = graph
-        self._first = graph.links.indptr.astype(np.int64)
-        self._neighbour = graph.links.indices.astype(np.int32)
-        self._random = np.array([np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]], np.uint64)
-        per_core = np.clip(MOVES // graph.n_cores, *MOVES_PER_CORE)
-        self._n_moves = int(per_core) * graph.n_cores
-        self._scale = float(graph.links.sum() + graph.edge_pull.sum()) / graph.n_cores
-
-    def run(self, start: Point, heat: float, share: float, advance: Callable[[], None]) -> Point:
-        """Anneal from a start temperature of heat mean core moves; the better of before and after."""
-        mesh, graph = self._graph.mesh, self._graph
-        site = np.stack(start, axis=1).astype(np.int32)
-        position = np.stack([mesh.along_x[start[0]], mesh.along_y[start[1]]], axis=1)
-        occupant = np.where(mesh.free, -1, -2).astype(np.int32)
-        occupant[start[1], start[0]] = np.arange(graph.n_cores)
-        fractions = np.linspace(0.0, 1.0, BLOCKS)
-        windows = np.rint(WINDOWS[0] * (WINDOWS[1] / WINDOWS[0]) ** fractions).astype(int)
-        temperatures = heat * self._scale * COOLING**fractions
-        temperatures[-4:] = 0.0
-        n_moves = int(self._n_moves * share) // BLOCKS + 1
-        for temperature, window in zip(temperatures.tolist(), windows.tolist(), strict=True):
-            anneal(
-                self._first, self._neighbour, graph.links.data, graph.edge_pull, mesh.along_x, mesh.along_y,
-                site, position, occupant, self._random, n_moves, temperature, window,
-            )  # fmt: skip
-            advance()
-        end = (site[:, 0].astype(np.int64), site[:, 1].astype(np.int64))
-        return min(start, end, key=graph.cost)
-
-
 def place(
     traffic: CoreTraffic,
     mesh: tuple[int, int],
@@ -233,34 +155,51 @@ def place(
     blocked: Array | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    pinned: Array | None = None,
+    span: tuple[int, int] | None = None,
 ) -> Placement:
     """Give every core a free site of its own, at low cost in hops, chip crossings and way to the west edge.
 
     ``mesh`` and ``chip`` (the whole mesh by default) are (columns, rows); ``blocked`` [rows, columns] marks dead core sites.
     The cost is the sum of spikes per tick x (hops + crossing_weight x chip crossings), plus ``edge_pull`` x x.
-    ``progress(done, total)`` is called now and then. Equal arguments give equal placements on one machine. Raises
-    :class:`FitError` ``E-CAP`` if there are more cores than free sites, :class:`InputError` for impossible arguments.
+    ``progress(done, total)`` is called now and then. Equal arguments give equal placements on one machine. ``pinned``
+    [n_cores, 2] are sites that cores keep, -1 for those to be placed around them. ``span`` are the most columns and rows
+    over which cores are spread if fewer hold them: packets travel no farther. Raises :class:`FitError` ``E-CAP`` if there are
+    more cores than free sites, :class:`InputError` for impossible arguments.
     """
     began = time.perf_counter()
-    sites = _checked_mesh(mesh, chip or mesh, crossing_weight, blocked)
+    sites = _checked_mesh(mesh, chip or mesh, crossing_weight, blocked, span)
+    pins = None if pinned is None else _checked_pins(pinned, traffic.n_cores, sites)
     n_free = int(sites.free.sum())
     if traffic.n_cores > n_free:
         raise FitError(
             f"E-CAP needs {traffic.n_cores:,} cores; the mesh of {mesh[0]} x {mesh[1]} has {n_free:,} free "
             f"({traffic.n_cores - n_free:,} over). Use more chips, or a smaller network."
         )
-    x, y = _optimise(traffic, sites, seed, progress or (lambda done, total: None))
+    silent = progress or (lambda done, total: None)
+    x, y = _optimise(traffic, sites, seed, silent) if pins is None else _around(traffic, sites, pins, seed, silent)
+    return measured(traffic, x, y, time.perf_counter() - began)
+
+
+def measured(traffic: CoreTraffic, x: Array, y: Array, seconds: float = 0.0) -> Placement:
+    """The placement of cores at given sites, with what the traffic costs there."""
     hops = np.abs(x[traffic.source] - x[traffic.target]) + np.abs(y[traffic.source] - y[traffic.target])
     weighted = float(traffic.spikes_per_tick @ hops)
     packets = float(traffic.spikes_per_tick.sum())
-    return Placement(x, y, weighted / packets if packets else 0.0, weighted, time.perf_counter() - began)
+    return Placement(x, y, weighted / packets if packets else 0.0, weighted, seconds)
 
 
-def _checked_mesh(mesh: tuple[int, int], chip: tuple[int, int], crossing_weight: float, blocked: Array | None) -> Mesh:
+def _checked_mesh(
+    mesh: tuple[int, int],
+    chip: tuple[int, int],
+    crossing_weight: float,
+    blocked: Array | None,
+    span: tuple[int, int] | None,
+) -> Mesh:
     """The sites, or every argument that is impossible."""
     problems = [
         f"place: {name} is {size[0]} x {size[1]}; both sides must be at least 1"
-        for name, size in (("mesh", mesh), ("chip", chip))
+        for name, size in (("mesh", mesh), ("chip", chip), *([] if span is None else [("span", span)]))
         if min(size) < 1
     ]
     if not (np.isfinite(crossing_weight) and crossing_weight >= 0):
@@ -273,37 +212,71 @@ def _checked_mesh(mesh: tuple[int, int], chip: tuple[int, int], crossing_weight:
     if problems:
         raise InputError(problems)
     free = np.ones(shape, bool) if blocked is None else ~np.asarray(blocked, bool)
-    return Mesh(free, chip, crossing_weight)
+    return Mesh(free, chip, crossing_weight, span or mesh)
 
 
-def _optimise(traffic: CoreTraffic, mesh: Mesh, seed: int, progress: Progress) -> Point:
-    """The best sites found: the better of two embeddings, straightened, then annealed."""
-    n = traffic.n_cores
-    box = mesh.box_for(n)
-    legalise = Legaliser(mesh, box, n)
+def _checked_pins(pinned: Array, n_cores: int, mesh: Mesh) -> Array | None:
+    """The pins as int64 [n, 2], None if there are none. Raises InputError for pins on one site or on no free site."""
+    pins = np.asarray(pinned, np.int64)
+    if pins.shape != (n_cores, 2):
+        raise InputError(f"place: pinned has shape {pins.shape}; it must be ({n_cores}, 2)")
+    held = pins[(pins != -1).any(axis=1)]
+    rows, columns = mesh.free.shape
+    inside = (held >= 0).all(axis=1) & (held[:, 0] < columns) & (held[:, 1] < rows)
+    problems = [f"place: pinned site ({x}, {y}) is outside the mesh" for x, y in held[~inside].tolist()]
+    held = held[inside]
+    problems += [
+        f"place: pinned site ({x}, {y}) is blocked" for x, y in held[~mesh.free[held[:, 1], held[:, 0]]].tolist()
+    ]
+    sites, count = np.unique(held, axis=0, return_counts=True)
+    problems += [
+        f"place: {n} cores are pinned to ({x}, {y})" for (x, y), n in zip(sites.tolist(), count, strict=True) if n > 1
+    ]
+    if problems:
+        raise InputError(problems)
+    return pins if len(held) else None
+
+
+def _graph(traffic: CoreTraffic, mesh: Mesh) -> Graph:
+    """The traffic as what the optimisers take."""
     unit = max(traffic.spikes_per_tick.max(initial=0.0), traffic.edge_pull.max(initial=0.0)) or 1.0
-    links = _symmetric(traffic, unit)
-    graph = Graph(links, traffic.edge_pull / unit, mesh)
-    if n == 0 or not (links.nnz or graph.edge_pull.any()):
-        progress(1, 1)
-        return legalise((np.arange(n), np.arange(n)))
-    overlap = by_overlap(links)
-    views = [links] if overlap is links else [overlap, links]
-    total = ROUNDS + len(HEATS) * BLOCKS
-    done = 0
+    return Graph(_symmetric(traffic, unit), traffic.edge_pull / unit, mesh)
+
+
+def _counter(progress: Progress) -> Callable[[], None]:
+    """Something to call after every step of the optimisation."""
+    done, total = 0, ROUNDS + anneal_steps()
 
     def advance() -> None:
         nonlocal done
         done += 1
         progress(done, total)
 
-    random = np.random.default_rng(seed)
+    return advance
+
+
+def _around(traffic: CoreTraffic, mesh: Mesh, pins: Array, seed: int, progress: Progress) -> Point:
+    """The best sites found for the cores that are not pinned."""
+    few = (pins[:, 0] >= 0).sum() <= FEW_PINNED * len(pins)
+    unpinned = _optimise(traffic, mesh, seed, progress) if few else None
+    return place_around(_graph(traffic, mesh), pins, seed, _counter(progress), unpinned)
+
+
+def _optimise(traffic: CoreTraffic, mesh: Mesh, seed: int, progress: Progress) -> Point:
+    """The best sites found: the better of two embeddings, straightened, then annealed."""
+    n = traffic.n_cores
+    box = mesh.box_for(n)
+    mesh = mesh.within_span(box)
+    legalise = Legaliser(mesh, box, n)
+    graph = _graph(traffic, mesh)
+    if n == 0 or not (graph.links.nnz or graph.edge_pull.any()):
+        progress(1, 1)
+        return legalise((np.arange(n), np.arange(n)))
+    overlap = by_overlap(graph.links)
+    views = [graph.links] if overlap is graph.links else [overlap, graph.links]
+    advance, random = _counter(progress), np.random.default_rng(seed)
     start = min((embed(graph, view, legalise, box, random) for view in views), key=graph.cost)
-    best = _straighten(graph, legalise, start, advance)
-    annealer = _Annealer(graph, seed)
-    for heat, share in HEATS:
-        best = annealer.run(best, heat, share, advance)
-    return best
+    return Annealer(graph, seed).anneal(straighten(graph, legalise, start, advance), advance)
 
 
 def _symmetric(traffic: CoreTraffic, unit: float) -> Any:

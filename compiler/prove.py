@@ -8,14 +8,18 @@ fires at t + tau(v), for all inputs and all t (by induction over ticks; the six 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurocore import neuron as arithmetic
-from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
+from neurocore.compiler.arrivals import arrival_problems
+from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, random_neurons
+from neurocore.compiler.coresynapses import CoreSynapses, spot
+from neurocore.compiler.defects import Defects
+from neurocore.compiler.idling import idled
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
 
@@ -42,14 +46,25 @@ class Decoded:
     slot: Array
 
 
-def prove(network: IntegerNetwork, chip: ChipConfig) -> Decoded:
-    """Check that the chip does what the network says. Raises MismatchError that lists what differs."""
-    return _Prover(network, chip).run()
+def prove(
+    network: IntegerNetwork,
+    chip: ChipConfig,
+    defects: Defects | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Decoded:
+    """Check that the chip does what the network says, and that it needs nothing that is among the ``defects``.
+
+    ``progress(done, total)`` is called for every core. Raises MismatchError that lists what differs.
+    """
+    return _Prover(network, chip, defects or Defects(), progress or (lambda done, total: None)).run()
 
 
 class _Prover:
-    def __init__(self, network: IntegerNetwork, chip: ChipConfig) -> None:
+    def __init__(
+        self, network: IntegerNetwork, chip: ChipConfig, defects: Defects, progress: Callable[[int, int], None]
+    ) -> None:
         self.network, self.chip, self.cores = network, chip, chip.cores
+        self.defects, self.progress = defects, progress
         self.rows = chip.row_of()
         self.shape = self.cores.configured.shape
         self.n_axons = chip.architecture.core.axons
@@ -59,19 +74,23 @@ class _Prover:
         chip, network = self.chip, self.network
         if (chip.inputs, chip.outputs, chip.populations) != (network.inputs, network.outputs, network.populations):
             self.fail("the chip's inputs, outputs or populations are not those of the network")
-        if len(chip.timing) != network.n_neurons or (len(chip.timing) and chip.timing.min() < 0):
+        if len(chip.timing) != network.n_neurons or chip.timing.min(initial=0) < 0:
             self.fail("the chip does not say when each neuron starts")
+        if chip.dilation != 1:
+            self.fail(f"{chip.dilation} ticks of the chip make one of the network, where 1 was expected")
         self.stop_if_failed()
         self.which = self.neurons()
         self.relay = self.cores.configured & (self.cores.population < 0)
         self.scan_crossbars()
         self.check_relays()
+        self.problems += arrival_problems(self.chip, self.used, self.defects)
         self.stop_if_failed()
         self.axon_source, self.axon_delay = self.resolve_axons()
         self.stop_if_failed()
         decoded = self.compare_synapses()
         self.compare_neurons()
         self.check_outputs()
+        self.problems += origin_problems(network, chip)
         self.stop_if_failed()
         return decoded
 
@@ -83,10 +102,6 @@ class _Prover:
             hidden = len(self.problems) - MAX_LISTED
             more = [f"and {hidden} more differences"] if hidden > 0 else []
             raise MismatchError(self.problems[:MAX_LISTED] + more)
-
-    def spot(self, row: int, slot: int) -> str:
-        x, y = self.chip.architecture.core_xy(int(self.cores.core[row]))
-        return f"core ({x}, {y}) neuron {slot}"
 
     def neurons(self) -> Array:
         """The network's neuron [n, N] that each neuron of the chip stands for; -1 for relays and unused ones."""
@@ -100,7 +115,7 @@ class _Prover:
         size = np.where(known, np.append(sizes, 0)[population], 0)
         bad = known & ((index < 0) | (index >= size))
         if bad.any():
-            self.fail(f"{self.spot(*np.argwhere(bad)[0])} has index {int(index[bad][0])}, beyond its population")
+            self.fail(f"{spot(self.chip, *np.argwhere(bad)[0])} has index {int(index[bad][0])}, beyond its population")
             self.stop_if_failed()
         which = np.where(known, offsets[np.maximum(population, 0)] + index, -1)
         images = np.bincount(which[known], minlength=self.network.n_neurons)
@@ -138,7 +153,7 @@ class _Prover:
         )
         inclusive = self.chip.architecture.rules.floor_inclusive and (cores.floor[row, slot] == 0).any()
         for place in np.flatnonzero(wrong | inclusive)[:3]:
-            self.fail(f"{self.spot(row[place], slot[place])} is a relay but does not just repeat one axon")
+            self.fail(f"{spot(self.chip, row[place], slot[place])} is a relay but does not just repeat one axon")
 
     def resolve_axons(self) -> tuple[Array, Array]:
         """Source and delay [n, A] of every axon that reaches a neuron, relays followed back; -1 where nothing drives it.
@@ -156,7 +171,9 @@ class _Prover:
         row, slot = np.nonzero(cores.configured & (cores.target_core >= 0))
         to_row, to_axon = self.rows[cores.target_core[row, slot]], cores.target_axon[row, slot]
         if (to_row < 0).any():
-            self.fail(f"{self.spot(row[to_row < 0][0], slot[to_row < 0][0])} sends to a core that is not configured")
+            self.fail(
+                f"{spot(self.chip, row[to_row < 0][0], slot[to_row < 0][0])} sends to a core that is not configured"
+            )
             self.stop_if_failed()
         np.add.at(drivers, (to_row, to_axon), 1)
         self.shared = (drivers > 1) & used
@@ -227,7 +244,8 @@ class _Prover:
         signal = np.where(self.axon_source >= 0, self.axon_source * self.span + arrival, -1)
         random = [np.zeros((0, 6), np.int64)]
         for row in range(len(self.cores)):
-            core = _CoreSynapses(self, row, signal[row])
+            self.progress(row + 1, len(self.cores))
+            core = CoreSynapses(network, self.chip, row, self.which[row], self.used[row], signal[row], self.span)
             wrong = core.first_difference()
             if wrong is not None:
                 self.fail(wrong)
@@ -251,50 +269,41 @@ class _Prover:
                 place = int(np.argmax(wrong))
                 self.fail(
                     f"{self.network.label(int(neuron[place]))}: {name} is {int(self.network.neuron[name][neuron[place]])} in the"
-                    f" network and {int(have[place])} on the chip ({self.spot(row[place], slot[place])})"
+                    f" network and {int(have[place])} on the chip ({spot(self.chip, row[place], slot[place])})"
                 )
         self.check_starts(row, slot, neuron)
-        values = self.network.neuron
-        random = ((values["leak_stochastic"] != 0) & (values["leak"] != 0)) | (values["threshold_mask_bits"] != 0)
-        random[self.network.target[self.network.stochastic]] = True
+        self.check_draws(row, neuron)
+
+    def check_draws(self, row: Array, neuron: Array) -> None:
+        """Random neurons have one image each, and no two cores draw the same numbers for theirs."""
+        random = random_neurons(self.network)
         images = np.bincount(neuron, minlength=self.network.n_neurons)
         for twice in np.flatnonzero(random & (images > 1))[:3]:
             self.fail(
                 f"{self.network.label(int(twice))} draws random numbers and has {images[twice]} images that would differ"
             )
+        drawing = np.unique(row[random[neuron]])
+        stream, first, count = np.unique(self.cores.stream[drawing], return_index=True, return_counts=True)
+        for shared in np.flatnonzero(count > 1)[:3]:
+            place = self.chip.architecture.core_xy(int(self.cores.core[drawing[first[shared]]]))
+            self.fail(
+                f"{count[shared]} cores, the first being core {place}, draw the same random numbers: their stream is"
+                f" {int(stream[shared])}; each needs one of its own"
+            )
 
     def check_starts(self, row: Array, slot: Array, neuron: Array) -> None:
         """Idle every image for its start shift; it must not fire, and must end at V(0)."""
-        arch, values = self.chip.architecture, {name: part[neuron] for name, part in self.network.neuron.items()}
-        shift = self.chip.timing[neuron]
-        membrane = self.cores.initial[row, slot].astype(np.int32)
-        moves = (values["leak_stochastic"] != 0) & (values["leak"] != 0) & (shift > 0)
-        bad = moves.copy()
-        for tick in range(int(shift.max(initial=0))):
-            idle = tick < shift
-            leaked = arithmetic.leaked(
-                membrane, values["leak"].astype(np.int32), values["leak_reversal"] != 0, arch.rules
-            )
-            after, fired = arithmetic.fired_and_reset(
-                leaked,
-                threshold=values["threshold"],
-                floor=values["floor"],
-                random=np.zeros(len(leaked), np.int32),
-                reset=values["reset"],
-                reset_mode=values["reset_mode"],
-                floor_mode=values["floor_mode"],
-                architecture=arch,
-            )
-            bad |= idle & (fired | ((values["threshold_mask_bits"] != 0) & (after != leaked)))
-            still = not (idle & (after != membrane)).any()
-            membrane = np.where(idle, after, membrane)
-            if still:
-                break
-        bad |= membrane != values["initial"]
+        shift, start = self.chip.timing[neuron], self.cores.initial[row, slot]
+        wanted = self.network.neuron["initial"][neuron]
+        bad = start != wanted
+        late = np.flatnonzero(shift > 0)
+        values = {name: part[neuron[late]] for name, part in self.network.neuron.items()}
+        membrane, disturbed = idled(start[late], shift[late], values, self.chip.architecture)
+        bad[late] = disturbed | (membrane != wanted[late])
         for place in np.flatnonzero(bad)[:3]:
             self.fail(
-                f"{self.network.label(int(neuron[place]))}: V(0) is {int(values['initial'][place])} in the network, but its image"
-                f" on the chip starts at {int(self.cores.initial[row[place], slot[place]])} and idles {int(shift[place])} ticks"
+                f"{self.network.label(int(neuron[place]))}: V(0) is {int(wanted[place])} in the network, but its image"
+                f" on the chip starts at {int(start[place])} and idles {int(shift[place])} ticks"
             )
 
     def check_outputs(self) -> None:
@@ -303,6 +312,8 @@ class _Prover:
         row, slot = np.nonzero(cores.configured & (cores.target_core == OUTPUT))
         line = cores.target_axon[row, slot]
         n_lines = len(network.output_neuron)
+        if not n_lines and self.chip.latency:
+            self.fail(f"the chip has no outputs that could be {self.chip.latency} ticks late")
         count = np.bincount(line, minlength=n_lines)
         for wrong in np.flatnonzero(count != 1)[:3]:
             self.fail(f"output line {wrong} is driven by {count[wrong]} neurons; one was expected")
@@ -322,93 +333,9 @@ class _Prover:
             )
 
 
-class _CoreSynapses:
-    """The synapses of one core's images, on the chip and in the network, as matrices [signals, images].
-
-    A signal is a source and the chip's delay from the source's time 0 to its arrival, as source * span + delay. ``signal``
-    [A] is that of every axon; an axon that nothing drives, -1, is never active and adds nothing.
-    """
-
-    def __init__(self, prover: _Prover, row: int, signal: Array) -> None:
-        self.prover, self.row, cores = prover, row, prover.cores
-        self.slots = np.flatnonzero(prover.which[row] >= 0)
-        self.neurons = prover.which[row, self.slots]
-        driven = np.flatnonzero(prover.used[row] & (signal >= 0))
-        self.axons = driven[np.argsort(signal[driven], kind="stable")]
-        bits = prover.chip.crossbar_bits(row)[np.ix_(self.axons, self.slots)]
-        kind = cores.axon_type[row, self.axons]
-        self.weight = np.where(bits, cores.weight[row][kind][:, self.slots], 0)
-        self.random = cores.weight_stochastic[row][kind][:, self.slots] & (self.weight != 0)
-        self.signals, self.first = np.unique(signal[self.axons], return_index=True)
-        self.axon_signal = signal[self.axons]
-
-    def read(self) -> tuple[Array, Array, Array, Array]:
-        """What the network's neurons read: the signal, the image's place, the weight, whether it is random."""
-        network, span = self.prover.network, self.prover.span
-        count = network.start[self.neurons + 1] - network.start[self.neurons]
-        ends = np.cumsum(count)
-        total = int(ends[-1]) if len(ends) else 0
-        entry = np.arange(total) - np.repeat(ends - count - network.start[self.neurons], count)
-        place = np.repeat(np.arange(len(self.neurons)), count)
-        arrival = network.delay[entry] + self.prover.chip.timing[self.neurons][place]
-        signal = network.source[entry].astype(np.int64) * span + arrival
-        return signal, place, network.weight[entry], network.stochastic[entry]
-
-    def first_difference(self) -> str | None:
-        """What is wrong with the first image, and its first source, that differs."""
-        wanted_signal, place, weight, random = self.read()
-        at = np.searchsorted(self.signals, wanted_signal)
-        known = np.append(self.signals, -1)[at] == wanted_signal
-        wrong = [np.stack([place[~known], wanted_signal[~known]], axis=1)]
-        some_random = bool(random.any() or self.random.any())
-        for chance in (False, True) if some_random else (False,):
-            mine = known & (random == chance) if some_random else slice(None) if known.all() else known
-            have = self.summed(np.where(self.random == chance, self.weight, 0) if some_random else self.weight)
-            want = np.zeros(have.shape, np.int64)
-            want[at[mine], place[mine]] = weight[mine]
-            differs = have != want
-            if chance:
-                # Random weights do not add up: each must come through one axon.
-                differs |= self.summed(self.random) != (want != 0)
-            signal, image = np.nonzero(differs) if differs.any() else np.zeros((2, 0), np.int64)
-            wrong.append(np.stack([image, self.signals[signal]], axis=1))
-        table = np.concatenate(wrong)
-        if not len(table):
-            return None
-        image, signal = table[np.lexsort((table[:, 1], table[:, 0]))[0]].tolist()
-        mine = (wanted_signal == signal) & (place == image)
-        return self.described(image, signal, list(zip(weight[mine], random[mine], strict=True)))
-
-    def summed(self, values: Array) -> Array:
-        """Values [axons, images] added up by signal."""
-        if len(self.signals) == len(self.axons):
-            return values
-        return np.asarray(np.add.reduceat(values, self.first, axis=0, dtype=np.int64))
-
-    def described(self, image: int, signal: int, wanted: list[tuple[int, bool]]) -> str:
-        """The sentence about a synapse that differs; ``wanted`` are its weights in the network."""
-        prover, neuron = self.prover, int(self.neurons[image])
-        mine = (self.axon_signal == signal) & (self.weight[:, image] != 0)
-        weight, random = self.weight[mine, image], self.random[mine, image]
-        total = int(weight[~random].sum())
-        found = [(total, False)] * (total != 0) + [(value, True) for value in weight[random]]
-        delay = signal % prover.span - int(prover.chip.timing[neuron])
-        return (
-            f"{prover.network.label(neuron)} <- {prover.network.source_label(signal // prover.span)}: the weight at delay"
-            f" {delay} is {_shown(wanted)} in the network and {_shown(found)} on the chip"
-            f" ({prover.spot(self.row, self.slots[image])})"
-        )
-
-    def random_synapses(self) -> Array:
-        """Rows (source, target, delay, row, axon, slot) of the random weights."""
-        axon, image = np.nonzero(self.random)
-        target, signal = self.neurons[image], self.axon_signal[axon]
-        delay = signal % self.prover.span - self.prover.chip.timing[target]
-        row = np.full(len(axon), self.row)
-        columns = (signal // self.prover.span, target, delay, row, self.axons[axon], self.slots[image])
-        return np.stack(columns, axis=1).astype(np.int64)
-
-
-def _shown(weights: list[tuple[int, bool]]) -> str:
-    """Weights, each with whether it is random, as shown in messages."""
-    return " and ".join(f"{int(weight)}{' (stochastic)' if random else ''}" for weight, random in weights) or "none"
+def origin_problems(network: IntegerNetwork, chip: ChipConfig) -> list[str]:
+    """What a chip says it was made from, if that is another network; a chip may also say nothing."""
+    claimed, digest = chip.network_digest, network.digest()
+    if claimed in ("", digest):
+        return []
+    return [f"the chip says that it was made from network {claimed[:16]}; this is {digest[:16]}"]

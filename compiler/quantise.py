@@ -15,7 +15,7 @@ Populations whose numbers are all whole are left exactly as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -144,9 +144,12 @@ class _Integers:
     problems: list[str] = field(default_factory=list)
 
 
-def quantise(network: Network, arch: Architecture) -> tuple[Network, QuantisationReport]:
+def quantise(
+    network: Network, arch: Architecture, progress: Callable[[int, int], None] | None = None
+) -> tuple[Network, QuantisationReport]:
     """The integer network that stands for ``network``, by the method that its ``quantise`` asks for, and what was lost.
 
+    ``progress(done, total)`` is called for every population that is scaled, after all are fitted if the method is "fit".
     Raises InputError for numbers that are not finite and FitError for neurons that the chip's ranges cannot express at any scale.
     """
     assert network.quantise is not None, "the network asks to be quantised"
@@ -163,8 +166,10 @@ def quantise(network: Network, arch: Architecture) -> tuple[Network, Quantisatio
     state = _Integers(np.zeros(len(flat.weight), np.int64), np.ones(flat.n_neurons), {}, np.zeros(shape, np.int64))
     state.neuron = {name: np.zeros(flat.n_neurons, np.int64) for name in REAL}
     quantiser = _Quantiser(flat, method, arch, state)
-    for name, part in wanted.items():
+    for done, (name, part) in enumerate(wanted.items(), 1):
         quantiser.population(name, part, fitted.get(name))
+        if progress is not None:
+            progress(done, len(wanted))
     if state.problems:
         raise FitError(state.problems)
     losses = tuple(_loss(name, part, flat, state, fitted.get(name)) for name, part in wanted.items())

@@ -1,11 +1,10 @@
-"""What a compilation came to, by population and by core: the tables of ``compile --report`` and the fields of ``--json``."""
+"""What a compilation came to, by population and by core: what ``compile --report`` shows and ``--json`` holds."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +16,8 @@ from neurocore.compiler.route import Routing
 from neurocore.config import ChipConfig
 from neurocore.traffic import LinkLoads, link_loads
 
-if TYPE_CHECKING:
-    from neurocore.compiler.pipeline import CompileReport
-
 Array = npt.NDArray[Any]
 
-SCHEMA_VERSION = 1
 RATE_UNIT = 1 << 20
 """Expected packets per tick are added up as whole numbers of this fraction."""
 FULL = 0.95
@@ -31,7 +26,12 @@ FULL = 0.95
 
 @dataclass(frozen=True)
 class PopulationUse:
-    """What a population takes; ``codes`` counts its cores by weight code, ``shift`` is its start in ticks: first and last."""
+    """What a population takes.
+
+    ``codes`` counts its cores by weight code; ``shift`` is how many ticks late its neurons run on the chip: the first and the
+    last; ``neuron_fill`` and ``axon_fill`` are how full its cores are on average (0..1), ``limit`` is what most of
+    them are full of.
+    """
 
     name: str
     neurons: int
@@ -44,11 +44,17 @@ class PopulationUse:
     codes: dict[str, int]
     shift: tuple[int, int]
     loss: float | None
+    neuron_fill: float
+    axon_fill: float
+    limit: str
 
 
 @dataclass(frozen=True)
 class CoreUse:
-    """Fill of a core: neurons by what they are, axons, and the resource that is full, if one is."""
+    """Fill of a core: neurons by what they are, axons, and the resource that is full, if one is.
+
+    ``relays_of`` are the populations whose spikes its relays carry.
+    """
 
     x: int
     y: int
@@ -58,13 +64,20 @@ class CoreUse:
     axons: int
     populations: tuple[str, ...]
     limit: str
+    relays_of: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class MeshUse:
-    """Expected traffic per tick on the mesh, from the network's ``spike_rates``; the link by the core it leaves."""
+    """Expected traffic per tick on the mesh, from the network's ``spike_rates``; the link by the core it leaves.
+
+    ``hops_of_half`` and ``hops_of_nine_tenths`` of the packets are not exceeded, ``most_hops`` by none.
+    """
 
     mean_hops: float
+    hops_of_half: int
+    hops_of_nine_tenths: int
+    most_hops: int
     busiest_link_packets_per_tick: float
     busiest_link: str
     chip_crossings_per_tick: float
@@ -72,12 +85,20 @@ class MeshUse:
 
 @dataclass(frozen=True)
 class ChipUse:
-    """Everything together."""
+    """Everything together; ``network`` and ``chip`` are names, ``n_cores`` the cores that the chip has."""
 
+    network: str
+    chip: str
+    n_cores: int
     populations: tuple[PopulationUse, ...]
     cores: tuple[CoreUse, ...]
     limits: dict[str, int]
     mesh: MeshUse
+
+    @property
+    def relay_cores(self) -> int:
+        """Cores that hold relays alone."""
+        return sum(not core.populations and core.relays > 0 for core in self.cores)
 
     def as_dict(self) -> dict[str, Any]:
         """For ``compile --json`` and ``--report FILE.json``."""
@@ -95,9 +116,10 @@ def chip_use(
     """Count what a compiled chip uses; ``placement`` and ``traffic`` are those of the routed cores."""
     counts = _Counts(chip)
     cores = tuple(counts.core(row) for row in range(len(chip.cores)))
-    populations = _populations(counts, network, routing, losses)
+    populations = _populations(counts, cores, network, routing, losses)
     limits = Counter(core.limit for core in cores)
-    return ChipUse(populations, cores, dict(sorted(limits.items())), _mesh(chip, placement, traffic))
+    known = network.name, chip.architecture.name, chip.architecture.n_cores
+    return ChipUse(*known, populations, cores, dict(sorted(limits.items())), _mesh(chip, placement, traffic))
 
 
 class _Counts:
@@ -120,6 +142,7 @@ class _Counts:
         self.relay_axon = np.zeros(len(self.relay_row), np.int64)
         self._look_at_crossbars()
         self.carried = self._carried()
+        self.relay_start = np.searchsorted(self.relay_row, np.arange(len(cores) + 1))
 
     def _look_at_crossbars(self) -> None:
         """Axons in use, and the one of every relay; a core at a time, as all crossbars unpacked would be large."""
@@ -154,15 +177,18 @@ class _Counts:
         x, y = arch.core_xy(int(cores.core[row]))
         copies, relays = int(self.copy[row].sum()), int(self.relay[row].sum())
         neurons, axons = int(self.image[row].sum()) - copies, int(self.used[row].sum())
-        names = tuple(
-            self.chip.populations[number].name for number in np.unique(cores.population[row][self.image[row]])
-        )
+        names = self.names(cores.population[row][self.image[row]])
+        carried = self.carried[self.relay_start[row] : self.relay_start[row + 1]]
         limit = "none"
         if axons >= FULL * arch.core.axons:
             limit = "axons"
         if neurons + copies + relays >= FULL * arch.core.neurons:
             limit = "neurons" if limit == "none" else "axons and neurons"
-        return CoreUse(x, y, neurons, copies, relays, axons, names, limit)
+        return CoreUse(x, y, neurons, copies, relays, axons, names, limit, self.names(carried[carried >= 0]))
+
+    def names(self, populations: Array) -> tuple[str, ...]:
+        """Names of the different populations among some numbers."""
+        return tuple(self.chip.populations[number].name for number in np.unique(populations))
 
 
 @dataclass
@@ -189,7 +215,11 @@ def _coded(network: IntegerNetwork, routing: Routing) -> list[_Coded]:
 
 
 def _populations(
-    counts: _Counts, network: IntegerNetwork, routing: Routing, losses: QuantisationReport | None
+    counts: _Counts,
+    cores_used: tuple[CoreUse, ...],
+    network: IntegerNetwork,
+    routing: Routing,
+    losses: QuantisationReport | None,
 ) -> tuple[PopulationUse, ...]:
     cores, offsets, n = counts.chip.cores, network.offsets(), len(network.populations)
     row, slot = np.nonzero(counts.image)
@@ -197,6 +227,10 @@ def _populations(
     houses = np.bincount(np.unique(cores.population[row, slot] + n * row) % n, minlength=n)
     relays = np.bincount(counts.carried[counts.carried >= 0], minlength=n)
     loss = {} if losses is None else {item.name: item.weight_error for item in losses.populations}
+    houses_of: dict[str, list[CoreUse]] = {group.name: [] for group in network.populations}
+    for core in cores_used:
+        for name in core.populations:
+            houses_of[name].append(core)
     result = []
     for number, coded in enumerate(_coded(network, routing)):
         group, part = network.populations[number], slice(int(offsets[number]), int(offsets[number + 1]))
@@ -213,9 +247,19 @@ def _populations(
             dict(sorted(coded.codes.items())),
             (int(shift.min()), int(shift.max())),
             loss.get(group.name),
+            *_fill(houses_of[group.name], counts.chip),
         )
         result.append(use)
     return tuple(result)
+
+
+def _fill(cores: list[CoreUse], chip: ChipConfig) -> tuple[float, float, str]:
+    """How full some cores are on average, neurons and axons, and what most of them are full of."""
+    size, n = chip.architecture.core, max(len(cores), 1)
+    neurons = sum(core.neurons + core.copies + core.relays for core in cores) / (n * size.neurons)
+    axons = sum(core.axons for core in cores) / (n * size.axons)
+    limits = Counter(core.limit for core in cores)
+    return round(neurons, 4), round(axons, 4), min(limits, key=lambda name: (-limits[name], name), default="none")
 
 
 def _mesh(chip: ChipConfig, placement: Placement, traffic: CoreTraffic) -> MeshUse:
@@ -225,7 +269,18 @@ def _mesh(chip: ChipConfig, placement: Placement, traffic: CoreTraffic) -> MeshU
     loads = link_loads(place[traffic.source], place[traffic.target], packets, arch.columns, arch.rows)
     crossings = loads.crossings(arch.mesh.columns, arch.mesh.rows) / RATE_UNIT
     busiest, name = _busiest(loads)
-    return MeshUse(placement.mean_hops, busiest, name, crossings)
+    half, nine_tenths, most = (_hops_of(share, placement, traffic) for share in (0.5, 0.9, 1.0))
+    return MeshUse(placement.mean_hops, half, nine_tenths, most, busiest, name, crossings)
+
+
+def _hops_of(share: float, placement: Placement, traffic: CoreTraffic) -> int:
+    """Hops that a share of the expected packets does not exceed."""
+    x, y, source, target = placement.x, placement.y, traffic.source, traffic.target
+    hops = np.abs(x[source] - x[target]) + np.abs(y[source] - y[target])
+    moving = traffic.spikes_per_tick > 0
+    total = np.cumsum(np.bincount(hops[moving], traffic.spikes_per_tick[moving], minlength=1))
+    # The sum at the largest hop is the whole, whatever its rounding.
+    return int(np.searchsorted(total[:-1], share * total[-1] * (1 - 1e-12)))
 
 
 def _busiest(loads: LinkLoads) -> tuple[float, str]:
@@ -233,84 +288,3 @@ def _busiest(loads: LinkLoads) -> tuple[float, str]:
     at = np.unravel_index(int(stack.argmax()), stack.shape)
     side = LinkLoads._fields[at[0]]
     return float(stack[at]) / RATE_UNIT, f"({int(at[2])}, {int(at[1])}) to the {side}"
-
-
-# ---------------------------------------------------------------- text
-
-
-def report_text(report: CompileReport, as_json: bool) -> str:
-    """The content of ``compile --report FILE``: JSON, or tables followed by the text form of every stage."""
-    assert report.use is not None, "a chip was compiled"
-    if as_json:
-        use = report.use.as_dict()
-        return (
-            json.dumps({"schema_version": SCHEMA_VERSION, **report.as_dict(), "core_list": use["cores"]}, indent=2)
-            + "\n"
-        )
-    parts = [_overview(report, report.use), _population_table(report.use), _core_table(report.use)]
-    if report.quantisation is not None:
-        parts.append(str(report.quantisation))
-    parts += [str(report.effect)] if report.effect is not None else []
-    parts += [f"declared: {text}" for text in report.declared]
-    parts += [dump() for dump in report.dumps.values()]
-    return "\n\n".join(parts) + "\n"
-
-
-def _overview(report: CompileReport, use: ChipUse) -> str:
-    total = sum(report.seconds.values())
-    limits = ", ".join(f"{name} {count:,}" for name, count in use.limits.items())
-    rows = [
-        ("cores", f"{report.cores:,} (at least {report.least_cores:,} for the neurons alone)"),
-        ("cores by what is full", limits),
-        ("latency", f"{report.latency} ticks"),
-        *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
-        ("mean hops", f"{use.mesh.mean_hops:.2f}"),
-        (
-            "busiest link",
-            f"{use.mesh.busiest_link}, {use.mesh.busiest_link_packets_per_tick:.3f} packets a tick expected",
-        ),
-        ("chip crossings", f"{use.mesh.chip_crossings_per_tick:.3f} packets a tick expected"),
-        ("time", f"{total:.2f} s: " + ", ".join(f"{name} {value:.2f} s" for name, value in report.seconds.items())),
-    ]
-    return "compilation\n" + _aligned([(f"  {name}", value) for name, value in rows])
-
-
-def _population_table(use: ChipUse) -> str:
-    head = (
-        "population",
-        "neurons",
-        "synapses",
-        "cores",
-        "copies",
-        "relays",
-        "axons",
-        "axons/signal",
-        "codes",
-        "shift",
-        "loss",
-    )
-    rows: list[tuple[str, ...]] = [head]
-    for item in use.populations:
-        codes = ", ".join(f"{name} x{count}" for name, count in item.codes.items())
-        shift = str(item.shift[0]) if item.shift[0] == item.shift[1] else f"{item.shift[0]}..{item.shift[1]}"
-        loss = "exact" if item.loss is None else f"{item.loss:.2%}"
-        numbers = (item.neurons, item.synapses, item.cores, item.copies, item.relays, item.axons)
-        rows.append((item.name, *(f"{n:,}" for n in numbers), f"{item.axons_per_signal:.2f}", codes, shift, loss))
-    return "populations\n" + _aligned(
-        [tuple(f"  {row[0]}" if k == 0 else cell for k, cell in enumerate(row)) for row in rows]
-    )
-
-
-def _core_table(use: ChipUse) -> str:
-    rows: list[tuple[str, ...]] = [("  core", "neurons", "copies", "relays", "axons", "full", "populations")]
-    for item in use.cores:
-        numbers = (item.neurons, item.copies, item.relays, item.axons)
-        rows.append((f"  ({item.x}, {item.y})", *map(str, numbers), item.limit, ", ".join(item.populations)))
-    return "cores\n" + _aligned(rows)
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

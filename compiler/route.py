@@ -11,7 +11,7 @@ Retiming as in Leiserson and Saxe (1991); facts and pitfalls in the project's no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -152,23 +152,39 @@ def find_blocks(network: IntegerNetwork, partition: Partition) -> Blocks:
     return Blocks(of_neuron, keys // n, keys % n)
 
 
-def route(network: IntegerNetwork, arch: Architecture, partition: Partition, urgent: frozenset[int]) -> Routing:
+def route(
+    network: IntegerNetwork,
+    arch: Architecture,
+    partition: Partition,
+    urgent: frozenset[int],
+    more: Array | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Routing:
     """Axons, shifts, copies and relays of a partitioned network.
+
+    ``more`` [N] are ticks that the spikes of a neuron need on their way, beside those of its relays. ``progress(done, total)``
+    is called for every core that is encoded.
 
     ``urgent`` are populations for whose neurons relay rows would be too slow: they get copies first, and those that cannot be
     copied reach their nearest axon directly and tap it for the rest. Raises CoreOverflowError or TightCycleError where another
     partition may help, and FitError where none will.
     """
     blocks = find_blocks(network, partition)
-    router = _Router(network, arch, partition, blocks, urgent)
-    return router.solve()
+    router = _Router(network, arch, partition, blocks, urgent, more)
+    return router.solve(progress or (lambda done, total: None))
 
 
 class _Router:
     """Iterates shifts and the fan-out that depends on them to a fixed point."""
 
     def __init__(
-        self, network: IntegerNetwork, arch: Architecture, partition: Partition, blocks: Blocks, urgent: frozenset[int]
+        self,
+        network: IntegerNetwork,
+        arch: Architecture,
+        partition: Partition,
+        blocks: Blocks,
+        urgent: frozenset[int],
+        more: Array | None,
     ) -> None:
         self.network, self.arch, self.partition, self.blocks = network, arch, partition, blocks
         self.cutter = Cutter(network, arch)
@@ -176,17 +192,18 @@ class _Router:
         self.core_of = partition.core_of(network.n_neurons)
         self.fixed = random_neurons(network)
         self.depth = np.zeros(network.n_neurons, np.int64)
+        self.more = np.zeros(network.n_neurons, np.int64) if more is None else more
         self.encoded: dict[int, tuple[bytes, CoreAxons]] = {}
         self.reads = _Reads(network, partition, blocks, self.cutter)
         self.lead_read: dict[int, int] = {}
         self.untappable: set[int] = set()
 
-    def solve(self) -> Routing:
+    def solve(self, progress: Callable[[int, int], None]) -> Routing:
         """The routing. Relay depths only ever grow, so the iteration ends."""
         shift = np.zeros(len(self.blocks), np.int64)
         for _ in range(MAX_ROUNDS):
             late = shift[self.blocks.of_neuron]
-            cores = tuple(self.core_axons(core, late) for core in range(self.partition.n_cores))
+            cores = tuple(self.core_axons(core, late, progress) for core in range(self.partition.n_cores))
             latency = self.latency(shift)
             reach = _Reach(self, cores, late, latency)
             copied = self.allot_copies(reach)
@@ -199,8 +216,9 @@ class _Router:
             shift = again
         raise AssertionError("relay depths are bounded")
 
-    def core_axons(self, core: int, late: Array) -> CoreAxons:
+    def core_axons(self, core: int, late: Array, progress: Callable[[int, int], None]) -> CoreAxons:
         """The axons of a core when its neurons run ``late`` [N] ticks late."""
+        progress(core + 1, self.partition.n_cores)
         members = self.partition.members[core]
         key = late[members].tobytes()
         known = self.encoded.get(core)
@@ -298,14 +316,15 @@ class _Router:
     def shifts(self) -> Array:
         """The least shifts of all blocks that the relays allow; sinks that are outputs run as late as the latest output."""
         net, reads, of = self.network, self.reads, self.blocks.of_neuron
-        slack = 1 + self.depth[reads.neuron] - reads.delay
+        slack = 1 + self.depth[reads.neuron] + self.more[reads.neuron] - reads.delay
         begin = of[reads.neuron]
         for tapped, lead in self.lead_read.items():
             mine = reads.of(tapped)
             block, delay = reads.block[mine], reads.delay[mine]
             led = (block == reads.block[lead]) & (delay == reads.delay[lead])
             begin[mine] = np.where(led, begin[mine], reads.block[lead])
-            slack[mine] = np.where(led, 1 - delay, reads.delay[lead] + self.depth[tapped] - delay)
+            after = reads.delay[lead] + self.depth[tapped] + self.more[tapped]
+            slack[mine] = np.where(led, 1 + self.more[tapped] - delay, after - delay)
         n = len(self.blocks)
         edge, member = np.unique(begin * n + reads.block, return_inverse=True)
         need = np.full(len(edge), np.iinfo(np.int64).min)
@@ -448,9 +467,10 @@ def _start_problems(network: IntegerNetwork, late: Array, possible: Array) -> li
         mine = np.flatnonzero((population == number) & ~possible)
         first = int(mine[0])
         values = {name: int(column[first]) for name, column in network.neuron.items()}
+        ticks = "1 tick" if late[first] == 1 else f"{int(late[first])} ticks"
         problems.append(
             f"E-START population {network.populations[number].name!r}: {network.label(first)} must start"
-            f" {int(late[first])} ticks late because relays feed it, but with leak {values['leak']}, threshold"
+            f" {ticks} late because relays feed it, but with leak {values['leak']}, threshold"
             f" {values['threshold']} and initial {values['initial']} it does not stay as it is until then"
             f" ({len(mine)} such neurons). Give its sources fewer targets or a longer delay to them, so that no relay is needed"
         )

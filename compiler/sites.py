@@ -23,12 +23,14 @@ class Mesh:
     """The sites: ``free`` [rows, columns], and chips of ``chip`` = (columns, rows) sites.
 
     ``along_x`` and ``along_y`` stretch the mesh by the crossing weight at every chip edge. Distances between stretched
-    coordinates are then hops plus weighted crossings, so that nothing else needs to know of chips.
+    coordinates are then hops plus weighted crossings, so that nothing else needs to know of chips. ``span`` = (columns, rows)
+    is as far as packets travel: cores should not be spread farther.
     """
 
     free: Array
     chip: tuple[int, int]
     crossing_weight: float
+    span: tuple[int, int]
 
     @cached_property
     def along_x(self) -> Array:
@@ -66,14 +68,15 @@ class Mesh:
         return (x0, x1, y0, cut_y), (x0, x1, cut_y, y1)
 
     def box_for(self, n_cores: int) -> Box:
-        """A near-square box with n_cores free sites at the west edge, on as few chips as can hold it."""
+        """A near-square box with n_cores free sites at the west edge: within the span if it can be, on few chips."""
         rows, columns = self.free.shape
-        regions = [
-            (min(across * self.chip[0], columns), min(up * self.chip[1], rows))
-            for across in range(1, -(-columns // self.chip[0]) + 1)
-            for up in range(1, -(-rows // self.chip[1]) + 1)
-        ]
-        regions.sort(key=lambda region: (region[0] * region[1], abs(region[0] - region[1])))
+        wide, high = self.span
+        across = {min(n * self.chip[0], columns) for n in range(1, -(-columns // self.chip[0]) + 1)}
+        up = {min(n * self.chip[1], rows) for n in range(1, -(-rows // self.chip[1]) + 1)}
+        regions = [(x, y) for x in across | {min(wide, columns)} for y in up | {min(high, rows)}]
+        regions.sort(
+            key=lambda size: (size[0] > wide or size[1] > high, size[0] * size[1], abs(size[0] - size[1]), size)
+        )
         width, height = next(size for size in regions if self.n_free((0, size[0], 0, size[1])) >= n_cores)
         for side in range(1, width + height):
             wide, high = min(side, width), min(side, height)
@@ -82,6 +85,18 @@ class Mesh:
                 if self.n_free(box) >= n_cores:
                     return box
         return (0, width, 0, height)
+
+    def within_span(self, box: Box) -> Mesh:
+        """The mesh without the sites from which a packet may not reach all of the box; the mesh itself if the box is too wide."""
+        x0, x1, y0, y1 = box
+        wide, high = self.span
+        rows, columns = self.free.shape
+        if (x1 - x0 > wide or y1 - y0 > high) or (columns <= wide and rows <= high):
+            return self
+        south = min(max(0, (y0 + y1 - high) // 2), max(0, rows - high))
+        free = np.zeros_like(self.free)
+        free[south : south + high, :wide] = self.free[south : south + high, :wide]
+        return Mesh(free, self.chip, self.crossing_weight, self.span)
 
 
 def _middle(low: int, high: int, chip: int) -> tuple[int, bool]:

@@ -55,8 +55,10 @@ def _idles_to(
         )
         after, fired = neuron.fired_and_reset(moved, **modes, random=np.zeros(len(moved), np.int32), architecture=arch)
         running = tick < late
-        # A random part of threshold and floor only ever moves them outwards; what they do without it must be nothing.
-        good &= ~(running & (fired | (random & (after != moved))))
+        # A random part of threshold and floor only ever moves them outwards; what they do without it must be nothing. Below the
+        # floor a linear reset by 0 is nothing, but by a random part it is not.
+        low = moved <= -parameters["floor"] if arch.rules.floor_inclusive else moved < -parameters["floor"]
+        good &= ~(running & (fired | (random & (low | (after != moved)))))
         if not (running & (after != membrane)).any():
             break
         membrane = np.where(running, after, membrane).astype(np.int32)

@@ -320,7 +320,10 @@ def check_stochastic(network: Network, arch: Architecture, weight: Array, faults
     allowed = arch.neuron.weight
     wrong = (weight < allowed.min) | (weight > allowed.max)
     if wrong.any():
+        value = int(weight[wrong][0])
+        beyond = value - allowed.max if value > allowed.max else allowed.min - value
+        more = f"; {int(wrong.sum()) - 1:,} more likewise" if wrong.sum() > 1 else ""
         faults.misfit.append(
-            f"E-WEIGHT network {network.name!r}: a stochastic weight is {int(weight[wrong][0])}; {arch.name!r} has {allowed},"
-            " and stochastic weights cannot be split"
+            f"E-WEIGHT network {network.name!r}: a stochastic weight is {value}; {arch.name!r} has {allowed} ({beyond:,}"
+            f" over{more}) and a stochastic weight cannot be a sum of others. Use a smaller one, or several sources"
         )

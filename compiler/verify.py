@@ -28,7 +28,10 @@ class Runs(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a comparison; ``cause`` is what the static check says about a difference."""
+    """The outcome of a comparison.
+
+    ``cause`` is what the static check finds wrong with the chip; where spikes are equal nevertheless, this input did not show it.
+    """
 
     equal: bool
     latency: int
@@ -100,7 +103,7 @@ def verify(
         dilation=chip.dilation,
         spikes_compared=len(expected),
         first_difference=difference,
-        cause=cause if difference is not None else (),
+        cause=cause,
     )
 
 

@@ -4,6 +4,8 @@
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -11,6 +13,9 @@ import numpy as np
 cdef extern from "kernel.h" nogil:
     ctypedef struct nc_profile:
         int32_t leak_from
+
+    ctypedef struct nc_header:
+        uint64_t key
 
     ctypedef struct nc_program:
         int64_t n_cores, n_words
@@ -20,6 +25,7 @@ cdef extern from "kernel.h" nogil:
         int32_t stops_at_zero, floor_inclusive
         int32_t wide, target_shift
         const uint64_t *crossbar
+        const nc_header *header
         const uint8_t *axon_type
         const uint64_t *full
         const uint64_t *pattern
@@ -31,9 +37,6 @@ cdef extern from "kernel.h" nogil:
         const uint32_t *weight_bits
         const uint64_t *chance
         const uint8_t *chance_used
-        const uint32_t *input_bound
-        const uint32_t *leak_bound
-        const uint32_t *profile
         const nc_profile *profiles
         const uint64_t *leak
         const uint64_t *leak_chance
@@ -43,9 +46,7 @@ cdef extern from "kernel.h" nogil:
         const uint64_t *modes
         const uint64_t *threshold_mask
         int32_t mask_planes
-        const uint8_t *features
         const void *target
-        const uint64_t *key
         const uint64_t *zero
 
     ctypedef struct nc_event:
@@ -65,7 +66,8 @@ cdef extern from "kernel.h" nogil:
 
     ctypedef struct nc_state:
         int64_t tick
-        uint64_t *membrane
+        uint64_t *near
+        uint64_t *far
         uint8_t *width
         uint64_t *scheduler
         uint64_t *fired
@@ -89,7 +91,7 @@ cdef extern from "kernel.h" nogil:
 
     ctypedef struct nc_pool:
         nc_worker *workers
-        int n_threads
+        int capacity
 
     ctypedef struct nc_path:
         const char *name
@@ -98,13 +100,14 @@ cdef extern from "kernel.h" nogil:
     enum: NC_PATHS
     enum: NC_LOW
     enum: NC_HIGH
+    enum: NC_NEAR
     nc_path *nc_paths
     void nc_prepare()
     nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
     void nc_pool_close(nc_pool *pool)
     int nc_pool_run(nc_pool *pool, nc_state *state, int64_t n_ticks)
     void nc_total(nc_tally *tally, int64_t n_units)
-    void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t planes, uint64_t *out)
+    void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t begin, int32_t planes, uint64_t *out)
     void nc_read_membranes(const nc_program *program, const nc_state *state, int32_t neurons, int32_t *out)
     void nc_fit_widths(const nc_program *program, nc_state *state)
     void nc_pending(const nc_program *program, const nc_state *state, int64_t first, int64_t *pending)
@@ -114,7 +117,7 @@ cdef extern from "kernel.h" nogil:
 
 nc_prepare()
 
-LOW_PLANES, HIGH_PLANES = NC_LOW, NC_HIGH
+LOW_PLANES, HIGH_PLANES, NEAR_PLANES = NC_LOW, NC_HIGH, NC_NEAR
 
 
 def paths():
@@ -134,7 +137,8 @@ def slice_planes(const int32_t[:, ::1] values, uint64_t[:, :, ::1] out):
         raise ValueError("planes and values differ in shape")
     if out.shape[0] and out.shape[1] and values.shape[1]:
         with nogil:
-            nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], 1, <int32_t>out.shape[1], &out[0, 0, 0])
+            nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], 1, 0, <int32_t>out.shape[1],
+                     &out[0, 0, 0])
 
 
 cdef class Program:
@@ -168,6 +172,7 @@ cdef class Program:
         self.c.target_shift = sizes["target_shift"]
         self.c.mask_planes = sizes["mask_planes"]
         self.c.crossbar = <const uint64_t *>_address(tables, "crossbar", np.uint64)
+        self.c.header = <const nc_header *>_address(tables, "header", np.uint8)
         self.c.axon_type = <const uint8_t *>_address(tables, "axon_type", np.uint8)
         self.c.full = <const uint64_t *>_address(tables, "full", np.uint64)
         self.c.pattern = <const uint64_t *>_address(tables, "pattern", np.uint64)
@@ -179,9 +184,6 @@ cdef class Program:
         self.c.weight_bits = <const uint32_t *>_address(tables, "weight_bits", np.uint32)
         self.c.chance = <const uint64_t *>_address(tables, "chance", np.uint64)
         self.c.chance_used = <const uint8_t *>_address(tables, "chance_used", np.uint8)
-        self.c.input_bound = <const uint32_t *>_address(tables, "input_bound", np.uint32)
-        self.c.leak_bound = <const uint32_t *>_address(tables, "leak_bound", np.uint32)
-        self.c.profile = <const uint32_t *>_address(tables, "profile", np.uint32)
         self.c.profiles = <const nc_profile *>_address(tables, "profiles", np.int32)
         self.c.leak = <const uint64_t *>_address(tables, "leak", np.uint64)
         self.c.leak_chance = <const uint64_t *>_address(tables, "leak_chance", np.uint64)
@@ -190,9 +192,7 @@ cdef class Program:
         self.c.reset = <const uint64_t *>_address(tables, "reset", np.uint64)
         self.c.modes = <const uint64_t *>_address(tables, "modes", np.uint64)
         self.c.threshold_mask = <const uint64_t *>_address(tables, "threshold_mask", np.uint64)
-        self.c.features = <const uint8_t *>_address(tables, "features", np.uint8)
         self.c.target = <const void *>_address(tables, "target", np.uint64 if sizes["wide"] else np.uint32)
-        self.c.key = <const uint64_t *>_address(tables, "key", np.uint64)
         self.c.zero = <const uint64_t *>_address(tables, "zero", np.uint64)
 
 
@@ -222,20 +222,26 @@ cdef class State:
     cdef readonly Program program
     cdef readonly dict arrays
     cdef readonly object probes
-    cdef readonly list outputs, spikes, traces
+    cdef int64_t[::1] external, event_start
+    cdef uint32_t[::1] event_word
+    cdef uint8_t[::1] event_bit
+    cdef list traces
 
     def __init__(self, Program program, dict arrays, object probes, str path, int n_threads):
         cdef int number = list(paths()).index(path)
         self.program = program
         self.arrays = arrays
         self.probes = probes
-        self.c.membrane = <uint64_t *>_address(arrays, "membrane", np.uint64)
+        self.c.near = <uint64_t *>_address(arrays, "near", np.uint64)
+        self.c.far = <uint64_t *>_address(arrays, "far", np.uint64)
         self.c.width = <uint8_t *>_address(arrays, "width", np.uint8)
         self.c.scheduler = <uint64_t *>_address(arrays, "scheduler", np.uint64)
         self.c.fired = <uint64_t *>_address(arrays, "fired", np.uint64)
         self.c.settled = <uint8_t *>_address(arrays, "settled", np.uint8)
         _set_tally(&self.c.axons, arrays, "axon")
         _set_tally(&self.c.neurons, arrays, "neuron")
+        self.external = arrays["external"]
+        self._make_room(1, 1)
         if probes is not None:
             self.c.probe = <const uint64_t *>_address(probes, "spikes", np.uint64)
             self.c.probe_row = <const int32_t *>_address(probes, "row", np.int32)
@@ -244,7 +250,7 @@ cdef class State:
         self.pool = nc_pool_open(&program.c, number, n_threads)
         if self.pool is NULL:
             raise MemoryError("no memory for the worker threads")
-        self.outputs, self.spikes, self.traces = [], [], []
+        self.traces = []
 
     def __dealloc__(self):
         nc_pool_close(self.pool)
@@ -258,38 +264,65 @@ cdef class State:
     def tick(self, int64_t value):
         self.c.tick = value
 
-    def run(self, int64_t n_ticks, const int64_t[::1] event_start, const uint32_t[::1] event_word,
-            const uint8_t[::1] event_bit):
-        """Run n_ticks ticks; ``event_*`` are the external spikes, in CSR form by tick."""
+    def run(self, int64_t n_ticks, const int64_t[:] tick, const int64_t[:] row, const int64_t[:] axon):
+        """Run n_ticks ticks; external spike k makes axon ``axon[k]`` of core ``row[k]`` active in ``tick[k]``, ticks ascending.
+
+        The array ``external`` counts them. What the ticks record waits for :meth:`take`.
+        """
         cdef int32_t[:, ::1] trace_view
-        cdef int failed = 0, i
+        cdef int failed = 0
         if n_ticks == 0:
             return
-        trace = None
+        self._feed(n_ticks, tick, row, axon)
         if self.c.n_probes:
             trace = np.zeros((n_ticks, self.c.n_probes), np.int32)
+            self.traces.append(trace)
             trace_view = trace
             self.c.trace = &trace_view[0, 0]
-        self.c.event_start = &event_start[0]
-        self.c.event_word = &event_word[0] if event_word.shape[0] else NULL
-        self.c.event_bit = &event_bit[0] if event_bit.shape[0] else NULL
         with nogil:
             failed = nc_pool_run(self.pool, &self.c, n_ticks)
         if failed:
             raise MemoryError("no memory for the recorded spikes; record fewer or run in shorter parts")
-        for i in range(self.pool.n_threads):
-            _keep(self.outputs, &self.pool.workers[i].scratch.outputs)
-            _keep(self.spikes, &self.pool.workers[i].scratch.spikes)
-        if trace is not None:
-            self.traces.append(trace)
+
+    cdef _feed(self, int64_t n_ticks, const int64_t[:] tick, const int64_t[:] row, const int64_t[:] axon):
+        """Put external spikes where the kernel reads them, in CSR form by tick."""
+        cdef int64_t k, offset, next_start = 0, n = tick.shape[0], words = self.program.c.axon_words
+        if n_ticks >= self.event_start.shape[0] or n > self.event_word.shape[0]:
+            self._make_room(n_ticks, n)
+        self.c.event_start = &self.event_start[0]
+        self.c.event_word = &self.event_word[0]
+        self.c.event_bit = &self.event_bit[0]
+        for k in range(n):
+            offset = tick[k] - self.c.tick
+            if not (0 <= offset < n_ticks and 0 <= row[k] < self.program.c.n_cores and 0 <= axon[k] < self.program.c.n_axons):
+                raise ValueError(f"no external spike can reach axon {axon[k]} of row {row[k]} at tick {tick[k]} in this run")
+            while next_start <= offset:
+                self.event_start[next_start] = k
+                next_start += 1
+            self.event_word[k] = <uint32_t>(row[k] * words + axon[k] // 64)
+            self.event_bit[k] = <uint8_t>(axon[k] % 64)
+            self.external[row[k]] += 1
+        while next_start <= n_ticks:
+            self.event_start[next_start] = n
+            next_start += 1
+
+    cdef _make_room(self, int64_t n_ticks, int64_t n_events):
+        """Room for so many ticks and external spikes."""
+        self.event_start = np.empty(n_ticks + 1, np.int64)
+        self.event_word = np.empty(max(n_events, 1), np.uint32)
+        self.event_bit = np.empty(max(n_events, 1), np.uint8)
 
     def take(self):
-        """The recorded (output events [k, 3], spike events [k, 3], membranes) since the last call."""
-        empty = [np.zeros((0, 3), np.int64)]
-        result = (np.concatenate(empty + self.outputs), np.concatenate(empty + self.spikes),
-                  np.concatenate([np.zeros((0, self.c.n_probes), np.int32)] + self.traces))
-        self.outputs, self.spikes, self.traces = [], [], []
-        return result
+        """What was recorded since the last call, None if that is nothing: sorted columns and membranes [ticks, probed].
+
+        The columns are tick and line of the output spikes, then tick, row and neuron of the probed ones.
+        """
+        outputs, spikes = _taken(self.pool, False), _taken(self.pool, True)
+        if outputs is None and spikes is None and not self.traces:
+            return None
+        traces, self.traces = self.traces or [np.zeros((0, self.c.n_probes), np.int32)], []
+        membranes = traces[0] if len(traces) == 1 else np.concatenate(traces)
+        return *(_NO_COLUMNS[:2] if outputs is None else outputs), *(_NO_COLUMNS if spikes is None else spikes), membranes
 
     def total(self):
         """Bring the arrays ``axon_total`` and ``neuron_total`` up to date."""
@@ -310,10 +343,11 @@ cdef class State:
 
     def set_membranes(self, const int32_t[:, ::1] values):
         """Set the membranes [n, N] from numbers within the chip's range."""
+        cdef int32_t n = <int32_t>values.shape[1], units = self.program.c.units
         if values.shape[0] and values.shape[1]:
             with nogil:
-                nc_slice(&values[0, 0], values.shape[0], <int32_t>values.shape[1], self.program.c.units, self.program.c.planes,
-                         self.c.membrane)
+                nc_slice(&values[0, 0], values.shape[0], n, units, 0, NC_NEAR, self.c.near)
+                nc_slice(&values[0, 0], values.shape[0], n, units, NC_NEAR, self.program.c.planes - NC_NEAR, self.c.far)
                 nc_fit_widths(&self.program.c, &self.c)
 
     def pending(self, int64_t first, int64_t[:, ::1] counts):
@@ -323,17 +357,68 @@ cdef class State:
                 nc_pending(&self.program.c, &self.c, first, &counts[0, 0])
 
 
-cdef _keep(list kept, nc_events *events):
-    """Append a copy of the events as an array [k, 3] of tick, a, b, and forget them."""
-    cdef size_t i
-    if events.length == 0:
-        return
-    copied = np.empty((events.length, 3), np.int64)
-    cdef int64_t[:, ::1] view = copied
+_NO_COLUMNS = np.zeros((3, 0), np.int64)
+
+
+cdef object _taken(nc_pool *pool, bint probed):
+    """The output spikes or the probed ones that the workers hold, as columns, sorted, and then no longer held; None if none."""
+    cdef int64_t[:, ::1] view
+    cdef nc_event *items
+    cdef size_t n = 0, i
+    cdef int k
+    for k in range(pool.capacity):
+        n += _events(pool, k, probed).length
+    if n == 0:
+        return None
+    columns = np.empty((3 if probed else 2, n), np.int64)
+    view = columns
+    items = <nc_event *>malloc(n * sizeof(nc_event))
+    if items is NULL:
+        raise MemoryError("no memory for the recorded spikes; record fewer or run in shorter parts")
     with nogil:
-        for i in range(events.length):
-            view[i, 0] = events.items[i].tick
-            view[i, 1] = events.items[i].a
-            view[i, 2] = events.items[i].b
-    events.length = 0
-    kept.append(copied)
+        _gather(pool, probed, items)
+        if not _sorted(items, n):
+            qsort(items, n, sizeof(nc_event), _compare)
+        for i in range(n):
+            view[0, i] = items[i].tick
+            view[1, i] = items[i].a
+            if probed:
+                view[2, i] = items[i].b
+        free(items)
+    return columns
+
+
+cdef nc_events *_events(nc_pool *pool, int worker, bint probed) noexcept nogil:
+    return &pool.workers[worker].scratch.spikes if probed else &pool.workers[worker].scratch.outputs
+
+
+cdef void _gather(nc_pool *pool, bint probed, nc_event *items) noexcept nogil:
+    """Move the events of all workers to one place."""
+    cdef nc_events *events
+    cdef int k
+    for k in range(pool.capacity):
+        events = _events(pool, k, probed)
+        if events.length:
+            memcpy(items, events.items, events.length * sizeof(nc_event))
+        items += events.length
+        events.length = 0
+
+
+cdef bint _sorted(const nc_event *items, size_t n) noexcept nogil:
+    """Whether events are in order, as those of one thread mostly are."""
+    cdef size_t i
+    for i in range(1, n):
+        if _compare(&items[i - 1], &items[i]) > 0:
+            return False
+    return True
+
+
+cdef int _compare(const void *one, const void *other) noexcept nogil:
+    """Order of events for qsort: by tick, then a, then b."""
+    cdef const nc_event *x = <const nc_event *>one
+    cdef const nc_event *y = <const nc_event *>other
+    if x.tick != y.tick:
+        return 1 if x.tick > y.tick else -1
+    if x.a != y.a:
+        return 1 if x.a > y.a else -1
+    return (x.b > y.b) - (x.b < y.b)

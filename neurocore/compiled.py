@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocore._engine import HIGH_PLANES, LOW_PLANES, Program, State, paths
+from neurocore._engine import HIGH_PLANES, LOW_PLANES, NEAR_PLANES, Program, State, paths
 from neurocore.config import ChipConfig
 from neurocore.engine import Array, Counters, Events, Probes, Record
 from neurocore.errors import UsageError
@@ -47,6 +47,8 @@ class CompiledEngine:
         self.seed = chip.seed if seed is None else seed
         self.threads = max(1, min(threads, MAX_THREADS, len(chip.cores)))
         self.probes = probes or Probes()
+        none = np.zeros(0, np.int64)
+        self._nothing = Record(none, none, none, none, none, np.zeros((0, self.probes.n_membranes), np.int32))
         self.program = program or Tables(chip).build(self.seed)
         self.path = chosen_path()
         target = chip.cores.target_core
@@ -69,11 +71,13 @@ class CompiledEngine:
             tallies[f"{name}_added"] = aligned((n, blocks), np.uint16)
             tallies[f"{name}_folded"] = aligned((n, blocks), np.uint16)
         return {
-            "membrane": aligned((n, units, size["planes"], WORDS), np.uint64),
+            "near": aligned((n, units, NEAR_PLANES, WORDS), np.uint64),
+            "far": aligned((n, units, max(size["planes"] - NEAR_PLANES, 0), WORDS), np.uint64),
             "width": aligned((n, units), np.uint8),
             "scheduler": aligned((slots, n, words), np.uint64),
             "fired": aligned((slots, n, units, WORDS), np.uint64),
             "settled": aligned((n,), np.uint8),
+            "external": aligned((n,), np.int64),
             **tallies,
         }
 
@@ -106,7 +110,7 @@ class CompiledEngine:
 
     def _begin_window(self) -> None:
         self._window_start = self.tick
-        self._external = np.zeros(len(self.chip.cores), np.int64)
+        self._state.arrays["external"][...] = 0
 
     def clear_counters(self) -> None:
         """Begin a new window of counting."""
@@ -118,18 +122,12 @@ class CompiledEngine:
 
     def advance(self, events: Events, n_ticks: int) -> None:
         """Run n_ticks ticks with the external spikes of that window."""
-        start = np.searchsorted(events.tick, np.arange(self.tick, self.tick + n_ticks + 1)).astype(np.int64)
-        word = (events.row * self.program.sizes["axon_words"] + events.axon // 64).astype(np.uint32)
-        bit = (events.axon % 64).astype(np.uint8)
-        self._external += np.bincount(events.row, minlength=len(self._external))
-        self._state.run(n_ticks, start, word, bit)
+        self._state.run(n_ticks, events.tick, events.row, events.axon)
 
     def take(self) -> Record:
         """Hand over what was recorded since the last call."""
-        outputs, spikes, membranes = self._state.take()
-        outputs = outputs[np.lexsort((outputs[:, 1], outputs[:, 0]))]
-        spikes = spikes[np.lexsort((spikes[:, 2], spikes[:, 1], spikes[:, 0]))]
-        return Record(outputs[:, 0], outputs[:, 1], spikes[:, 0], spikes[:, 1], spikes[:, 2], membranes)
+        found = self._state.take()
+        return self._nothing if found is None else Record(*found)
 
     def counters(self) -> Counters:
         """Counts since the last reset of the counters.
@@ -140,10 +138,10 @@ class CompiledEngine:
         arrays, core = self._state.arrays, self.arch.core
         neuron_spikes = arrays["neuron_total"][:, : core.neurons].astype(np.int64)
         routed = self._target_row >= 0
-        sent = np.bincount(self._target_row[routed], neuron_spikes[routed], minlength=len(self._external)).astype(
+        sent = np.bincount(self._target_row[routed], neuron_spikes[routed], minlength=len(self.chip.cores)).astype(
             np.int64
         )
-        due = self._external + self._carried.sum(axis=0) + sent - self._pending().sum(axis=0)
+        due = arrays["external"] + self._carried.sum(axis=0) + sent - self._pending().sum(axis=0)
         return Counters(arrays["axon_total"][:, : core.axons].astype(np.int64), neuron_spikes, due)
 
     def _pending(self) -> Array:

@@ -61,6 +61,8 @@ _SIGNATURES = (
     (b"\x93NUMPY", "a NumPy .npy file"),
     (b"\x1f\x8b", "a gzip file"),
 )
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)
+"""Not every file system can bring a folder to the disk, and not every folder that may be written may be read."""
 _FROM_HDF5 = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 """What h5py raises for a payload that is not as expected."""
 
@@ -175,6 +177,7 @@ def atomic_path(path: StrPath) -> Iterator[str]:
             yield temporary
             _to_disk(temporary)
             os.replace(temporary, target)
+            sync_folder(os.path.dirname(target))
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -234,6 +237,19 @@ def _create(temporary: str, like: str) -> None:
 def _to_disk(path: str) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+def sync_folder(path: str) -> None:
+    """Make new names in a folder last: without this a crash of the machine may forget that a file was made or renamed."""
+    try:
+        descriptor = os.open(path or os.curdir, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
 
 
 def why_not(path: StrPath, target: str, error: OSError) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.compiled import CompiledEngine
-from neurocore.config import ChipConfig
-from neurocore.engine import Engine, Events, Record
+from neurocore.config import OUTPUT, ChipConfig
+from neurocore.engine import Engine, Events, Probes, Record
 from neurocore.errors import InputError, UsageError
 from neurocore.inputs import InputFan, SpikeInput, Waiting, as_spikes, is_raster
 from neurocore.oracle import Oracle
@@ -30,8 +30,12 @@ CORES_PER_THREAD = 32
 """Below this many cores per thread, waiting for each other costs more than the threads bring."""
 CHUNK_SECONDS = 0.2
 """The engine comes back to Python about this often, to show progress and to notice an interrupt."""
-CHUNK_BYTES = 2**25
-"""What is recorded of membranes before the engine comes back, at most."""
+CHUNK_BYTES = 2**24
+"""Memory for what is recorded before the engine comes back, about."""
+SPIKE_BYTES, MEMBRANE_BYTES = 64, 8
+"""What a recorded spike or membrane takes on its way from the engine, copies included."""
+BURST = 8
+"""By how much CHUNK_BYTES may be exceeded if a quiet chip suddenly fires all it has."""
 
 
 def available_threads() -> int:
@@ -75,7 +79,6 @@ class Emulator:
         self.seed = chip.seed if seed is None else _checked_seed(seed)
         names = (probes,) if isinstance(probes, str) else probes
         self._watched = [Watched(chip, text) for text in names]
-        self._n_membranes = sum(item.size for item in self._watched if item.with_membranes)
         self._engine = self._make_engine(engine)
         self._rows = chip.row_of()
         self._fan = InputFan(chip, self._rows)
@@ -86,6 +89,7 @@ class Emulator:
 
     def _make_engine(self, engine: str) -> Engine:
         probes = join_probes(self.chip, self._watched)
+        self._tick_bytes = _tick_bytes(self.chip, probes)
         if engine == "oracle":
             return Oracle(self.chip, seed=self.seed, probes=probes)
         return CompiledEngine(self.chip, seed=self.seed, threads=self.threads, probes=probes)
@@ -109,6 +113,7 @@ class Emulator:
     def _forget(self) -> None:
         """Begin to count and to record anew."""
         self._stepped: list[Record] = []
+        self._recorded = 0.0
         self._packets = np.zeros(len(self.chip.cores), np.int64)
         self._first = self.tick
 
@@ -163,17 +168,22 @@ class Emulator:
     def chunks(self, ticks: int) -> Iterator[int]:
         """Sizes of the parts in which to run ``ticks`` ticks, so that each takes about CHUNK_SECONDS and CHUNK_BYTES at most.
 
-        What a part records of membranes is known beforehand; it counts twice, since it is copied once.
+        To be run by :meth:`advance` one by one: each part is sized by what the one before took.
         """
-        most = max(1, CHUNK_BYTES // (8 * max(1, self._n_membranes)))
-        size, left = min(64, most), ticks
+        size, left = 64, ticks
         while left > 0:
-            size = min(size, left)
+            size = min(size, left, self._ticks_in_memory())
             begun = time.perf_counter()
             yield size
             left -= size
             taken = max(time.perf_counter() - begun, 1e-6)
-            size = int(min(max(1, size * CHUNK_SECONDS / taken), 4 * size, most))
+            size = int(min(max(1, size * CHUNK_SECONDS / taken), 4 * size))
+
+    def _ticks_in_memory(self) -> int:
+        """Ticks whose records CHUNK_BYTES hold if they fire as the last part did; at most BURST times that whatever they do."""
+        fixed, most = self._tick_bytes
+        per_tick = fixed + max(SPIKE_BYTES * self._recorded, most / BURST)
+        return max(1, int(CHUNK_BYTES / max(1, per_tick)))
 
     def send(self, spikes: SpikeInput) -> None:
         """Put spikes on their way, for ticks that are still to come; the forms are those of :meth:`run`.
@@ -190,10 +200,14 @@ class Emulator:
 
     def advance(self, ticks: int) -> Record:
         """Run ``ticks`` ticks with the spikes that were sent; returns what the engine recorded, see :meth:`observed`."""
-        events = self._waiting.take(self.tick + ticks)
-        self._packets += np.bincount(events.row, minlength=len(self._packets))
+        tick = self._engine.tick
+        events = self._waiting.take_tick(tick) if ticks == 1 else self._waiting.take(tick + ticks)
+        if len(events):
+            self._packets += np.bincount(events.row, minlength=len(self._packets))
         self._engine.advance(events, ticks)
-        return self._engine.take()
+        record = self._engine.take()
+        self._recorded = (len(record.output_tick) + len(record.spike_tick)) / max(1, ticks)
+        return record
 
     def observed(self, record: Record) -> tuple[Spikes, int, dict[str, ProbeRecord]]:
         """Output spikes, how many of them merged, and probes by name, out of a record of successive ticks."""
@@ -207,6 +221,14 @@ class Emulator:
         ``lines`` are line numbers, or booleans, one per input line. What probes see is kept for :meth:`take_probes`. Raises
         InputError for lines the chip does not have.
         """
+        self.send_lines(lines)
+        return self._stepped_once()
+
+    def send_lines(self, lines: Iterable[int]) -> None:
+        """Put spikes of the tick at hand on their way, on lines in the forms of :meth:`step`, which calls this.
+
+        Raises InputError for lines the chip does not have, and between two ticks of the network on a dilated chip.
+        """
         tick, dilation = self._engine.tick, self.chip.dilation
         if dilation != 1:
             lines = list(self._lines(lines))
@@ -217,7 +239,6 @@ class Emulator:
                 )
         for entries in [self._fan.entries(line) for line in self._lines(lines)]:
             self._waiting.add_entries(tick, entries)
-        return self._stepped_once()
 
     def _stepped_once(self) -> Array:
         engine = self._engine
@@ -225,9 +246,7 @@ class Emulator:
         record = engine.take()
         if self._watched:
             self._stepped.append(record)
-        line = record.output_line
-        unique = set(line.tolist())
-        return line if len(unique) == len(line) else np.array(sorted(unique), np.int64)
+        return record.fired()
 
     def take_probes(self) -> dict[str, ProbeRecord]:
         """What the probes saw in the steps since the last call or reset; membranes have one row per step.
@@ -424,9 +443,12 @@ class Emulator:
 
     def step_axons(self, axons: Iterable[tuple[int, int]]) -> Array:
         """:meth:`step` for a chip without input lines: ``axons`` are the pairs (core, axon) that get a spike from outside."""
-        spikes = Spikes.from_rows([(self.tick, core, axon) for core, axon in axons])
-        self._waiting.add(self._events(spikes))
+        self.send_axons(axons)
         return self._stepped_once()
+
+    def send_axons(self, axons: Iterable[tuple[int, int]]) -> None:
+        """:meth:`send_lines` for a chip without input lines."""
+        self.send(Spikes.from_rows([(self.tick, core, axon) for core, axon in axons]))
 
     def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
         """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.
@@ -435,6 +457,14 @@ class Emulator:
         """
         for lines in lines_by_tick:
             yield self.step(lines)
+
+
+def _tick_bytes(chip: ChipConfig, probes: Probes) -> tuple[int, int]:
+    """Bytes that a tick records: of membranes, and of spikes if everything that is recorded fires."""
+    n_watched = int((chip.cores.target_core == OUTPUT).sum())
+    if probes.spikes is not None:
+        n_watched += int(probes.spikes.sum())
+    return MEMBRANE_BYTES * probes.n_membranes, SPIKE_BYTES * n_watched
 
 
 def _asked_ticks(spikes: SpikeInput, ticks: int | None, dilation: int) -> int:

@@ -62,6 +62,12 @@ class Record:
     spike_neuron: Array
     membranes: Array
 
+    def fired(self) -> Array:
+        """Output lines of a record of one tick, ascending, each once."""
+        line = self.output_line
+        unique = set(line.tolist())
+        return line if len(unique) == len(line) else np.array(sorted(unique), np.int64)
+
     @classmethod
     def joined(cls, records: Sequence[Record]) -> Record:
         """One record out of those of successive windows, at least one."""

@@ -120,7 +120,8 @@ class Waiting:
         found = self._few.pop(tick, None)
         if found is None:
             return NO_EVENTS
-        return Events(*np.array(found, np.int64).reshape(-1, 3).T)
+        flat = np.array(found, np.int64)
+        return Events(flat[::3], flat[1::3], flat[2::3])
 
     def take(self, stop: int) -> Events:
         """Hand over the events before tick ``stop``, ticks ascending."""

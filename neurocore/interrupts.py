@@ -4,8 +4,28 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
+
+_USUAL = (signal.default_int_handler, signal.SIG_DFL)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Within this context SIGTERM raises KeyboardInterrupt, as SIGINT does.
+
+    Outside of the main thread, and if the program handles it in its own way, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Interrupts:
@@ -21,8 +41,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-                if signal.getsignal(number) == usual:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) in _USUAL:
                     self._before[number] = signal.signal(number, self._note)
         return self
 

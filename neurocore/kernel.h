@@ -39,7 +39,7 @@ typedef uint64_t nc_vec __attribute__((vector_size(32)));
 typedef uint64_t nc_memory __attribute__((vector_size(32), aligned(8), may_alias));
 typedef uint32_t nc_words8 __attribute__((vector_size(32)));
 
-enum { NC_LANES = 256, NC_WORDS = 4, NC_MAX_PLANES = 32, NC_MAX_THREADS = 256 };
+enum { NC_LANES = 256, NC_WORDS = 4, NC_MAX_PLANES = 32, NC_NEAR = 8, NC_MAX_THREADS = 256 };
 
 /* What a core's neurons use beyond the common case. */
 enum { NC_RANDOM_WEIGHT = 1, NC_RANDOM_LEAK = 2, NC_RANDOM_THRESHOLD = 4, NC_REVERSAL = 8 };
@@ -59,6 +59,15 @@ typedef struct {
     int32_t mask_bits;                   /* random bits of the widest threshold mask */
 } nc_profile;
 
+/* What is read of a core in each of its ticks. Tables that are equal in several cores are stored once, as numbered rows. */
+typedef struct {
+    uint64_t key;                        /* of its random draws */
+    uint32_t profile, wiring, weights;   /* rows: neuron parameters, axon types, weights of the axon types */
+    uint32_t input_bound;                /* largest magnitude that one axon adds */
+    uint32_t leak_bound;                 /* largest magnitude of the leak */
+    uint32_t features;
+} nc_header;
+
 typedef struct {
     int64_t n_cores, n_words;            /* n_words: words of one scheduler plane */
     int32_t n_axons, n_types, n_slots, axon_words, units, planes;
@@ -67,20 +76,18 @@ typedef struct {
     int32_t stops_at_zero, floor_inclusive;
     int32_t wide, target_shift;          /* destinations: 64 bits instead of 32; the delay stands above target_shift */
     const uint64_t *crossbar;            /* [core][axon][unit][word] */
-    const uint8_t *axon_type;            /* [core][axon] */
+    const nc_header *header;             /* [core] */
+    const uint8_t *axon_type;            /* [wiring][axon] */
+    const uint32_t *type_start;          /* [wiring][type]: axons of earlier types, each type rounded up to a multiple of 4 */
+    const uint64_t *type_mask;           /* [wiring][type][axon word]; NULL without `full` */
     const uint64_t *full;                /* [core][axon word]: axons whose row is the core's pattern; NULL if few cores have them */
     const uint64_t *pattern;             /* [core][unit][word]: the neurons that any axon reaches */
-    const uint64_t *type_mask;           /* [core][type][axon word] */
-    const uint32_t *type_start;          /* [core][type]: axons of earlier types, each type rounded up to a multiple of 4 */
-    const uint32_t *weight_row;          /* [core][type]: row of the weights */
-    const uint32_t *weight_place;        /* [core][type]: first word of that row in the table of weights */
+    const uint32_t *weight_row;          /* [weights][type]: row of the table of weights */
+    const uint32_t *weight_place;        /* [weights][type]: first word of that row */
+    const uint32_t *weight_bits;         /* [weights][type]: magnitude planes that are not empty */
     const uint64_t *weight;              /* [row][unit][1 + weight_planes][word]: sign, magnitude; 0 where stochastic */
-    const uint32_t *weight_bits;         /* [core][type]: magnitude planes that are not empty */
     const uint64_t *chance;              /* [row][unit][2 + random_bits][word]: sign, mask, magnitude; NULL if none */
     const uint8_t *chance_used;          /* [row] */
-    const uint32_t *input_bound;         /* [core]: largest magnitude that one axon adds */
-    const uint32_t *leak_bound;          /* [core]: largest magnitude of the leak */
-    const uint32_t *profile;             /* [core]: row of the tables that follow */
     const nc_profile *profiles;          /* [row][unit] */
     const uint64_t *leak;                /* [row][unit][plane][word], 0 where stochastic */
     const uint64_t *leak_chance;         /* [row][unit][2 + random_bits][word]: sign, mask, magnitude; or NULL */
@@ -90,10 +97,8 @@ typedef struct {
     const uint64_t *modes;               /* [row][unit][4][word]: reset to value, linear; floor saturates; leak reversal */
     const uint64_t *threshold_mask;      /* [row][unit][mask_planes][word] or NULL */
     int32_t mask_planes;
-    const uint8_t *features;             /* [core] */
     const void *target;                  /* [core][lane]: delay << target_shift | bit of the scheduler plane; delay 0 is an
                                             output line + 1, or nothing */
-    const uint64_t *key;                 /* [core] */
     const uint64_t *zero;                /* [plane][word]: a leak of nothing */
 } nc_program;
 
@@ -111,7 +116,7 @@ typedef struct {
 
 typedef struct {
     int64_t tick;
-    uint64_t *membrane;                  /* [core][unit][plane][word] */
+    uint64_t *near, *far;                /* membranes: [core][unit][NC_NEAR][word], and the planes above: [core][unit][..][word] */
     uint8_t *width;                      /* [core][unit]: planes in use, the last being the sign */
     uint64_t *scheduler;                 /* [slot][core][axon word] */
     uint64_t *fired;                     /* [slot][core][unit][word]: who fired in the last n_slots ticks */
@@ -161,10 +166,10 @@ NC_INLINE uint32_t nc_word(uint32_t low, uint32_t high, uint32_t index) {
 /* Deliveries for the cores of one thread: bit numbers in the scheduler, 32 or 64 bits each. */
 typedef struct { void *items; size_t length, capacity; } nc_box;
 
-/* Cores whose rows are asked for together; spikes that wait for their destinations; deliveries asked for ahead; active axons
-   up to which rows are added one by one. */
-enum { NC_GROUP = 4, NC_SPIKES = 64, NC_PREFETCH = 16, NC_FEW = 12 };
-enum { NC_SLACK = 16 };                  /* places behind a list that may be written */
+/* Cores that wait for their crossbar rows; cores after which a scheduler row is asked for; spikes that wait for their destinations;
+   deliveries asked for ahead, in a box and among those that a thread keeps; active axons up to which rows are added one by one. */
+enum { NC_AHEAD = 6, NC_SOON = 16, NC_SPIKES = 48, NC_PREFETCH = 16, NC_LAG = 32, NC_FEW = 12 };
+enum { NC_SLACK = 32 };                  /* places behind a list that may be written */
 
 typedef struct {
     int64_t core;
@@ -175,11 +180,12 @@ typedef struct {
 
 typedef struct {
     nc_events outputs, spikes;
-    nc_job jobs[2][NC_GROUP];
-    uint16_t *axons;                     /* [2][NC_GROUP][n_axons]: the jobs' lists */
+    nc_job jobs[NC_AHEAD];
+    uint16_t *axons;                     /* [NC_AHEAD][n_axons]: the jobs' lists */
     const uint64_t **rows;               /* crossbar rows sorted by axon type, each type padded to a multiple of 4 */
-    int64_t *fired;                      /* neurons whose spikes wait for their destination to arrive in the cache */
+    uint32_t *fired;                     /* neurons whose spikes wait for their destination to arrive in the cache */
     int32_t n_fired;
+    nc_box own;                          /* deliveries to the thread's own cores, whose scheduler words were asked for */
     uint64_t slot_start[256];            /* first bit of the scheduler plane that is so many ticks ahead */
     nc_box *boxes[2];                    /* [parity of the tick][thread] */
     int failed;
@@ -217,6 +223,7 @@ typedef struct {
     nc_scratch scratch;
     int64_t begin, end;                  /* the cores whose scheduler rows only this thread writes */
     int64_t next;                        /* first core of its own that nobody has taken yet in this tick */
+    int64_t slot;                        /* the scheduler plane of this tick */
     int64_t ready;                       /* the tick for which its scheduler rows are complete */
     int index;
     pthread_t thread;
@@ -243,6 +250,7 @@ struct nc_pool {
 
 NC_INLINE nc_vec nc_get(const uint64_t *at) { return (nc_vec) * (const nc_memory *)at; }
 NC_INLINE void nc_put(uint64_t *at, nc_vec value) { *(nc_memory *)at = (nc_memory)value; }
+NC_INLINE int nc_any(nc_vec v) { return (v[0] | v[1] | v[2] | v[3]) != 0; }
 
 /* Adds what stands in the planes to the totals and clears them. */
 NC_COLD void nc_spill(nc_tally *t, int64_t unit) {
@@ -258,6 +266,13 @@ NC_COLD void nc_spill(nc_tally *t, int64_t unit) {
     t->added[unit] = t->folded[unit] = 0;
 }
 
+/* Asks for the high planes if the low ones will be full after the next addition. */
+NC_INLINE void nc_expect_fold(const nc_tally *t, int64_t unit) {
+    if (t->added[unit] != NC_LOW_FULL - 1) return;
+    const uint64_t *high = t->high + unit * NC_HIGH * NC_WORDS;
+    for (int b = 0; b < NC_HIGH; b += 2) __builtin_prefetch(high + b * NC_WORDS, 1);
+}
+
 /* Moves the low planes into the high ones. */
 static void nc_fold(nc_tally *t, int64_t unit) {
     uint64_t *low = t->low + unit * NC_LOW * NC_WORDS, *high = t->high + unit * NC_HIGH * NC_WORDS;
@@ -268,7 +283,7 @@ static void nc_fold(nc_tally *t, int64_t unit) {
         carry = (x & y) | (carry & (x | y));
         nc_put(low + b * NC_WORDS, (nc_vec){0});
     }
-    for (int b = NC_LOW; b < NC_HIGH; b++) {
+    for (int b = NC_LOW; b < NC_HIGH && nc_any(carry); b++) {
         nc_vec x = nc_get(high + b * NC_WORDS);
         nc_put(high + b * NC_WORDS, x ^ carry);
         carry &= x;
@@ -297,17 +312,17 @@ static void nc_total(nc_tally *t, int64_t n_units) {
 /* The number of the lowest bit that is set; 64 if none is. */
 NC_INLINE int64_t nc_lowest(uint64_t word) { return word ? __builtin_ctzll(word) : 64; }
 
-/* values [rows][n] to planes [rows][units][planes][word]; lanes beyond n are 0. */
-static void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t planes, uint64_t *out) {
+/* Bits `from` and up of values [rows][n] to planes [rows][units][planes][word]; lanes beyond n are 0. */
+static void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t from, int32_t planes, uint64_t *out) {
     for (int64_t row = 0; row < rows; row++)
         for (int32_t lane = 0; lane < n; lane += 64) {
             int32_t count = n - lane < 64 ? n - lane : 64;
             uint64_t *at = out + ((row * units + lane / NC_LANES) * planes) * NC_WORDS + lane % NC_LANES / 64;
-            const int32_t *from = values + row * n + lane;
+            const int32_t *first = values + row * n + lane;
             for (int32_t b = 0; b < planes; b++) {
-                int32_t shift = b < 31 ? b : 31;
+                int32_t shift = from + b < 31 ? from + b : 31;
                 uint64_t word = 0;
-                for (int32_t k = 0; k < count; k++) word |= (uint64_t)(uint32_t)((from[k] >> shift) & 1) << k;
+                for (int32_t k = 0; k < count; k++) word |= (uint64_t)(uint32_t)((first[k] >> shift) & 1) << k;
                 at[b * NC_WORDS] = word;
             }
         }
@@ -325,27 +340,50 @@ NC_INLINE int32_t nc_lane(const uint64_t *planes, int width, int lane) {
 /* Planes that a number needs, sign included. */
 NC_INLINE int nc_width(uint64_t magnitude) { return magnitude ? 65 - __builtin_clzll(magnitude) : 1; }
 
-/* The weights of a unit for an axon type, a row [core][type]: sign plane, then magnitude planes. */
-NC_INLINE const uint64_t *nc_weights(const nc_program *p, int64_t type, int unit) {
-    return p->weight + p->weight_place[type] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+/* The weights of a unit for an axon type, a place [weights][type]: sign plane, then magnitude planes. */
+NC_INLINE const uint64_t *nc_weights(const nc_program *p, int64_t place, int unit) {
+    return p->weight + p->weight_place[place] + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
+}
+
+/* The planes of a unit's membranes, `width` of them valid; copied to `row` if that or anything else needs `room` for more than
+   the near ones. */
+NC_INLINE uint64_t *nc_planes(const nc_program *p, const nc_state *s, int64_t place, int width, int room, uint64_t *row) {
+    uint64_t *near = s->near + place * NC_NEAR * NC_WORDS;
+    if (__builtin_expect(room <= NC_NEAR, 1)) return near;
+    for (int b = 0; b < NC_NEAR; b++) nc_put(row + b * NC_WORDS, nc_get(near + b * NC_WORDS));
+    const uint64_t *far = s->far + place * (p->planes - NC_NEAR) * NC_WORDS;
+    for (int b = NC_NEAR; b < width; b++) nc_put(row + b * NC_WORDS, nc_get(far + (b - NC_NEAR) * NC_WORDS));
+    return row;
+}
+
+/* Puts back what nc_planes copied. */
+NC_INLINE void nc_store(const nc_program *p, nc_state *s, int64_t place, int width, const uint64_t *row) {
+    uint64_t *near = s->near + place * NC_NEAR * NC_WORDS, *far = s->far + place * (p->planes - NC_NEAR) * NC_WORDS;
+    for (int b = 0; b < NC_NEAR; b++) nc_put(near + b * NC_WORDS, nc_get(row + b * NC_WORDS));
+    for (int b = NC_NEAR; b < width; b++) nc_put(far + (b - NC_NEAR) * NC_WORDS, nc_get(row + b * NC_WORDS));
 }
 
 /* The membranes [core][neurons] as numbers. */
 static void nc_read_membranes(const nc_program *p, const nc_state *s, int32_t neurons, int32_t *out) {
+    uint64_t row[NC_MAX_PLANES * NC_WORDS];
     for (int64_t core = 0; core < p->n_cores; core++)
-        for (int32_t neuron = 0; neuron < neurons; neuron++) {
-            int64_t place = core * p->units + neuron / NC_LANES;
-            out[core * neurons + neuron] = nc_lane(s->membrane + place * p->planes * NC_WORDS, s->width[place], neuron % NC_LANES);
+        for (int32_t first = 0; first < neurons; first += NC_LANES) {
+            int64_t place = core * p->units + first / NC_LANES;
+            int width = s->width[place];
+            const uint64_t *planes = nc_planes(p, s, place, width, width, row);
+            for (int32_t lane = 0; lane < NC_LANES && first + lane < neurons; lane++)
+                out[core * neurons + first + lane] = nc_lane(planes, width, lane);
         }
 }
 
 /* After all planes were written: how many each unit needs. */
 static void nc_fit_widths(const nc_program *p, nc_state *s) {
+    uint64_t row[NC_MAX_PLANES * NC_WORDS];
     for (int64_t place = 0; place < p->n_cores * p->units; place++) {
-        const uint64_t *planes = s->membrane + place * p->planes * NC_WORDS;
-        int64_t row = (int64_t)p->profile[place / p->units] * p->units + place % p->units;
         int width = p->planes;
-        while (width > p->profiles[row].least_width
+        const uint64_t *planes = nc_planes(p, s, place, width, width, row);
+        int64_t profile = (int64_t)p->header[place / p->units].profile * p->units + place % p->units;
+        while (width > p->profiles[profile].least_width
                && !memcmp(planes + (width - 1) * NC_WORDS, planes + (width - 2) * NC_WORDS, NC_WORDS * sizeof(uint64_t)))
             width--;
         s->width[place] = (uint8_t)width;
@@ -366,6 +404,37 @@ static void nc_pending(const nc_program *p, const nc_state *s, int64_t first, in
                 if (delay && tick + delay >= s->tick) pending[(tick + delay) % p->n_slots * p->n_cores + core]++;
             }
     }
+}
+
+/* ---------------------------------------------------------------- deliveries */
+
+/* Sets the bits whose numbers a box holds, and asks for the words of later ones. */
+#define NC_SET_BITS(type, box, scheduler)                                                         \
+    do {                                                                                          \
+        const type *items = (const type *)(box)->items, *end = items + (box)->length;             \
+        const type *sure = (box)->length > NC_PREFETCH ? end - NC_PREFETCH : items;               \
+        for (; items < sure; items++) {                                                           \
+            __builtin_prefetch((scheduler) + (items[NC_PREFETCH] >> 6), 1);                       \
+            (scheduler)[*items >> 6] |= 1ull << (*items & 63);                                    \
+        }                                                                                         \
+        for (; items < end; items++) (scheduler)[*items >> 6] |= 1ull << (*items & 63);           \
+    } while (0)
+
+/* Sets the bits of the deliveries that the thread kept, but for the last `but`: whose words are on their way to the cache. */
+#define NC_SETTLE(type, box, scheduler, n, but)                                                   \
+    do {                                                                                          \
+        type *const items = (type *)(box)->items;                                                 \
+        for (size_t i = 0; i < n; i++) (scheduler)[items[i] >> 6] |= 1ull << (items[i] & 63);     \
+        memmove(items, items + n, sizeof(type) * (but));                                          \
+    } while (0)
+
+NC_INLINE void nc_settle(nc_worker *w, size_t but) {
+    nc_box *own = &w->scratch.own;
+    if (own->length <= but) return;
+    const size_t n = own->length - but;
+    if (w->pool->program->wide) NC_SETTLE(uint64_t, own, w->state.scheduler, n, but);
+    else NC_SETTLE(uint32_t, own, w->state.scheduler, n, but);
+    own->length = but;
 }
 
 /* ---------------------------------------------------------------- one tick, for each instruction set */
@@ -400,7 +469,7 @@ static void nc_pending(const nc_program *p, const nc_state *s, int64_t first, in
 #ifdef NC_EMULATE_AVX512
 #pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
 #else
-#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx512vbmi2,avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
 #endif
 #else
 #pragma GCC pop_options
@@ -408,7 +477,7 @@ static void nc_pending(const nc_program *p, const nc_state *s, int64_t first, in
 #ifdef NC_EMULATE_AVX512
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
 #else
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,bmi,bmi2,lzcnt,popcnt")
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx512vbmi2,avx2,bmi,bmi2,lzcnt,popcnt")
 #endif
 #endif
 /* A build for tests has this path on every processor with AVX2: the ternary instruction is worked out from its table. */
@@ -450,7 +519,8 @@ static void nc_prepare(void) {
     nc_paths[0].supported = nc_paths[1].supported;
 #else
     nc_paths[0].supported = nc_paths[1].supported && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
-                            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+                            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
+                            && __builtin_cpu_supports("avx512vbmi2");
 #endif
 #endif
 }

@@ -15,6 +15,7 @@ from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.endpoint import Endpoint
 from neurocore.errors import InputError, UsageError
+from neurocore.recorder import Recorder
 from neurocore.spikes import CHIP_COLUMNS, MAX_VALUE, NETWORK_COLUMNS
 
 MAX_LINE_BYTES = 256
@@ -171,7 +172,8 @@ class LiveReport:
 class LiveRun:
     """A run of ``emulator`` over ``endpoint``, up to tick ``ticks`` if given, else to the end of the input.
 
-    ``tick_hz`` asks for pacing. ``clock`` (seconds) and ``sleep`` are arguments so that tests need not wait.
+    ``tick_hz`` asks for pacing. A ``recorder`` of the emulator keeps what it does; the caller ends it. ``clock`` (seconds) and
+    ``sleep`` are arguments so that tests need not wait.
     """
 
     def __init__(
@@ -181,6 +183,7 @@ class LiveRun:
         *,
         ticks: int | None = None,
         tick_hz: float | None = None,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -193,6 +196,7 @@ class LiveRun:
             )
         self.report = LiveReport(tick_hz)
         self._emulator = emulator
+        self._chip = emulator if recorder is None else recorder
         self._endpoint = endpoint
         self._rows = RowReader(endpoint, emulator.chip, paced=tick_hz is not None)
         self._stop = ticks
@@ -227,9 +231,9 @@ class LiveRun:
         tick, due = self._emulator.tick, self._due
         self._due = []
         if due and len(due[0]) > 1:
-            fired = self._emulator.step_axons((core, axon) for core, axon in due)
+            fired = self._chip.step_axons((core, axon) for core, axon in due)
         else:
-            fired = self._emulator.step(line for (line,) in due)
+            fired = self._chip.step(line for (line,) in due)
         self.report.ticks += 1
         self.report.input_spikes += len(due)
         if len(fired):

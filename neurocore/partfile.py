@@ -5,7 +5,8 @@ Layout, version 1, numbers little-endian::
     header     HEADER_BYTES of text: the magic line, length and CRC-32 of the head, padded with blanks
     head       JSON (what :func:`neurocore.runfile.describe` says; names, types and shapes of all arrays), then the arrays that
                never change, one after the other
-    slot 0, 1  the state of the counters at a flush: a fixed number of bytes, written in turn, so that one is always whole
+    slot 0, 1  the state of the counters at a flush: a fixed number of bytes, written in turn, so that one is always whole,
+               and only when the frames that it speaks of are on the disk
     frames     rows of the columns, appended; each with the number of its column, its length and CRC-32
 
 A slot says up to which byte the frames belong to it. A reader takes the newest slot that is whole; what was appended after it
@@ -16,19 +17,20 @@ from __future__ import annotations
 
 import fcntl
 import io
+import itertools
 import json
 import os
 import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurocore.container import why_not
+from neurocore.container import sync_folder, why_not
 from neurocore.errors import InputError, OutputError
 from neurocore.result import RunResult
 from neurocore.runfile import column_kinds, describe, fixed_arrays, tally_arrays
@@ -45,28 +47,42 @@ SLOT_MAGIC = b"NCflush\n"
 _FRAME = struct.Struct("<4sIQI")
 """Magic, column, bytes, CRC-32 of column, length and rows."""
 _FRAME_MAGIC = b"NCfr"
+_sync = getattr(os, "fdatasync", os.fsync)
+"""Brings what was written, and how long the file now is, to the disk; macOS has only the slower call."""
 TYPES = {"<i4": np.int32, "<i8": np.int64}
 
 
-class PartFile:
-    """A part file that is being written; it is locked against other writers. Raises OutputError, as all its methods do."""
+def part_path(path: str) -> str:
+    """Where a run that will be written to ``path`` is recorded until it ends."""
+    return f"{path}.part"
 
-    def __init__(self, path: str, head: RunResult) -> None:
-        self.path = path
-        self._columns = list(column_kinds(head))
+
+class PartFile:
+    """The part file of the run file ``run`` while it is written; locked against other writers.
+
+    ``aside`` is the new name of an earlier one that was in the way, if there was one. The constructor and all methods raise
+    OutputError that names ``run``.
+    """
+
+    def __init__(self, run: str, head: RunResult) -> None:
+        self.run, self.path = run, part_path(run)
         self.kinds = column_kinds(head)
-        self._n_flushes = 0
+        self._columns = list(self.kinds)
+        self._n_flushes, self._synced = 0, False
         text = _encode_head(head)
         self._slots = HEADER_BYTES + len(text)
         self._slot_bytes = _slot_bytes(tally_arrays(head))
         self._data = self._end = self._slots + 2 * self._slot_bytes
-        try:
-            set_aside(path)
-            self._file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "r+")
+        with self._named():
+            self.aside = set_aside(self.path)
+            self._file = io.FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "r+")
             _lock(self._file)
-            self._write(0, _encode_header(text) + text + bytes(2 * self._slot_bytes))
-        except OSError as error:
-            raise OutputError(why_not(path, path, error)) from error
+            try:
+                self._write(0, _encode_header(text) + text + bytes(2 * self._slot_bytes))
+                sync_folder(os.path.dirname(self.path))
+            except BaseException:
+                self.remove()
+                raise
 
     def append(self, name: str, rows: Array) -> None:
         """Append rows of a column."""
@@ -76,24 +92,30 @@ class PartFile:
             return
         number, data = self._columns.index(name), np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
         crc = zlib.crc32(data, zlib.crc32(struct.pack("<IQ", number, len(data))))
-        try:
+        with self._named():
             self._write(self._end, _FRAME.pack(_FRAME_MAGIC, number, len(data), crc))
             self._write(self._end + _FRAME.size, data)
-        except OSError as error:
-            raise OutputError(why_not(self.path, self.path, error)) from error
         self._end += _FRAME.size + len(data)
+        self._synced = False
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk."""
+        if not self._synced:
+            with self._named():
+                _sync(self._file.fileno())
+            self._synced = True
 
     def flush(self, head: RunResult) -> None:
-        """Make all that was appended part of the recording, together with the counters of ``head``."""
+        """Make all that was appended part of the recording, together with the counters of ``head``, and bring it to the disk."""
         self._n_flushes += 1
         values = (SLOT_MAGIC, self._n_flushes, head.ticks, self._end, head.output_merges, head.seconds)
         body = b"".join(_raw(array) for array in tally_arrays(head).values())
         crc = zlib.crc32(body, zlib.crc32(SLOT.pack(*values, 0)))
         place = self._slots + self._n_flushes % 2 * self._slot_bytes
-        try:
+        self.sync()  # before: no slot that a crash leaves behind may speak of rows that are not there
+        with self._named():
             self._write(place, SLOT.pack(*values, crc) + body)
-        except OSError as error:
-            raise OutputError(why_not(self.path, self.path, error)) from error
+            _sync(self._file.fileno())
 
     def rows(self, name: str) -> Iterator[Array]:
         """The rows of a column, as they were appended."""
@@ -101,7 +123,7 @@ class PartFile:
         return blocks(self.path, self._file, self._data, self._end, self._columns.index(name), kind, tail)
 
     def close(self) -> None:
-        """Let go of the file; it stays for :func:`open_part`."""
+        """Let go of the file; it stays for :class:`neurocore.partread.OpenPart`."""
         self._file.close()
 
     def remove(self) -> None:
@@ -115,25 +137,40 @@ class PartFile:
         while done < len(data):
             done += os.pwrite(self._file.fileno(), data[done:], place + done)
 
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Within this context an OSError becomes an OutputError that names the file that the user asked for."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(why_not(self.run, os.path.abspath(self.path), error)) from error
 
-def set_aside(path: str) -> bool:
-    """Rename an earlier part file to ``path.old``, so that nothing recorded is lost; returns whether there was one.
 
-    Raises OutputError if another process is still writing it.
+def set_aside(path: str) -> str | None:
+    """Rename an earlier part file to the first of ``path.1``, ``path.2``, … that is free, so that nothing recorded is lost.
+
+    Returns the new name, None if there was no such file. Raises OutputError if another process is still writing it.
     """
     if not os.path.lexists(path):
-        return False
+        return None
     with open(path, "rb") as file:
         _lock(file)
-        os.replace(path, f"{path}.old")
-    return True
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            raise _in_use(path)  # another run was quicker, and this is its own file now
+        aside = next(name for number in itertools.count(1) if not os.path.lexists(name := f"{path}.{number}"))
+        os.rename(path, aside)
+    return aside
+
+
+def _in_use(path: str) -> OutputError:
+    return OutputError(f"{path} is being written by another run; give this one another output")
 
 
 def _lock(file: io.FileIO | io.BufferedReader) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise OutputError(f"{file.name} is being written by another run; give this one another output") from error
+        raise _in_use(str(file.name)) from error
     except OSError:
         return  # a file system without locks
 

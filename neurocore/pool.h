@@ -21,21 +21,10 @@ static void nc_wait(nc_pool *pool) {
     for (int spins = 0; __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE) == generation; spins++) nc_pause(spins);
 }
 
-/* Sets the bits whose numbers a box holds, and asks for the words of later ones. */
-#define NC_SET_BITS(type, box, scheduler)                                                         \
-    do {                                                                                          \
-        const type *items = (const type *)(box)->items, *end = items + (box)->length;             \
-        const type *sure = (box)->length > NC_PREFETCH ? end - NC_PREFETCH : items;               \
-        for (; items < sure; items++) {                                                           \
-            __builtin_prefetch((scheduler) + (items[NC_PREFETCH] >> 6), 1);                       \
-            (scheduler)[*items >> 6] |= 1ull << (*items & 63);                                    \
-        }                                                                                         \
-        for (; items < end; items++) (scheduler)[*items >> 6] |= 1ull << (*items & 63);           \
-    } while (0)
-
-/* Empties the boxes that the last tick filled for this thread. */
+/* Completes the deliveries of the last tick: those that the thread kept, and those in the boxes that others filled for it. */
 static void nc_receive(nc_worker *w) {
     nc_pool *pool = w->pool;
+    nc_settle(w, 0);
     for (int k = 0; k < pool->n_threads; k++) {
         nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1][w->index];
         if (pool->program->wide) NC_SET_BITS(uint64_t, box, w->state.scheduler);
@@ -59,11 +48,13 @@ static void nc_inject(nc_worker *w, int64_t offset) {
 static void nc_sample(nc_worker *w, int64_t offset) {
     const nc_program *p = w->pool->program;
     const nc_state *s = &w->state;
+    uint64_t row[NC_MAX_PLANES * NC_WORDS];
     for (int64_t i = 0; i < s->n_probes; i++) {
         if (s->probe_row[i] < w->begin || s->probe_row[i] >= w->end) continue;
         int64_t place = (int64_t)s->probe_row[i] * p->units + s->probe_lane[i] / NC_LANES;
-        const uint64_t *planes = s->membrane + place * p->planes * NC_WORDS;
-        s->trace[offset * s->n_probes + i] = nc_lane(planes, s->width[place], s->probe_lane[i] % NC_LANES);
+        int width = s->width[place];
+        const uint64_t *planes = nc_planes(p, s, place, width, width, row);
+        s->trace[offset * s->n_probes + i] = nc_lane(planes, width, s->probe_lane[i] % NC_LANES);
     }
 }
 
@@ -88,6 +79,7 @@ static void nc_work(nc_worker *w) {
         nc_inject(w, i);
         for (int64_t d = 0; d < p->n_slots; d++)
             w->scratch.slot_start[d] = (uint64_t)((s->tick + d) % p->n_slots * p->n_words * 64);
+        w->slot = s->tick % p->n_slots;
         w->next = w->begin;
         __atomic_store_n(&w->ready, s->tick, __ATOMIC_RELEASE);
         int keep = pool->n_ticks - i <= p->n_slots;
@@ -96,6 +88,7 @@ static void nc_work(nc_worker *w) {
             nc_worker *other = &pool->workers[(w->index + k) % pool->n_threads];
             if (__atomic_load_n(&other->ready, __ATOMIC_ACQUIRE) == s->tick) nc_take_chunks(w, other, keep);
         }
+        pool->run(p, w, 0, 0, keep);
         if (pool->n_threads > 1) nc_wait(pool);
         if (s->n_probes) nc_sample(w, i);
         s->tick++;
@@ -173,6 +166,7 @@ static void nc_close_worker(nc_worker *w, int n_threads) {
     free(w->scratch.axons);
     free(w->scratch.rows);
     free(w->scratch.fired);
+    free(w->scratch.own.items);
     for (int parity = 0; parity < 2; parity++) {
         for (int k = 0; w->scratch.boxes[parity] && k < n_threads; k++) free(w->scratch.boxes[parity][k].items);
         free(w->scratch.boxes[parity]);
@@ -191,12 +185,13 @@ static void nc_pool_close(nc_pool *pool) {
 static int nc_open_worker(nc_worker *w, const nc_program *p, int n_threads) {
     nc_scratch *s = &w->scratch;
     size_t axons = (size_t)p->n_axons + NC_SLACK;
-    s->axons = (uint16_t *)malloc(sizeof(uint16_t) * 2 * NC_GROUP * axons);
+    s->axons = (uint16_t *)malloc(sizeof(uint16_t) * NC_AHEAD * axons);
     s->rows = (const uint64_t **)malloc(sizeof(uint64_t *) * (axons + 4 * (size_t)p->n_types));
-    s->fired = (int64_t *)malloc(sizeof(int64_t) * (NC_SPIKES + 3 * NC_LANES + NC_SLACK));
+    s->fired = (uint32_t *)malloc(sizeof(uint32_t) * (NC_SPIKES + 3 * NC_LANES + NC_SLACK));
     for (int parity = 0; parity < 2; parity++) s->boxes[parity] = (nc_box *)calloc((size_t)n_threads, sizeof(nc_box));
+    if (nc_reserve(&s->own, NC_LAG + NC_SPIKES + NC_LANES, p->wide)) return -1;
     if (!s->axons || !s->rows || !s->fired || !s->boxes[0] || !s->boxes[1]) return -1;
-    for (int k = 0; k < 2 * NC_GROUP; k++) s->jobs[k / NC_GROUP][k % NC_GROUP].axons = s->axons + (size_t)k * axons;
+    for (int k = 0; k < NC_AHEAD; k++) s->jobs[k].axons = s->axons + (size_t)k * axons;
     return 0;
 }
 

@@ -1,15 +1,16 @@
 """Recording a run to disk while it goes on, in memory that does not grow with its ticks.
 
-What the engine hands over is kept until the next flush, at most BUFFER_BYTES or about FLUSH_SECONDS, and then appended to
-``RUN.h5.part`` (:mod:`neurocore.partfile`), together with the counters. At the end the columns are copied, block by block,
-into the run file, which is written under a temporary name; the part file goes when the run file stands. Both are there for a
-moment, so that the disk needs room for twice the recording. A run that ends before its first flush leaves no part file.
+What the engine hands over is kept in memory, up to BUFFER_BYTES, and then appended to ``RUN.h5.part``
+(:mod:`neurocore.partfile`). Every FLUSH_SECONDS or so a flush adds the counters and brings all to the disk: up to there a run
+can be recovered after a crash, of the machine too. At the end the columns are copied, block by block, into the run file, which
+is written under a temporary name; the part file goes when the run file stands. Both are there for a moment, so that the disk
+needs room for twice the recording. A run that ends before its first flush leaves no part file.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from neurocore.emulator import Emulator
 from neurocore.engine import Record
 from neurocore.errors import OutputError
 from neurocore.interrupts import Interrupts
-from neurocore.partfile import PartFile
+from neurocore.partfile import PartFile, part_path
 from neurocore.partread import OpenPart
 from neurocore.recording import Column, Recording, columns_of, without_columns
 from neurocore.result import RunResult, join_runs
@@ -33,37 +34,39 @@ Array = npt.NDArray[Any]
 
 FIRST_FLUSH_SECONDS = 0.5
 FLUSH_SECONDS = 1.0
-"""Time between flushes; longer where a flush of a large chip's counters would take more than FLUSH_SHARE of it."""
+"""Time between flushes; longer where the counters of a large chip would take more than FLUSH_SHARE of it.
+
+The rows do not count: the disk must take them in any case, and the longer it is not asked to the longer it takes.
+"""
 FLUSH_SHARE = 0.02
-BUFFER_BYTES = 2**24
-"""What is kept in memory until it is written."""
-
-
-def part_path(path: str) -> str:
-    """Where a run that will be written to ``path`` is recorded until it ends."""
-    return f"{path}.part"
+BUFFER_BYTES = 2**23
+"""What is kept in memory until it is written, about."""
+RECORD_BYTES = 1024
+"""What a record takes besides its values: counts when a run goes tick by tick."""
 
 
 class Recorder:
     """Records what an emulator does from now on, for the run file ``path``.
 
     As a context: an error or interrupt keeps what was recorded until then in the part file; ``kept`` is then the number of
-    ticks in it, 0 if there was nothing to keep. Raises OutputError if a file cannot be written.
+    ticks in it, 0 if there was nothing to keep. ``aside`` is where the part file of an earlier run went, None if there was none.
+    Raises OutputError, which names ``path`` and says what is kept, if a file cannot be written.
     """
 
     def __init__(self, emulator: Emulator, path: str) -> None:
         container.check_writable(path)
         self.emulator, self.path = emulator, path
         self.kept = 0
+        self.aside: str | None = None
         self._part: PartFile | None = None
-        self._total: RunResult | None = None
         self._records: list[Record] = []
         self._loose: list[dict[str, Array]] = []
         self._bytes, self._merges, self._seconds = 0, 0, 0.0
-        self._whole, self._has_run = True, False
+        self._whole, self._has_news = True, False
         self._next_flush = time.monotonic() + FIRST_FLUSH_SECONDS
         emulator.begin()
-        self._kinds = column_kinds(emulator.counted())
+        self._total = emulator.counted()
+        self._kinds = column_kinds(self._total)
         self._lengths = dict.fromkeys(self._kinds, 0)
 
     def __enter__(self) -> Recorder:
@@ -73,10 +76,25 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is not None and self._whole and self._has_run:
+            if error is not None and self._whole and self._has_news:
                 self.flush()
+        except OutputError as failure:
+            raise self._with_hint(failure) from error
         finally:
             self._close()
+        if isinstance(error, OutputError):
+            raise self._with_hint(error) from error
+
+    def _with_hint(self, error: OutputError) -> OutputError:
+        return OutputError(f"{error}; {self.hint}" if self.kept else error.problems)
+
+    @property
+    def hint(self) -> str:
+        """Where what was kept is, and what to do with it."""
+        part = part_path(self.path)
+        return (
+            f"{self.kept:,} ticks are kept in {part}: neurocore recover {part} -o {self.path} makes a run file of them"
+        )
 
     def _close(self) -> None:
         if self._part is not None:
@@ -99,43 +117,64 @@ class Recorder:
 
     def advance(self, ticks: int) -> Record:
         """Advance the emulator and record; returns what the engine handed over."""
-        self._whole, self._has_run = False, True
+        self._whole, self._has_news = False, True
         begun = time.perf_counter()
         record = self.emulator.advance(ticks)
         self._seconds += time.perf_counter() - begun
-        self._records.append(record)
-        self._bytes += sum(array.nbytes for array in vars(record).values())
+        if n_bytes := sum(array.nbytes for array in vars(record).values()):
+            self._records.append(record)
+            self._bytes += RECORD_BYTES + n_bytes
         self._whole = True
-        if self._bytes > BUFFER_BYTES or time.monotonic() >= self._next_flush:
-            self.flush()
+        is_full = self._bytes > BUFFER_BYTES
+        if time.monotonic() >= self._next_flush or (is_full and self._part is None):
+            self.flush()  # at once with the first rows, so that a disk that they fill keeps something
+        elif is_full:
+            self._spill()
         return record
 
+    def step(self, lines: Iterable[int] = ()) -> Array:
+        """:meth:`neurocore.emulator.Emulator.step`, recorded; an interrupt waits until the tick is."""
+        with Interrupts():
+            self.emulator.send_lines(lines)
+            return self.advance(1).fired()
+
+    def step_axons(self, axons: Iterable[tuple[int, int]]) -> Array:
+        """:meth:`step` for a chip without input lines."""
+        with Interrupts():
+            self.emulator.send_axons(axons)
+            return self.advance(1).fired()
+
     def flush(self) -> None:
-        """Write all that was recorded so far to the part file."""
-        begun = time.monotonic()
+        """Bring all that was recorded so far to the disk, in the part file."""
+        part = self._spill()
         self._whole = False
-        total = self._tally()
-        self._drain()
-        part = self._spill(total)
-        part.flush(replace(total, output_merges=self._merges))
-        self.kept = total.ticks
-        self._whole = True
+        part.sync()
+        begun = time.monotonic()
+        self._tally()
+        part.flush(self._head())
+        self.kept = self._total.ticks
+        self._whole, self._has_news = True, False
         now = time.monotonic()
         self._next_flush = now + max(FLUSH_SECONDS, (now - begun) / FLUSH_SHARE)
 
-    def _spill(self, head: RunResult) -> PartFile:
-        """Append the rows in memory to the part file, of which they become part with the next flush."""
+    def _spill(self) -> PartFile:
+        """Append what is in memory to the part file, which the next flush makes part of the recording."""
+        self._whole = False
         if self._part is None:
-            self._part = PartFile(part_path(self.path), head)
-        while self._loose:
-            for name, rows in self._loose.pop(0).items():
+            self._part = PartFile(self.path, self._total)
+            self.aside = self._part.aside
+        self._drain()
+        for columns in self._loose:
+            for name, rows in columns.items():
                 self._part.append(name, rows)
+        self._loose = []
         self._bytes = 0
+        self._whole = True
         return self._part
 
     def absorb(self, recording: Recording) -> None:
         """Begin with what an earlier run of the same chip recorded, which the emulator goes on from."""
-        assert self._total is None
+        assert self._total.ticks == 0
         head = recording.head
         places = {name: number for number, name in enumerate(head.probes)}
         self._total = replace(head, probes={name: head.probes[name] for name in self.emulator.probes})
@@ -148,15 +187,16 @@ class Recorder:
             for block in recording.columns[source].blocks():
                 self._keep({name: block})
                 if self._bytes > BUFFER_BYTES:
-                    self._spill(self._total)
+                    self._spill()
 
-    def _tally(self) -> RunResult:
-        """Counters of all that was recorded; the emulator begins to count anew."""
-        since = self.emulator.counted(self._seconds)
-        self._total = since if self._total is None else without_columns(join_runs(self._total, since))
+    def _tally(self) -> None:
+        """Add the counters since the last time to those of all; the emulator begins to count anew."""
+        self._total = without_columns(join_runs(self._total, self.emulator.counted(self._seconds)))
         self._seconds = 0.0
         self.emulator.begin()
-        return self._total
+
+    def _head(self) -> RunResult:
+        return replace(self._total, output_merges=self._merges)
 
     def _drain(self) -> None:
         """Turn what the engine handed over into rows of the columns."""
@@ -164,7 +204,6 @@ class Recorder:
             return
         spikes, merges, probes = self.emulator.observed(Record.joined(self._records))
         self._records = []
-        assert self._total is not None
         self._merges += merges
         self._keep(columns_of(replace(self._total, spikes=spikes, probes=probes)))
 
@@ -180,13 +219,11 @@ class Recorder:
         """All that was recorded so far; to be read before the emulator goes on."""
         self._tally()
         self._drain()
-        assert self._total is not None
-        head = replace(self._total, output_merges=self._merges)
         columns = {
             name: Column(np.dtype(kind), tail, self._lengths[name], lambda name=name: self._blocks(name))  # type: ignore[misc]
             for name, (kind, tail) in self._kinds.items()
         }
-        return Recording(head, columns)
+        return Recording(self._head(), columns)
 
     def _blocks(self, name: str) -> Iterator[Array]:
         if self._part is not None:
@@ -197,16 +234,10 @@ class Recorder:
 
     def finish(self) -> dict[str, Any]:
         """Write the run file; returns the fields of ``run --json``. A part file stays if that fails."""
-        if self._part is not None:
+        if self._part is not None and self._has_news:
             self.flush()
         recording = self.recording()
-        try:
-            save_recording(recording, self.path)
-        except OutputError as error:
-            if self.kept:
-                hint = f"what was recorded is in {part_path(self.path)}: neurocore recover makes a run file of it"
-                raise OutputError([*error.problems, hint]) from error
-            raise
+        save_recording(recording, self.path)
         if self._part is not None:
             self._part.remove()
             self._part = None

@@ -47,6 +47,18 @@ PROFILE_FIELDS = (
     "mask_bits",
 )
 """The members of ``nc_profile``, in order."""
+HEADER = np.dtype(
+    [
+        ("key", np.uint64),
+        ("profile", np.uint32),
+        ("wiring", np.uint32),
+        ("weights", np.uint32),
+        ("input_bound", np.uint32),
+        ("leak_bound", np.uint32),
+        ("features", np.uint32),
+    ]
+)
+"""``nc_header``."""
 
 
 def units_of(n_neurons: int) -> int:
@@ -137,10 +149,13 @@ class Tables:
     def build(self, seed: int) -> Program:
         """All tables, and the sizes beside them."""
         rules, limits, core = self.arch.rules, self.arch.neuron, self.arch.core
-        weights, weight_sizes = self._weights()
-        profiles, profile_sizes = self._profiles()
+        header = np.zeros(self.n, HEADER)
+        header["key"] = draws.core_keys(seed, self.cores.stream)
+        header["features"] = self._features()
+        weights, weight_sizes = self._weights(header)
+        profiles, profile_sizes = self._profiles(header)
         target, shift = self._targets()
-        crossbar, features = self._crossbar(), self._features()
+        crossbar = self._crossbar()
         clamp = limits.membrane
         sizes = {
             "n_cores": self.n,
@@ -165,11 +180,9 @@ class Tables:
         }
         tables = {
             "crossbar": crossbar,
-            **self._full_rows(crossbar, features),
-            "axon_type": contiguous(self.cores.axon_type, np.uint8),
-            "features": features,
+            **self._wiring(header, crossbar),
+            "header": contiguous(header.view(np.uint8), np.uint8),
             "target": target,
-            "key": contiguous(draws.core_keys(seed, self.cores.stream), np.uint64),
             "zero": aligned((32, WORDS), np.uint64),
             **weights,
             **profiles,
@@ -184,34 +197,46 @@ class Tables:
         out[..., : rows.shape[2]] = rows
         return out
 
-    def _full_rows(self, crossbar: Array, features: Array) -> dict[str, Array | None]:
+    def _wiring(self, header: Array, crossbar: Array) -> dict[str, Array | None]:
+        """Axon types and what follows from them, once for all cores in which they are equal."""
+        first, kind = distinct([self.cores.axon_type])
+        header["wiring"] = kind
+        axon_type = contiguous(self.cores.axon_type[first], np.uint8)
+        of_type = np.stack([axon_type == number for number in range(self.arch.core.axon_types)], axis=1)
+        padded = of_type.sum(axis=2) + 3 & ~3
+        return {
+            "axon_type": axon_type,
+            "type_start": contiguous(np.cumsum(padded, axis=1) - padded, np.uint32),
+            **self._full_rows(header, crossbar, of_type),
+        }
+
+    def _full_rows(self, header: Array, crossbar: Array, of_type: Array) -> dict[str, Array | None]:
         """Axons that reach all the neurons that any axon of their core does: counted by type, their rows need not be read.
 
         Only for chips in which most rows are such, and not where weights are stochastic: there every axon draws by itself.
         """
         pattern = np.bitwise_or.reduce(crossbar, axis=1) if crossbar.size else crossbar[:, 0]
         full = (crossbar == pattern[:, None]).all(axis=2)
-        full &= ((pattern != 0).any(axis=1) & (features & RANDOM_WEIGHT == 0))[:, None]
+        full &= ((pattern != 0).any(axis=1) & (header["features"] & RANDOM_WEIGHT == 0))[:, None]
         if not full.size or full.mean() < WORTH_COUNTING:
             return {"full": None, "pattern": None, "type_mask": None}
-        types = [self.cores.axon_type == kind for kind in range(self.arch.core.axon_types)]
         return {
             "full": packed(full, self.axon_words),
             "pattern": contiguous(pattern, np.uint64),
-            "type_mask": packed(np.stack(types, axis=1), self.axon_words),
+            "type_mask": packed(of_type, self.axon_words),
         }
 
     def _features(self) -> Array:
         """What each core's neurons use, as the bits of ``kernel.h``."""
         cores = self.cores
-        bits = aligned((self.n,), np.uint8)
+        bits = np.zeros(self.n, np.uint32)
         for bit, used in (
             (RANDOM_WEIGHT, _any(cores.weight_stochastic & (cores.weight != 0))),
             (RANDOM_LEAK, _any(cores.leak_stochastic & (cores.leak != 0))),
             (RANDOM_THRESHOLD, _any(cores.threshold_mask_bits)),
             (REVERSAL, _any(cores.leak_reversal)),
         ):
-            bits |= np.where(used, np.uint8(bit), np.uint8(0))
+            bits |= np.where(used, np.uint32(bit), np.uint32(0))
         return bits
 
     def _lanes(self, values: Array, fill: int = 0) -> Array:
@@ -220,7 +245,7 @@ class Tables:
         out[:, : values.shape[1]] = values
         return out.reshape(len(values) * self.units, LANES)
 
-    def _weights(self) -> tuple[dict[str, Array | None], dict[str, int]]:
+    def _weights(self, header: Array) -> tuple[dict[str, Array | None], dict[str, int]]:
         cores, types = self.cores, self.arch.core.axon_types
         rows = (self.n * types, self.arch.core.neurons)
         weight, stochastic = cores.weight.reshape(rows), cores.weight_stochastic.reshape(rows)
@@ -230,15 +255,15 @@ class Tables:
         n_planes = self._weight_planes(certain)
         planes = signed_planes(certain, n_planes)
         used = np.bitwise_or.reduce(used_bits(planes[:, 1:]).reshape(-1, self.units), axis=1)
-        bound = self._bound(certain, random)[kind].reshape(self.n, types).max(axis=1, initial=0)
-        counts = np.stack([(cores.axon_type == kind).sum(axis=1) for kind in range(types)], axis=1)
+        of_core = kind.reshape(self.n, types)
+        header["input_bound"] = self._bound(certain, random)[of_core].max(axis=1, initial=0)
+        first_core, header["weights"] = distinct([of_core])
+        row = of_core[first_core]
         tables: dict[str, Array | None] = {
-            "type_start": contiguous(np.cumsum(counts + 3 & ~3, axis=1) - (counts + 3 & ~3), np.uint32),
-            "weight_row": contiguous(kind, np.uint32),
-            "weight_place": contiguous(kind * np.uint32(self.units * (1 + n_planes) * WORDS), np.uint32),
+            "weight_row": contiguous(row, np.uint32),
+            "weight_place": contiguous(row * np.uint32(self.units * (1 + n_planes) * WORDS), np.uint32),
             "weight": planes,
-            "weight_bits": contiguous(used[kind], np.uint32),
-            "input_bound": contiguous(bound, np.uint32),
+            "weight_bits": contiguous(used[row], np.uint32),
             "chance": self._chances(random) if random.any() else None,
             "chance_used": contiguous((random != 0).any(axis=1).reshape(-1, self.units).any(axis=1), np.uint8),
         }
@@ -254,7 +279,7 @@ class Tables:
         magnitude = np.minimum(np.abs(values), (1 << self.random_bits) - 1)
         return signed_planes(np.where(values < 0, -magnitude, magnitude), self.random_bits, values != 0)
 
-    def _profiles(self) -> tuple[dict[str, Array | None], dict[str, int]]:
+    def _profiles(self, header: Array) -> tuple[dict[str, Array | None], dict[str, int]]:
         first, kind = distinct([getattr(self.cores, name) for name in PER_NEURON])
         value = {name: self._lanes(getattr(self.cores, name)[first]) for name in PER_NEURON}
         used = value["configured"] != 0
@@ -269,8 +294,8 @@ class Tables:
         masks = [planes_of(value["threshold_mask_bits"] > bit, 1) for bit in range(mask_planes)]
         mode = value["reset_mode"]
         modes = (mode == 0, mode == 1, value["floor_mode"] == 1, value["leak_reversal"] != 0)
+        header["profile"], header["leak_bound"] = kind, self._bound(certain, random)[kind]
         tables: dict[str, Array | None] = {
-            "profile": contiguous(kind, np.uint32),
             "profiles": self._profile_numbers(value, random),
             "leak": planes_of(certain, self.planes),
             "leak_chance": self._chances(random) if random.any() else None,
@@ -279,7 +304,6 @@ class Tables:
             "reset": planes_of(value["reset"], self.planes),
             "modes": contiguous(np.concatenate([planes_of(item, 1) for item in modes], axis=1), np.uint64),
             "threshold_mask": contiguous(np.concatenate(masks, axis=1), np.uint64) if masks else None,
-            "leak_bound": contiguous(self._bound(certain, random)[kind], np.uint32),
         }
         return tables, {"mask_planes": mask_planes}
 

@@ -49,8 +49,8 @@ NC_INLINE void NC_NAME(nc_sum_rows)(const nc_program *restrict p, int64_t core, 
                                     const int features) {
     const int64_t pitch = (int64_t)p->units * NC_WORDS;
     const uint64_t *rows = p->crossbar + core * p->n_axons * pitch + unit * NC_WORDS;
-    const uint8_t *type = p->axon_type + core * p->n_axons;
-    const uint32_t *place = p->weight_place + core * p->n_types;
+    const uint8_t *type = p->axon_type + (int64_t)p->header[core].wiring * p->n_axons;
+    const uint32_t *place = p->weight_place + (int64_t)p->header[core].weights * p->n_types;
     const uint64_t *weights = p->weight + (int64_t)unit * (1 + p->weight_planes) * NC_WORDS;
     const uint16_t *axon = job->axons, *last = axon + job->n;
     nc_vec s[NC_MAX_PLANES];
@@ -85,9 +85,10 @@ NC_INLINE void NC_NAME(nc_sum_rows)(const nc_program *restrict p, int64_t core, 
 /* The same for any number of planes. */
 NC_COLD void NC_NAME(nc_sum_wide_rows)(const nc_program *p, int64_t core, int unit, const nc_job *job, nc_vec *sum, int bits) {
     const int64_t pitch = (int64_t)p->units * NC_WORDS;
+    const uint8_t *type_of = p->axon_type + (int64_t)p->header[core].wiring * p->n_axons;
     for (int i = 0; i < job->n; i++) {
         int64_t axon = job->axons[i];
-        int64_t type = core * p->n_types + p->axon_type[core * p->n_axons + axon];
+        int64_t type = (int64_t)p->header[core].weights * p->n_types + type_of[axon];
         const uint64_t *number = nc_weights(p, type, unit);
         nc_vec row = nc_get(p->crossbar + (core * p->n_axons + axon) * pitch + unit * NC_WORDS), minus = nc_get(number);
         for (uint32_t used = p->weight_bits[type]; used; used &= used - 1) {
@@ -126,8 +127,9 @@ NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, nc_scratch *
     static const uint64_t empty[NC_WORDS] = {0};
     const int64_t pitch = (int64_t)p->units * NC_WORDS;
     const uint64_t *rows = p->crossbar + core * p->n_axons * pitch + unit * NC_WORDS;
-    const uint8_t *type = p->axon_type + core * p->n_axons;
-    const uint32_t *start = p->type_start + core * p->n_types;
+    const nc_header *header = &p->header[core];
+    const uint8_t *type = p->axon_type + (int64_t)header->wiring * p->n_axons;
+    const uint32_t *start = p->type_start + (int64_t)header->wiring * p->n_types;
     const uint16_t *axon = job->axons, *last = axon + job->n;
     const uint64_t **end[256];
     for (int g = 0; g < p->n_types; g++) end[g] = scratch->rows + start[g];
@@ -142,10 +144,10 @@ NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, nc_scratch *
         if (levels <= 3) NC_NAME(nc_count_rows)(begin, padded, count, 3);
         else if (levels <= 5) NC_NAME(nc_count_rows)(begin, padded, count, 5);
         else NC_NAME(nc_count_rows)(begin, padded, count, 17);
-        const int64_t type_of_core = core * p->n_types + g;
-        const uint64_t *number = nc_weights(p, type_of_core, unit);
+        const int64_t place = (int64_t)header->weights * p->n_types + g;
+        const uint64_t *number = nc_weights(p, place, unit);
         nc_vec minus = nc_get(number);
-        for (uint32_t used = p->weight_bits[type_of_core]; used; used &= used - 1) {
+        for (uint32_t used = p->weight_bits[place]; used; used &= used - 1) {
             int from = __builtin_ctz(used), to = from + levels < bits ? from + levels : bits;
             nc_vec magnitude = nc_get(number + (1 + from) * NC_WORDS), carry = {0};
             for (int b = from; b < to; b++) {
@@ -164,7 +166,7 @@ static __attribute__((noinline)) void NC_NAME(nc_sum_full)(const nc_program *p, 
     const nc_vec pattern = nc_get(p->pattern + (job->core * p->units + unit) * NC_WORDS);
     for (int64_t g = 0; g < p->n_types; g++) {
         if (!job->full[g]) continue;
-        const int64_t type = job->core * p->n_types + g;
+        const int64_t type = (int64_t)p->header[job->core].weights * p->n_types + g;
         const uint64_t *number = nc_weights(p, type, unit);
         const nc_vec minus = nc_get(number);
         for (uint32_t used = p->weight_bits[type]; used; used &= used - 1) {
@@ -208,13 +210,15 @@ NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *re
 NC_COLD void NC_NAME(nc_sum_chances)(const nc_program *p, int64_t core, int64_t tick, int unit, const nc_job *job, nc_vec *sum,
                                      int bits) {
     const int64_t stride = (int64_t)(2 + p->random_bits) * NC_WORDS;
+    const nc_header *header = &p->header[core];
+    const uint8_t *type = p->axon_type + (int64_t)header->wiring * p->n_axons;
     for (int i = 0; i < job->n; i++) {
         int64_t axon = job->axons[i];
-        int64_t row = p->weight_row[core * p->n_types + p->axon_type[core * p->n_axons + axon]];
+        int64_t row = p->weight_row[(int64_t)header->weights * p->n_types + type[axon]];
         if (!p->chance_used[row]) continue;
         const uint64_t *number = p->chance + (row * p->units + unit) * stride;
         nc_vec reached = nc_get(p->crossbar + ((core * p->n_axons + axon) * p->units + unit) * NC_WORDS);
-        uint64_t key = nc_tick_key(p->key[core], tick, NC_DRAW_SYNAPSE + (uint64_t)axon);
+        uint64_t key = nc_tick_key(header->key, tick, NC_DRAW_SYNAPSE + (uint64_t)axon);
         nc_vec acts = NC_NAME(nc_chance)(key, unit, number + 2 * NC_WORDS, 0, p->random_bits);
         NC_NAME(nc_add_bit)(sum, 0, bits, acts & reached & nc_get(number + NC_WORDS), nc_get(number));
     }
@@ -407,17 +411,22 @@ NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *restrict p, nc_worker *restr
                                   const int features, int *moved) {
     const nc_program *const whole = w->pool->program;    /* *p may be a copy with some members constant: see nc_cores */
     nc_state *s = &w->state;
-    const int64_t core = job->core, place = core * p->units + unit, row = (int64_t)p->profile[core] * p->units + unit;
+    const nc_header *header = &p->header[job->core];
+    const int64_t core = job->core, place = core * p->units + unit, row = (int64_t)header->profile * p->units + unit;
     const int64_t planes = p->planes, offset = row * planes * NC_WORDS;
     const nc_profile *profile = p->profiles + row;
-    uint64_t *v = s->membrane + place * planes * NC_WORDS;
     int width = s->width[place];
-    int bits = nc_width((uint64_t)(job->n + job->n_full) * p->input_bound[core] + p->leak_bound[core]);
+    int bits = nc_width((uint64_t)(job->n + job->n_full) * header->input_bound + header->leak_bound);
     if (bits > planes) bits = (int)planes;
+    /* One plane more than either has room for their sum; p->planes has room for everything. */
+    int wide = (width > bits ? width : bits) + 1;
+    if (wide > planes) wide = (int)planes;
+    const int room = wide;
+    uint64_t copy[NC_MAX_PLANES * NC_WORDS], *const v = nc_planes(p, s, place, width, room, copy);
     nc_vec sum[NC_MAX_PLANES], before[NC_MAX_PLANES];
     NC_NAME(nc_drive) drive = {p->leak + offset, {0}, {0}};
     if (features & NC_RANDOM_LEAK) {
-        drive.steps = NC_NAME(nc_random_leak)(p, row, nc_tick_key(p->key[core], s->tick, NC_DRAW_LEAK), unit);
+        drive.steps = NC_NAME(nc_random_leak)(p, row, nc_tick_key(header->key, s->tick, NC_DRAW_LEAK), unit);
         drive.minus = nc_get(p->leak_chance + row * (2 + p->random_bits) * NC_WORDS);
     }
     if (features & NC_REVERSAL) {
@@ -428,9 +437,6 @@ NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *restrict p, nc_worker *restr
     }
     if (job->n && (features & NC_RANDOM_WEIGHT)) NC_NAME(nc_sum_chances)(whole, core, s->tick, unit, job, sum, bits);
 
-    /* One plane more than either has room for their sum; p->planes has room for everything. */
-    int wide = (width > bits ? width : bits) + 1;
-    if (wide > planes) wide = (int)planes;
     nc_vec sign = nc_get(v + (width - 1) * NC_WORDS);
     for (int64_t b = width; b < wide; b++) nc_put(v + b * NC_WORDS, sign);
     if (moved)
@@ -444,7 +450,7 @@ NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *restrict p, nc_worker *restr
     int threshold_width = profile->threshold_width, floor_width = profile->floor_width;
     nc_vec drawn[2][NC_MAX_PLANES];
     if (features & NC_RANDOM_THRESHOLD) {
-        NC_NAME(nc_randomise)(whole, profile, row, nc_tick_key(p->key[core], s->tick, NC_DRAW_THRESHOLD), unit, drawn[0], drawn[1]);
+        NC_NAME(nc_randomise)(whole, profile, row, nc_tick_key(header->key, s->tick, NC_DRAW_THRESHOLD), unit, drawn[0], drawn[1]);
         not_threshold = (const uint64_t *)drawn[0];
         not_bound = (const uint64_t *)drawn[1];
         threshold_width = floor_width = (int)planes;
@@ -475,6 +481,7 @@ NC_INLINE nc_vec NC_NAME(nc_unit)(const nc_program *restrict p, nc_worker *restr
         wide--;
     }
     s->width[place] = (uint8_t)wide;
+    if (room > NC_NEAR) nc_store(p, s, place, wide, v);
     return fires;
 }
 
@@ -486,42 +493,34 @@ static __attribute__((noinline)) void NC_NAME(nc_any_unit)(nc_worker *w, const n
 
 /* ---------------------------------------------------------------- spikes */
 
-/* Writes base + the number of each set bit to `out` and returns how many there are. Some places are written in any case, so
-   that hardly a branch depends on the bits; `out` has room for NC_SLACK more than there are. */
-#define NC_LIST(type, name)                                                                    \
+/* Lists the axons whose bits are set, or the neurons; `out` has room for NC_SLACK more than there are. */
+#define NC_LIST(type, name, of_word)                                                           \
     NC_INLINE int64_t NC_NAME(name)(nc_vec bits, int64_t base, type *restrict out) {           \
         type *const first = out;                                                               \
         NC_UNROLL for (int k = 0; k < NC_WORDS; k++) {                                         \
-            uint64_t word = bits[k];                                                           \
-            const int64_t n = __builtin_popcountll(word), start = base + 64 * k;               \
-            NC_UNROLL for (int i = 0; i < 3; i++, word &= word - 1)                            \
-                out[i] = (type)(start + nc_lowest(word));                                      \
-            if (n > 3) {                                                                       \
-                NC_UNROLL for (int i = 3; i < NC_SLACK; i++, word &= word - 1)                 \
-                    out[i] = (type)(start + nc_lowest(word));                                  \
-                for (int64_t i = NC_SLACK; word; i++, word &= word - 1)                        \
-                    out[i] = (type)(start + nc_lowest(word));                                  \
-            }                                                                                  \
+            const int n = __builtin_popcountll(bits[k]);                                       \
+            NC_NAME(of_word)(bits[k], n, (type)(base + 64 * k), out);                          \
             out += n;                                                                          \
         }                                                                                      \
         return out - first;                                                                    \
     }
-NC_LIST(uint16_t, nc_list_axons)
-NC_LIST(int64_t, nc_list_neurons)
+NC_LIST(uint16_t, nc_list_axons, nc_list_16)
+NC_LIST(uint32_t, nc_list_neurons, nc_list_32)
 #undef NC_LIST
 
-/* Asks for at + list[i] * size for n > 0 numbers; for the few that are usual without a branch that depends on n. */
+/* Asks for at + list[i] * size for n > 0 numbers; for the few that are usual without a branch that depends on n. Many are brought
+   to the second cache only: the first holds as few requests as a core of low activity makes, and stalls at more. */
 #define NC_ASK(list, n, at, size)                                                              \
     do {                                                                                       \
         if ((n) <= 8) {                                                                        \
             NC_UNROLL for (int64_t i = 0; i < 8; i++)                                          \
                 __builtin_prefetch((at) + (list)[i < (n) ? i : 0] * (size));                   \
         } else {                                                                               \
-            for (int64_t i = 0; i < (n); i++) __builtin_prefetch((at) + (list)[i] * (size));   \
+            for (int64_t i = 0; i < (n); i++) __builtin_prefetch((at) + (list)[i] * (size), 0, 2);\
         }                                                                                      \
     } while (0)
 
-/* Routes n waiting neurons; `put(thread, bit number in the scheduler)` takes a delivery. */
+/* Routes n waiting neurons; `put(bit in a plane, bit in the scheduler)` takes a delivery. */
 #define NC_ROUTE(item_type, target_type, put)                                                                  \
     do {                                                                                                       \
         const target_type *const targets = (const target_type *)p->target;                                     \
@@ -529,45 +528,69 @@ NC_LIST(int64_t, nc_list_neurons)
             const uint64_t target = targets[scratch->fired[i]], bit = target & below, delay = target >> shift; \
             if (__builtin_expect(delay != 0, 1)) {                                                             \
                 const item_type item = (item_type)(slot_start[delay] + bit);                                   \
-                put(owner[bit >> owner_shift], item);                                                          \
+                put(bit, item);                                                                                \
             } else if (bit) {                                                                                  \
                 if (nc_push(&scratch->outputs, w->state.tick, (int32_t)(bit - 1), 0)) scratch->failed = 1;     \
             }                                                                                                  \
         }                                                                                                      \
     } while (0)
 
-/* Sends the spikes of the first n waiting neurons to the boxes of the threads that own their destinations. */
+/* Sends the spikes of the first n waiting neurons: the thread keeps those for its own cores until their scheduler words have
+   arrived in the cache, and puts the others into boxes. A delay is never a whole turn of the scheduler, so that no word of the
+   present tick is written. */
 NC_INLINE void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restrict w, int64_t n) {
     nc_scratch *scratch = &w->scratch;
-    const int n_threads = w->pool->n_threads, shift = p->target_shift, owner_shift = w->pool->owner_shift;
+    const int n_threads = w->pool->n_threads, shift = p->target_shift, owner_shift = w->pool->owner_shift, self = w->index;
     const uint8_t *const owner = w->pool->owner;
     const uint64_t *const slot_start = scratch->slot_start, below = (1ull << shift) - 1;
-    nc_box *const boxes = scratch->boxes[w->state.tick & 1];
+    nc_box *const boxes = scratch->boxes[w->state.tick & 1], *const own = &scratch->own;
+    const uint64_t *const scheduler = w->state.scheduler;
     for (int k = 0; k < n_threads; k++)
         if (nc_reserve(&boxes[k], (size_t)n, p->wide)) {
             scratch->failed = 1;
             return;
         }
+#define NC_PUT_ANY(type, bit, item)                                                            \
+    do {                                                                                       \
+        const int k = owner[(bit) >> owner_shift];                                             \
+        nc_box *const box = k == self ? own : &boxes[k];                                       \
+        ((type *)box->items)[box->length++] = (item);                                          \
+    } while (0)
     if (p->wide) {
-#define NC_PUT(k, item) ((uint64_t *)boxes[k].items)[boxes[k].length++] = (item)
+#define NC_PUT(bit, item) NC_PUT_ANY(uint64_t, bit, item)
         NC_ROUTE(uint64_t, uint64_t, NC_PUT);
 #undef NC_PUT
-    } else if (n_threads <= 2) {
-        /* Written to both, kept in one: no branch and no memory between a delivery and the next. */
-        uint32_t nothing[NC_SPIKES + NC_LANES];
-        uint32_t *first = (uint32_t *)boxes[0].items + boxes[0].length;
-        uint32_t *second = n_threads == 2 ? (uint32_t *)boxes[1].items + boxes[1].length : nothing;
-        uint32_t *const start[2] = {first, second};
-#define NC_PUT(k, item) (*first = *second = (item), second += (k), first += 1 - (k))
+    } else if (n_threads == 1) {
+        uint32_t *kept = (uint32_t *)own->items + own->length;
+#define NC_PUT(bit, item) (__builtin_prefetch(scheduler + ((item) >> 6), 0, 2), *kept++ = (item))
         NC_ROUTE(uint32_t, uint32_t, NC_PUT);
 #undef NC_PUT
-        boxes[0].length += (size_t)(first - start[0]);
-        if (n_threads == 2) boxes[1].length += (size_t)(second - start[1]);
+        own->length = (size_t)(kept - (uint32_t *)own->items);
+    } else if (n_threads == 2) {
+        /* Written to both, kept in one: no branch and no memory between a delivery and the next. */
+        const uint64_t begin = (uint64_t)(w->begin * p->axon_words) * 64, size = (uint64_t)((w->end - w->begin) * p->axon_words) * 64;
+        nc_box *const others = &boxes[1 - self];
+        uint32_t *kept = (uint32_t *)own->items + own->length, *sent = (uint32_t *)others->items + others->length, latest = 0;
+#define NC_PUT(bit, item)                                                                      \
+    do {                                                                                       \
+        const int mine = (bit) - begin < size;                                                 \
+        *kept = *sent = (item);                                                                \
+        latest = mine ? (item) : latest;                                                       \
+        __builtin_prefetch(scheduler + (latest >> 6), 0, 2);                                   \
+        kept += mine;                                                                          \
+        sent += 1 - mine;                                                                      \
+    } while (0)
+        NC_ROUTE(uint32_t, uint32_t, NC_PUT);
+#undef NC_PUT
+        own->length = (size_t)(kept - (uint32_t *)own->items);
+        others->length = (size_t)(sent - (uint32_t *)others->items);
     } else {
-#define NC_PUT(k, item) ((uint32_t *)boxes[k].items)[boxes[k].length++] = (item)
+#define NC_PUT(bit, item) NC_PUT_ANY(uint32_t, bit, item)
         NC_ROUTE(uint32_t, uint32_t, NC_PUT);
 #undef NC_PUT
     }
+#undef NC_PUT_ANY
+    nc_settle(w, NC_LAG);
 }
 #undef NC_ROUTE
 
@@ -585,43 +608,37 @@ NC_INLINE void NC_NAME(nc_send)(const nc_program *restrict p, nc_worker *restric
     int64_t place = core * p->units + unit, first = place * NC_LANES;
     nc_count(&w->state.neurons, place, fires);
     if (w->state.probe) NC_NAME(nc_note)(w, core, unit, &fires);
-    int64_t *fired = scratch->fired + scratch->n_fired;
+    uint32_t *fired = scratch->fired + scratch->n_fired;
     const int64_t n = NC_NAME(nc_list_neurons)(fires, first, fired), size = p->wide ? 8 : 4;
     NC_ASK(fired, n, (const char *)p->target, size);
     scratch->n_fired += (int)n;
     if (scratch->n_fired >= NC_SPIKES) {
         int old = scratch->n_fired - (int)n;
         NC_NAME(nc_route)(p, w, old);
-        memmove(scratch->fired, scratch->fired + old, sizeof(int64_t) * (size_t)n);
+        memmove(scratch->fired, scratch->fired + old, sizeof(uint32_t) * (size_t)n);
         scratch->n_fired = (int)n;
     }
 }
 
 /* ---------------------------------------------------------------- cores */
 
-/* Asks for the membranes and the counters of a core that will soon be ticked, and for the axon counters of one farther on. */
-NC_INLINE void NC_NAME(nc_expect)(const nc_program *restrict p, const nc_state *s, int64_t core, int64_t blocks) {
+/* Asks for the membranes of a core that will soon be ticked. */
+NC_INLINE void NC_NAME(nc_expect)(const nc_program *restrict p, const nc_state *s, int64_t core) {
     const int64_t bytes = NC_WORDS * sizeof(uint64_t);
     for (int64_t place = core * p->units; place < (core + 1) * p->units; place++) {
-        const char *v = (const char *)(s->membrane + place * p->planes * NC_WORDS);
-        const char *low = (const char *)(s->neurons.low + place * NC_LOW * NC_WORDS);
-        const int64_t size = bytes * s->width[place];
-        for (int64_t at = 0; at < size; at += 64) __builtin_prefetch(v + at, 1);
-        for (int64_t at = 0; at < NC_LOW * bytes; at += 64) __builtin_prefetch(low + at, 1);
+        nc_expect_fold(&s->neurons, place);
+        const char *near = (const char *)(s->near + place * NC_NEAR * NC_WORDS);
+        for (int64_t at = 0; at < NC_NEAR * bytes; at += 64) __builtin_prefetch(near + at, 1);
     }
-    const char *type = (const char *)(p->axon_type + core * p->n_axons);
-    for (int64_t at = 0; at < p->n_axons; at += 64) __builtin_prefetch(type + at);
-    const char *later = (const char *)(s->axons.low + (core + 2 * NC_GROUP) * blocks * NC_LOW * NC_WORDS);
-    for (int64_t at = 0; at < NC_LOW * bytes; at += 64) __builtin_prefetch(later + at, 1);
 }
 
 /* Counts the active axons with the core's common row by type, and returns the others. */
 static __attribute__((noinline)) nc_vec NC_NAME(nc_split)(const nc_program *p, nc_job *job, int64_t place, const nc_vec *active) {
-    const int64_t blocks = p->axon_words / NC_WORDS, core = place / blocks, block = place % blocks;
+    const int64_t blocks = p->axon_words / NC_WORDS, wiring = p->header[place / blocks].wiring, block = place % blocks;
     const nc_vec full = *active & nc_get(p->full + place * NC_WORDS);
     if (!job->n_full) memset(job->full, 0, sizeof(uint32_t) * (size_t)p->n_types);
     for (int64_t g = 0; g < p->n_types; g++) {
-        nc_vec mine = full & nc_get(p->type_mask + ((core * p->n_types + g) * blocks + block) * NC_WORDS);
+        nc_vec mine = full & nc_get(p->type_mask + ((wiring * p->n_types + g) * blocks + block) * NC_WORDS);
         int count = 0;
         for (int k = 0; k < NC_WORDS; k++) count += __builtin_popcountll(mine[k]);
         job->full[g] += (uint32_t)count;
@@ -635,42 +652,41 @@ NC_INLINE nc_vec NC_NAME(nc_set_aside)(const nc_program *restrict p, nc_job *job
     return NC_NAME(nc_split)(p, job, place, &active);
 }
 
-/* Reads and clears the scheduler rows of cores [begin, end); lists those with work and asks for the crossbar rows. */
-NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restrict w, int which, int64_t begin, int64_t end, int keep) {
+/* Reads and clears the scheduler row of a core, lists its active axons and asks for their rows; returns whether there is work. */
+NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restrict w, nc_job *job, int64_t core, int keep) {
     nc_state *s = &w->state;
-    const int64_t slot = s->tick % p->n_slots, blocks = p->axon_words / NC_WORDS, pitch = (int64_t)p->units * NC_WORDS;
-    nc_job *job = w->scratch.jobs[which];
-    uint64_t *row = s->scheduler + (slot * p->n_cores + begin) * p->axon_words;
-    for (int64_t core = begin; core < end; core++, row += p->axon_words) {
-        const char *rows = (const char *)(p->crossbar + core * p->n_axons * pitch);
-        int64_t total = 0;
-        job->n_full = 0;
-        for (int64_t block = 0; block < blocks; block++) {
-            nc_vec bits = nc_get(row + block * NC_WORDS);
-            if (!NC_ANY(bits)) continue;
-            nc_put(row + block * NC_WORDS, (nc_vec){0});
-            nc_count(&s->axons, core * blocks + block, bits);
-            if (p->full) bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
-            total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
-        }
-        if (!total && !job->n_full && s->settled[core]) {
-            if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
-            continue;
-        }
-        if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
-        NC_NAME(nc_expect)(p, s, core, blocks);
-        job->core = core;
-        job->n = (int32_t)total;
-        job++;
+    const int64_t slot = w->slot, blocks = p->axon_words / NC_WORDS, pitch = (int64_t)p->units * NC_WORDS;
+    uint64_t *row = s->scheduler + (slot * p->n_cores + core) * p->axon_words;
+    const char *rows = (const char *)(p->crossbar + core * p->n_axons * pitch);
+    int64_t total = 0;
+    __builtin_prefetch(row + NC_SOON * p->axon_words, 1);
+    if (core + NC_SOON < p->n_cores)
+        for (int64_t block = 0; block < blocks; block++) nc_expect_fold(&s->axons, (core + NC_SOON) * blocks + block);
+    job->core = core;
+    job->n_full = 0;
+    for (int64_t block = 0; block < blocks; block++) {
+        nc_vec bits = nc_get(row + block * NC_WORDS);
+        if (!NC_ANY(bits)) continue;
+        nc_put(row + block * NC_WORDS, (nc_vec){0});
+        nc_count(&s->axons, core * blocks + block, bits);
+        if (p->full) bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
+        total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
     }
-    return (int)(job - w->scratch.jobs[which]);
+    job->n = (int32_t)total;
+    if (!total && !job->n_full && s->settled[core]) {
+        if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
+        return 0;
+    }
+    if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
+    NC_NAME(nc_expect)(p, s, core);
+    return 1;
 }
 
 /* `common` says that the sizes are constants, for which the usual kinds of neurons have code of their own. */
 NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int keep, const int common) {
     nc_state *s = &w->state;
     const int64_t core = job->core;
-    const int features = p->features[core];
+    const int features = (int)p->header[core].features;
     const int watched = !job->n && !job->n_full && !(features & (NC_RANDOM_LEAK | NC_RANDOM_THRESHOLD));
     int moved = 0;
     for (int unit = 0; unit < p->units; unit++) {
@@ -679,7 +695,7 @@ NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restric
         else if (common && features == NC_RANDOM_LEAK) fires = NC_NAME(nc_unit)(p, w, job, unit, NC_RANDOM_LEAK, NULL);
         else if (common && features == 0) fires = NC_NAME(nc_unit)(p, w, job, unit, 0, NULL);
         else NC_NAME(nc_any_unit)(w, job, unit, features, NULL, &fires);
-        if (keep) nc_put(s->fired + ((s->tick % p->n_slots * p->n_cores + core) * p->units + unit) * NC_WORDS, fires);
+        if (keep) nc_put(s->fired + ((w->slot * p->n_cores + core) * p->units + unit) * NC_WORDS, fires);
         if (NC_ANY(fires)) NC_NAME(nc_send)(p, w, core, unit, fires);
     }
     /* Nothing came in, nothing moved, nothing is drawn: the next tick without input is this tick again. */
@@ -688,23 +704,19 @@ NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restric
 
 NC_INLINE void NC_NAME(nc_range)(const nc_program *restrict p, nc_worker *restrict w, int64_t begin, int64_t end, int keep,
                                  const int common) {
-    int which = 0;
-    int64_t next = begin + NC_GROUP < end ? begin + NC_GROUP : end;
-    int n_jobs = NC_NAME(nc_collect)(p, w, which, begin, next, keep);
-    for (;;) {
-        int64_t after = next + NC_GROUP < end ? next + NC_GROUP : end;
-        int n_next = NC_NAME(nc_collect)(p, w, which ^ 1, next, after, keep);
-        for (int i = 0; i < n_jobs; i++) NC_NAME(nc_core)(p, w, &w->scratch.jobs[which][i], keep, common);
-        if (next == end) break;
-        next = after;
-        which ^= 1;
-        n_jobs = n_next;
+    nc_job *const jobs = w->scratch.jobs;
+    unsigned first = 0, last = 0;        /* jobs[first..last), in a ring, wait for their rows */
+    for (int64_t core = begin; core < end; core++) {
+        if (last - first == NC_AHEAD) NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
+        last += (unsigned)NC_NAME(nc_collect)(p, w, &jobs[last % NC_AHEAD], core, keep);
     }
+    while (first != last) NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
+    if (begin < end) return;
     NC_NAME(nc_route)(p, w, w->scratch.n_fired);
     w->scratch.n_fired = 0;
 }
 
-/* Ticks the cores [begin, end); `keep` says whether who fired will be asked for later. Cores of at most 256 axons and neurons are
+/* Ticks the cores [begin, end), or with none of them sends the spikes that wait; `keep` says whether who fired will be asked for later. Cores of at most 256 axons and neurons are
    the common case, which is compiled with these numbers as constants: the copy is never stored to. */
 static void NC_NAME(nc_cores)(const nc_program *whole, nc_worker *w, int64_t begin, int64_t end, int keep) {
     nc_program p = *whole;

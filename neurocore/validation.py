@@ -14,7 +14,7 @@ from neurocore.config import NOWHERE, OUTPUT, ChipConfig, array_layout, array_sh
 Array = npt.NDArray[Any]
 
 MAX_INPUT_DELAY = 2**31 - 1
-"""Longest delay of an input, in ticks."""
+"""Longest delay of an input, latency of an output and start shift of a neuron, in ticks."""
 MAX_LISTED = 20
 """Faults that one message lists; the rest are counted."""
 
@@ -63,6 +63,7 @@ def find_problems(chip: ChipConfig) -> list[str]:
         _check_targets(chip, found)
         found.problems.extend(_input_problems(chip))
         found.problems.extend(_group_problems(chip))
+        found.problems.extend(_timing_problems(chip))
     hidden = len(found.problems) - MAX_LISTED
     return found.problems[:MAX_LISTED] + ([f"and {hidden} more faults"] if hidden > 0 else [])
 
@@ -203,7 +204,29 @@ def _group_problems(chip: ChipConfig) -> list[str]:
         problems.append(f"dilation {chip.dilation} is outside 1..{MAX_INPUT_DELAY}")
     if not 0 <= chip.seed < 2**64:
         problems.append(f"seed {chip.seed} is outside 0..2^64-1")
-    n_populations = len(chip.populations)
-    if ((chip.cores.population < -1) | (chip.cores.population >= n_populations)).any():
+    population, n_populations = chip.cores.population, len(chip.populations)
+    if ((population < -1) | (population >= n_populations)).any():
         problems.append(f"a neuron names a population outside 0..{n_populations - 1}")
+        return problems
+    sizes = np.array([*(group.size for group in chip.populations), 0])
+    lost = (population >= 0) & ((chip.cores.index < 0) | (chip.cores.index >= sizes[population]))
+    if lost.any():
+        name, size = chip.populations[population[lost][0]].name, sizes[population[lost][0]]
+        problems.append(f"a neuron has index {int(chip.cores.index[lost][0])} in population {name!r} of {size} neurons")
+    return problems
+
+
+def _timing_problems(chip: ChipConfig) -> list[str]:
+    problems, timing = [], np.asarray(chip.timing)
+    if not 0 <= chip.latency <= MAX_INPUT_DELAY:
+        problems.append(f"latency {chip.latency} is outside 0..{MAX_INPUT_DELAY}")
+    n_neurons = sum(group.size for group in chip.populations)
+    if timing.ndim != 1 or timing.dtype.kind not in "iu" or len(timing) not in (0, n_neurons):
+        problems.append(
+            f"timing is {timing.dtype} of shape {timing.shape}; a whole number for each of the {n_neurons} neurons of the"
+            " populations was expected, or none at all"
+        )
+    elif ((timing < 0) | (timing > MAX_INPUT_DELAY)).any():
+        wrong = (timing < 0) | (timing > MAX_INPUT_DELAY)
+        problems.append(f"timing: start shift {int(timing[wrong][0])} is outside 0..{MAX_INPUT_DELAY}")
     return problems

@@ -88,6 +88,8 @@ def read_yaml(path: str | Path, text: str | None = None) -> Document:
             raise InputError(f"{name}:1:1: the file is empty; a mapping of keys and values was expected")
         builder = _Builder(name)
         data = builder.build(node, ())
+        if builder.repeated:
+            raise InputError(builder.repeated)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -116,6 +118,7 @@ class _Builder:
     def __init__(self, name: str) -> None:
         self.name = name
         self.positions: dict[Location, tuple[int, int]] = {}
+        self.repeated: list[str] = []
         self.count = 0
         self.scalars = _Loader("")
 
@@ -145,7 +148,9 @@ class _Builder:
                 raise InputError(f"{self.name}:{line}:{column}: a key must be a plain word")
             key = str(key_node.value)
             if key in result:
-                raise InputError(f"{self.name}:{line}:{column}: {key!r} is given twice")
+                first = "{}:{}".format(*self.positions[(*location, key)])
+                self.repeated.append(f"{self.name}:{line}:{column}: {key!r} is given twice, first at {first}")
+                continue
             self.positions[(*location, key)] = (line, column)
             result[key] = self.build(value_node, (*location, key))
         return result

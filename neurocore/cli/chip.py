@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import emit, keep_inputs, progress_bar, say, stage, table
+from neurocore.cli.output import compile_bar, emit, keep_inputs, progress_bar, say, table
 
 if TYPE_CHECKING:
     from neurocore.compiler.pipeline import CompileReport
@@ -19,6 +19,10 @@ QUANTISE_HELP = 'How numbers with a fraction become integers: "fit" or "fit=CORE
 FAN_IN_HELP = (
     "What is done about neurons that read more than a core has axons for; default: as the network says, refused. Dilated, the"
     " network is exact, but a tick of it takes many of the chip."
+)
+PLACEMENT_HELP = (
+    "Places of the cores: a file as --save-placement writes it (.yaml or .json), or an earlier chip file, whose cores keep"
+    " their places if they hold the same neurons."
 )
 RESET_HELP = "How IF neurons of NIR files are reset: as the file says, to zero, or by their threshold."
 
@@ -68,7 +72,14 @@ def _read(path: str) -> str:
 @click.option(
     "--reset", type=click.Choice(["auto", "zero", "subtract"]), default="auto", show_default=True, help=RESET_HELP
 )
-@click.option("--report", type=click.Path(), help="Write what was done to this file: .json, or text with every stage.")
+@click.option("--placement", type=click.Path(), help=PLACEMENT_HELP)
+@click.option("--save-placement", type=click.Path(), help="Write the cores' places to this file: .yaml or .json.")
+@click.option(
+    "--defects", type=click.Path(), help="Dead cores, axons and links of the chip, to be avoided (YAML or JSON)."
+)
+@click.option(
+    "--report", type=click.Path(), help="Write what was done to this file: .html, .json, or text with every stage."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compile_command(
     network: str,
@@ -82,6 +93,9 @@ def compile_command(
     ticks: int | None,
     dt: float,
     reset: str,
+    placement: str | None,
+    save_placement: str | None,
+    defects: str | None,
     report: str | None,
     as_json: bool,
 ) -> None:
@@ -89,47 +103,76 @@ def compile_command(
 
     Numbers with a fraction are quantised if the network or --quantise asks for it; networks in NIR ask for "fit".
     """
-    from neurocore import container
     from neurocore.compiler.nirfile import NirOptions
     from neurocore.compiler.pipeline import compile_with_report, estimate_network
-    from neurocore.compiler.report import report_text
+    from neurocore.compiler.reporttext import report_text
     from neurocore.compiler.yamlnet import load_network
     from neurocore.spikes import read
 
     if estimate:
+        if placement or save_placement or defects:
+            raise click.UsageError(
+                "An --estimate places nothing; leave out --placement, --save-placement and --defects."
+            )
         abstract = load_network(network, chip, NirOptions(dt, reset))
         result = estimate_network(abstract, chip, quantise=quantise, fan_in=fan_in)
         emit(result.as_dict(), as_json, _compile_text(result, None))
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output' (or ask for an --estimate).")
-    keep_inputs(output, network, *([] if sample is None else [sample]))
-    if report is not None and os.path.abspath(report) == os.path.abspath(output):
-        raise click.UsageError("The chip file and the report cannot be one file.")
-    container.check_writable(output)
-    if report is not None:
-        container.check_writable(report)
+    written = {"chip file": output, "report": report, "placement": save_placement}
+    _check_outputs({name: path for name, path in written.items() if path is not None}, [network, sample, defects])
     spikes = None if sample is None else read(sample)
     abstract = load_network(network, chip, NirOptions(dt, reset))
-    configured, result = compile_with_report(
-        abstract,
-        chip,
-        seed=seed,
-        quantise=quantise,
-        fan_in=fan_in,
-        sample=spikes,
-        ticks=ticks,
-        progress=stage,
-    )
-    stage("save")
+    with compile_bar() as progress:
+        configured, result = compile_with_report(
+            abstract,
+            chip,
+            seed=seed,
+            quantise=quantise,
+            fan_in=fan_in,
+            placement=placement,
+            defects=defects,
+            sample=spikes,
+            ticks=ticks,
+            progress=progress,
+        )
     with result.timed("save"):
         configured.save(output)
+    if save_placement is not None and result.placement is not None:
+        _write_text(save_placement, result.placement(save_placement.lower().endswith(".json")))
     if report is not None:
-        with container.atomic_path(report) as path, open(path, "w", encoding="utf-8") as file:
-            file.write(report_text(result, report.endswith(".json")))
+        _write_text(report, report_text(result, os.path.splitext(report)[1].lower()))
     for warning in result.warnings:
         say(f"neurocore: {warning}")
     emit(result.as_dict(), as_json, _compile_text(result, output))
+
+
+def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:
+    """Refuse outputs that are one file, would replace an input, have a name of another kind, or cannot be written.
+
+    An earlier chip that gives the placement may be replaced by the new one.
+    """
+    from neurocore import container
+    from neurocore.compiler.placefile import SUFFIXES
+
+    names = {name: os.path.abspath(path) for name, path in outputs.items()}
+    for name, path in names.items():
+        other = next((key for key, value in names.items() if key != name and value == path), None)
+        if other is not None:
+            raise click.UsageError(f"The {name} and the {other} cannot be one file.")
+    if "placement" in outputs and not outputs["placement"].lower().endswith(SUFFIXES):
+        raise click.UsageError(f"'{outputs['placement']}': the name of a placement file ends in {', '.join(SUFFIXES)}.")
+    for path in outputs.values():
+        keep_inputs(path, *inputs)
+        container.check_writable(path)
+
+
+def _write_text(path: str, text: str) -> None:
+    from neurocore import container
+
+    with container.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _compile_text(report: CompileReport, output: str | None) -> str:
@@ -147,6 +190,7 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
         ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included"),
         *([("basis", "shapes and a few sampled neurons")] if report.basis == "shapes" else []),
         *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
+        *([("placement", report.kept_text)] if report.kept_text else []),
         ("time", f"{total:.2f} s (" + ", ".join(f"{name} {value:.2f}" for name, value in report.seconds.items()) + ")"),
     ]
     losses = report.quantisation
@@ -249,7 +293,9 @@ def verify(
         side = "network only" if place.get("network") else "chip only"
         text = f"different: first at tick {place.get('tick')}, output line {place.get('line')} ({place.get('neuron')}): {side}"
     emit(verdict.as_dict(), as_json, text)
+    if verdict.equal and verdict.cause:
+        say("neurocore: equal on this input only; the chip is not the network:")
+    for problem in verdict.cause:
+        say(f"neurocore: {problem}")
     if not verdict.equal:
-        for problem in verdict.cause:
-            say(f"neurocore: {problem}")
         raise click.exceptions.Exit(MismatchError.exit_code)

@@ -166,13 +166,14 @@ def _write_ibm_for(path: str, spikes: Spikes, chip: ChipConfig) -> None:
 
 
 def _read_nir(files: tuple[str, ...]) -> Imported:
-    from neurocore.cli.output import stage
+    from neurocore.cli.output import compile_bar
     from neurocore.compiler.pipeline import compile_with_report
     from neurocore.spikes import Spikes
 
     if len(files) != 1:
         raise click.UsageError(f"Give {FORMATS['nir'].files}.")
-    chip, report = compile_with_report(files[0], progress=stage)
+    with compile_bar() as progress:
+        chip, report = compile_with_report(files[0], progress=progress)
     return Imported(chip, Spikes.empty(), report.warnings, report.as_dict())
 
 

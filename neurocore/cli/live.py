@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import SCHEMA_VERSION, say
+from neurocore.cli.output import SCHEMA_VERSION, keep_inputs, recording, say
 
 if TYPE_CHECKING:
     from neurocore.architecture import Architecture
@@ -36,50 +36,63 @@ def parse_pace(context: click.Context, option: click.Parameter, text: str | None
     return tick_hz
 
 
-def refuse(live: bool, options: dict[str, Any], *, ticks: int | None) -> None:
-    """Refuse options of the other kind of run, and a recorded run without what it needs.
-
-    ``options`` holds every option that only one of the kinds takes, by name, with its value.
-    """
-    given = {name for name, value in options.items() if value not in (None, ())}
-    of_live = {"--listen", "--pace"}
-    wrong = sorted(given - of_live if live else given & of_live)
+def check_kind(
+    live: bool,
+    recorded_only: dict[str, Any],
+    live_only: dict[str, Any],
+    *,
+    ticks: int | None,
+    output: str | None,
+    probes: tuple[str, ...],
+) -> None:
+    """Refuse options, given by name with their values, of the other kind of run, and a run without what it needs."""
+    wrong = [name for name, value in (recorded_only if live else live_only).items() if value is not None]
     if wrong and live:
         raise click.UsageError(
-            f"--live does not take {', '.join(wrong)}: a live run keeps no record. Save the spikes that go in to a file and run"
-            " that with --input."
+            f"--live does not take {', '.join(wrong)}: a live run begins at tick 0 and takes the spikes that come. Save them to a"
+            " file and run that with --input."
         )
     if wrong:
         raise click.UsageError(f"{', '.join(wrong)}: only together with --live.")
-    for name, value in (("--ticks", ticks), ("--output", options["--output"])):
+    if live and probes and output is None:
+        raise click.UsageError("--probe: what a live run's probes see stands in its run file only; give --output too.")
+    for name, value in (("--ticks", ticks), ("--output", output)):
         if value is None and not live:
             raise click.UsageError(f"Missing option '{name}'.")
 
 
 def run_live(
     chip: str,
-    *,
     ticks: int | None,
     threads: int | None,
     seed: int | None,
+    *,
+    probes: tuple[str, ...],
+    output: str | None,
     pace: float | str | None,
     listen: str | None,
     as_json: bool,
 ) -> None:
-    """Run a chip file over stdin and stdout, or over a socket, and summarise on stderr."""
+    """Run a chip file over stdin and stdout or a socket, summarise on stderr, and write the run file if one is asked for."""
     from neurocore.chipfile import load_chip
     from neurocore.emulator import Emulator
+    from neurocore.interrupts import stopped_by_sigterm
     from neurocore.live import LiveRun
 
-    emulator = Emulator(load_chip(chip), threads=threads, seed=seed)
+    if output is not None:
+        keep_inputs(output, chip)
+    emulator = Emulator(load_chip(chip), threads=threads, seed=seed, probes=probes)
     tick_hz = _tick_hz(emulator.chip.architecture) if pace == "real" else pace
     assert not isinstance(tick_hz, str)
-    with _endpoint(listen) as endpoint:
-        live = LiveRun(emulator, endpoint, ticks=ticks, tick_hz=tick_hz)
-        try:
-            live.run()
-        finally:
-            _summarise(live.report, as_json)
+    with nullcontext() if output is None else recording(emulator, output) as recorder:
+        with _endpoint(listen) as endpoint, stopped_by_sigterm():
+            live = LiveRun(emulator, endpoint, ticks=ticks, tick_hz=tick_hz, recorder=recorder)
+            try:
+                live.run()
+            finally:
+                _summarise(live.report, as_json)
+        if recorder is not None:
+            recorder.finish()
     if live.report.ended == "reader gone" and listen is None:
         raise BrokenPipeError
 

@@ -7,9 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from neurocore.emulator import Emulator
+    from neurocore.recorder import Recorder
 
 SCHEMA_VERSION = 1
 
@@ -43,11 +48,61 @@ def progress_bar(ticks: int, label: str) -> Iterator[Callable[[int, int], None]]
         yield lambda done, total: bar.update(done - bar.pos)
 
 
+COMPILE_SHARES = {"quantise": 15, "check": 5, "partition": 25, "route": 15, "place": 20, "assemble": 5, "prove": 15}
+"""The part of a compilation that each stage is taken for, in per cent."""
+
+
+@contextmanager
+def compile_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar over the stages of a compilation; yields the callback that moves it.
+
+    It shows on stderr if that is a terminal and the command does not print JSON.
+    """
+    context = click.get_current_context(silent=True)
+    if not sys.stderr.isatty() or (context is not None and context.params.get("as_json")):
+        yield lambda stage, done, total: None
+        return
+    before = dict(zip(COMPILE_SHARES, accumulate(COMPILE_SHARES.values(), initial=0), strict=False))
+    width = max(map(len, COMPILE_SHARES))
+    with click.progressbar(length=100, label="compiling".ljust(width), show_eta=False, file=sys.stderr) as bar:
+
+        def move(stage: str, done: int, total: int) -> None:
+            bar.label = stage.ljust(width)
+            # Stages that are repeated do not move the bar back.
+            bar.update(max(before.get(stage, 100) + COMPILE_SHARES.get(stage, 0) * done // max(total, 1) - bar.pos, 0))
+            bar.render_progress()
+
+        yield move
+        bar.update(100 - bar.pos)
+
+
 def keep_inputs(output: str, *inputs: str | None) -> None:
     """Refuse an output that would replace one of the command's own inputs."""
     for path in inputs:
         if path is not None and os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
             raise click.UsageError(f"'{output}' is read by this command; write the result to another file.")
+
+
+@contextmanager
+def recording(emulator: Emulator, output: str) -> Iterator[Recorder]:
+    """A recorder that says what it kept if the run does not end, and where it put what an earlier run had kept."""
+    from neurocore.errors import OutputError
+    from neurocore.partfile import part_path
+    from neurocore.recorder import Recorder
+
+    recorder = Recorder(emulator, output)
+    try:
+        with recorder:
+            yield recorder
+    except OutputError:
+        raise  # says itself what was kept
+    except BaseException:
+        if recorder.kept:
+            say(f"neurocore: {recorder.hint}")
+        raise
+    finally:
+        if recorder.aside is not None:
+            say(f"neurocore: what an earlier run had left in {part_path(output)} is now in {recorder.aside}")
 
 
 def table(rows: list[tuple[str, str]]) -> str:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from neurocore.cli.live import parse_pace, refuse, run_live
-from neurocore.cli.output import emit, keep_inputs, progress_bar, say, table
-
-if TYPE_CHECKING:
-    from neurocore.emulator import Emulator
-    from neurocore.recorder import Recorder
+from neurocore.cli.live import check_kind, parse_pace, run_live
+from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say, table
 
 
 @click.command()
@@ -65,16 +59,10 @@ def run(
     While it runs, RUN.h5.part holds what was recorded so far; after an interrupt, recover makes a run file of it. A run that
     was resumed from a checkpoint ends as if it had never been interrupted.
     """
-    of_a_kind = {
-        "--input": spikes,
-        "--output": output,
-        "--checkpoint": checkpoint,
-        "--every": every,
-        "--resume": resume,
-    }
-    refuse(live, {**of_a_kind, "--probe": probes, "--listen": listen, "--pace": pace}, ticks=ticks)
+    recorded = {"--input": spikes, "--checkpoint": checkpoint, "--every": every, "--resume": resume}
+    check_kind(live, recorded, {"--listen": listen, "--pace": pace}, ticks=ticks, output=output, probes=probes)
     if live:
-        run_live(chip, ticks=ticks, threads=threads, seed=seed, pace=pace, listen=listen, as_json=as_json)
+        run_live(chip, ticks, threads, seed, probes=probes, output=output, pace=pace, listen=listen, as_json=as_json)
         return
     assert ticks is not None
     assert output is not None
@@ -102,22 +90,6 @@ def run(
         )
     fields = {**result, "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
     emit(fields, as_json, table([*result_rows(fields), ("written", output)]))
-
-
-@contextmanager
-def recording(emulator: Emulator, output: str) -> Iterator[Recorder]:
-    """A recorder that says what it kept if the run does not end."""
-    from neurocore.recorder import Recorder, part_path
-
-    recorder = Recorder(emulator, output)
-    try:
-        with recorder:
-            yield recorder
-    except BaseException:
-        if recorder.kept:
-            part = part_path(output)
-            say(f"neurocore: {recorder.kept:,} ticks are kept in {part}; neurocore recover {part} -o {output}")
-        raise
 
 
 def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:

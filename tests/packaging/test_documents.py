@@ -14,6 +14,7 @@ import pytest
 from neurocore.architecture import chip_names, load_architecture
 from neurocore.cli import main
 from neurocore.compiler.pipeline import compile_network
+from neurocore.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,6 +60,31 @@ def test_yaml_document(tmp_path: Path) -> None:
     np.save(tmp_path / "w1.npy", np.ones((64, 100), np.int8))
     np.savez(tmp_path / "recurrent.npz", source=[0, 1], target=[1, 2], weight=[3, -1])
     assert compile_network(tmp_path / "net.yaml").n_outputs == 10
+
+
+def test_placement_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands run one after the other on its own files; its placement file is that of the network that it shows."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "placement.md").read_text(encoding="utf-8")
+    places, defects = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "net.yaml").write_text(
+        "network: net\ninputs: {x: {shape: [4]}}\npopulations: {hidden: {shape: [100]}, out: {shape: [10]}}\nprojections:\n"
+        "  - {source: x, target: hidden, weights: {all_to_all: 1}}\n"
+        "  - {source: hidden, target: out, edges: [[0, 1, 1]], delay: 3}\noutputs: {o: {source: out}}\n"
+    )
+    (tmp_path / "board7.yaml").write_text(defects)
+    for command in re.findall(r"^    (neurocore .+)$", text, re.MULTILINE):
+        with pytest.raises(SystemExit) as stop:
+            main(shlex.split(command)[1:])
+        assert stop.value.code == 0, f"{command}: {capsys.readouterr().err}"
+    assert "1 of 1 cores kept their place" in capsys.readouterr().out
+    (tmp_path / "places.yaml").write_text(places)
+    with pytest.raises(
+        InputError, match=r"core 0 holds 'hidden\[0\.\.99\] out\[0\.\.9\]' now, not 'hidden\[0\.\.99\]'"
+    ):
+        compile_network(tmp_path / "net.yaml", placement=tmp_path / "places.yaml")
 
 
 def test_chips_document() -> None:

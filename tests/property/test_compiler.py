@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
-from neurocore.architecture import load_architecture
-from neurocore.compiler.check import check
-from neurocore.compiler.pipeline import compile_network
+from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture, load_architecture
+from neurocore.compiler.check import IntegerNetwork, check, random_neurons
+from neurocore.compiler.idling import idled
+from neurocore.compiler.network import Network
+from neurocore.compiler.pipeline import compile_network, compile_with_report
 from neurocore.compiler.prove import prove
+from neurocore.compiler.reference import Places
 from neurocore.compiler.verify import verify
-from neurocore.config import ChipConfig, Cores
+from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
-from neurocore.errors import FitError, InputError, MismatchError
+from neurocore.errors import FitError
 from neurocore.spikes import Spikes
-from random_networks import random_network, random_spikes
+from random_networks import KINDS, LONGEST, larger, network_of, random_network, random_spikes
+from replay import Replay, rich_spikes
 
 SEEDS = st.integers(0, 2**32 - 1)
 REFUSALS = ("E-FANIN", "E-START", "E-CYCLE", "E-CAP", "E-LEVELS")
@@ -65,84 +75,199 @@ def test_networks_that_merge_spikes(seed: int, chip: str, random_parts: bool) ->
     check_one(chip, seed, random_parts, merging=True)
 
 
-@pytest.mark.slow
-def test_a_thousand_networks() -> None:
-    fitted = sum(check_one(["tiny", "truenorth"][seed % 2], seed, False) for seed in range(1000))
-    assert fitted > 600
+# ---------------------------------------------------------------- networks of every kind
 
 
-# ---------------------------------------------------------------- the proof is worth something
-
-MUTABLE = {
-    "crossbar": 0,
-    "axon_type": 3,
-    "weight": 0,
-    "leak": 0,
-    "threshold": 0,
-    "threshold_mask_bits": 3,
-    "floor": 0,
-    "floor_mode": 2,
-    "reset": 0,
-    "reset_mode": 3,
-    "initial": 0,
-    "target_core": 0,
-    "target_axon": 0,
-    "delay": 0,
-    "leak_reversal": 2,
-    "leak_stochastic": 2,
-    "weight_stochastic": 2,
-    "index": 0,
-    "population": 0,
-}
+def targets() -> tuple[Architecture, ...]:
+    """Tiny, the same with more cores, and a board of nine small chips."""
+    tiny = load_architecture("tiny")
+    return tiny, larger(tiny, 9, 7), larger(tiny, 3, 3, (3, 3))
 
 
-def mutated(chip: ChipConfig, rng: np.random.Generator) -> tuple[str, ChipConfig] | None:
-    """The chip with one field of one configured neuron changed, or None if the result is not even a valid chip."""
-    name = str(rng.choice(sorted(MUTABLE)))
-    arrays = {item: getattr(chip.cores, item).copy() for item in Cores.__dataclass_fields__}
-    array = arrays[name]
-    used = np.argwhere(chip.cores.configured)
-    row, slot = used[rng.integers(len(used))]
-    if name == "crossbar":
-        axon = rng.integers(array.shape[1])
-        array[row, axon, slot // 64] ^= np.uint64(1) << np.uint64(slot % 64)
-    else:
-        place = {2: (row, slot), 3: (row, rng.integers(array.shape[1]), slot)}[array.ndim]
-        if name == "axon_type":
-            place = (row, rng.integers(array.shape[1]))
-        if name in ("leak_reversal", "leak_stochastic", "weight_stochastic"):
-            array[place] = not array[place]
-        else:
-            bounds = np.iinfo(array.dtype)
-            changed = int(array[place]) + int(rng.choice([-1, 1, 2]))
-            array[place] = min(max(changed, bounds.min, -2), bounds.max)
-    mutant = ChipConfig(**{**chip.__dict__, "cores": Cores(**arrays)})
-    try:
-        return name, mutant.validate()
-    except InputError:
-        return None
+class Survey:
+    """Compiles and replays networks; counts what those that fitted had in them, and why the others were refused."""
 
+    def __init__(self) -> None:
+        self.traits: Counter[str] = Counter()
+        self.codes: Counter[str] = Counter()
+        self.delays: set[int] = set()
 
-@given(seed=SEEDS, merging=st.booleans())
-def test_what_the_proof_accepts_behaves_the_same(seed: int, merging: bool) -> None:
-    """Single-field corruptions are refused, or change nothing that a run shows."""
-    arch = load_architecture("tiny")
-    net = random_network(arch, seed, merging=merging)
-    try:
-        chip = compile_network(net, arch)
-    except FitError:
-        return
-    flat = check(net, arch)
-    spikes = random_spikes(net, seed, TICKS)
-    rng = np.random.default_rng(seed)
-    expected = runner("compiled")(chip, spikes, TICKS + chip.latency)
-    for _ in range(12):
-        result = mutated(chip, rng)
-        if result is None:
-            continue
-        name, changed = result
+    def add(self, net: Network, arch: Architecture, seed: int) -> None:
+        flat = check(net, arch)
         try:
-            prove(flat, changed)
-        except MismatchError:
-            continue
-        assert runner("compiled")(changed, spikes, TICKS + chip.latency) == expected, name
+            chip, report = compile_with_report(net, arch)
+        except FitError as refusal:
+            for problem in refusal.problems:
+                assert is_right(problem, flat, arch), problem
+            self.codes.update({problem.split()[0] for problem in refusal.problems})
+            return
+        places = Places.of(flat, chip, prove(flat, chip), chip.seed)
+        replay = Replay.of(flat, arch, rich_spikes(flat.n_inputs, seed, part=25), 125, places)
+        assert replay.difference(flat, chip) is None, (net.name, seed)
+        self.delays |= set(flat.delay.tolist())
+        self.traits.update(traits_of(flat, replay) | {"fitted"})
+        self.traits.update(name for name in ("copies", "relays") if getattr(report, name))
+        self.traits.update({"late starts"} if chip.timing.any() else ())
+
+
+def traits_of(flat: IntegerNetwork, replay: Replay) -> set[str]:
+    """What a network has in it."""
+    n_sources, target = flat.n_inputs + flat.n_neurons, flat.target
+    graph = sparse.csr_array((np.ones(len(target)), (flat.source, flat.n_inputs + target)), (n_sources, n_sources))
+    n_strong = connected_components(graph, connection="strong")[0]
+    loops = (flat.source == flat.n_inputs + target).any()
+    _, member = connected_components(graph, connection="weak")
+    fan_out, reads = np.bincount(flat.source, minlength=n_sources), np.unique(flat.source * flat.n_neurons + target)
+    shared = np.bincount(reads // flat.n_neurons, minlength=n_sources)[: flat.n_inputs].max(initial=0) > 1
+    levels = [len(np.unique(flat.weight[a:b])) for a, b in pairwise(flat.start.tolist())]
+    known = {
+        "recurrent": n_strong < n_sources or loops,
+        "feed-forward": n_strong == n_sources and not loops,
+        "signed weights": flat.weight.min(initial=0) < 0 < flat.weight.max(initial=0),
+        "weights of three values and more": max(levels, default=0) > 2,
+        "more weights than axon types": max(levels, default=0) > 3,
+        "delays over 20": flat.delay.max(initial=0) > 20,
+        "tonic start": bool(replay.fired[: len(replay.fired) // 5].any()),
+        "quiescent start": not replay.fired[: len(replay.fired) // 5].any(),
+        "fan-out over 256": fan_out.max(initial=0) > 256,
+        "shared inputs": bool(shared),
+        "components": len(np.unique(member[flat.source])) > 1,
+        "random": bool(random_neurons(flat).any()),
+        "spikes": bool(replay.fired.any()),
+    }
+    modes = {f"reset {RESET_MODES[mode]}" for mode in np.unique(flat.neuron["reset_mode"])}
+    modes |= {f"floor {FLOOR_MODES[mode]}" for mode in np.unique(flat.neuron["floor_mode"])}
+    return modes | {name for name, has in known.items() if has}
+
+
+LEAST = {
+    "fitted": 0.7,
+    "spikes": 0.5,
+    "recurrent": 0.2,
+    "feed-forward": 0.1,
+    "signed weights": 0.3,
+    "weights of three values and more": 0.3,
+    "more weights than axon types": 0.05,
+    "delays over 20": 0.15,
+    "reset value": 0.2,
+    "reset linear": 0.2,
+    "reset none": 0.2,
+    "floor saturate": 0.3,
+    "floor reset": 0.3,
+    "tonic start": 0.2,
+    "quiescent start": 0.1,
+    "fan-out over 256": 0.05,
+    "shared inputs": 0.3,
+    "components": 0.1,
+    "random": 0.2,
+    "copies": 0.2,
+    "relays": 0.3,
+    "late starts": 0.1,
+}
+"""What part of all networks must fit and have each trait."""
+
+
+def survey(n: int, first: int = 0) -> Survey:
+    """About n networks, equally many of each kind on each target."""
+    found, chips = Survey(), targets()
+    for seed in range(first, first + n // len(KINDS)):
+        for kind in KINDS:
+            arch = chips[seed % len(chips)] if kind != "wide" else chips[1 + seed % 2]
+            found.add(network_of(kind, arch, seed, random_parts=seed % 4 == 3), arch, seed)
+    return found
+
+
+def check_coverage(found: Survey, n: int) -> None:
+    lacking = {name: found.traits[name] for name, share in LEAST.items() if found.traits[name] < share * n}
+    assert not lacking, (lacking, found.codes)
+
+
+def test_networks_of_every_kind() -> None:
+    check_coverage(survey(48), 48)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_a_thousand_networks(part: int) -> None:
+    n = 264
+    found = survey(n, first=part * n)
+    check_coverage(found, n)
+    assert found.delays >= set(range(1, LONGEST + 1))
+    assert found.codes.keys() >= {"E-FANIN", "E-START"}
+
+
+@pytest.mark.slow
+def test_networks_on_truenorth() -> None:
+    fitted = sum(check_one("truenorth", seed, False) for seed in range(40))
+    assert fitted > 24
+
+
+# ---------------------------------------------------------------- a refusal says what is so
+
+
+def is_right(problem: str, flat: IntegerNetwork, arch: Architecture) -> bool:
+    """Whether a refusal's figures are those of the network and the chip, and are a reason to refuse."""
+    return RIGHT[problem.split()[0]](problem, flat, arch)
+
+
+def _numbers(pattern: str, problem: str) -> list[int]:
+    found = re.search(pattern, problem)
+    return [] if found is None else [int(part.replace(",", "")) for part in found.groups()]
+
+
+def _neuron(problem: str, flat: IntegerNetwork) -> int:
+    names = [group.name for group in flat.populations]
+    name, index = re.search(r"(\w+)\[(\d+)\]", problem).groups()
+    return int(flat.offsets()[names.index(name)]) + int(index)
+
+
+def _fan_in_is_right(problem: str, flat: IntegerNetwork, arch: Architecture) -> bool:
+    neuron = _neuron(problem, flat)
+    synapses = int(flat.start[neuron + 1] - flat.start[neuron])
+    reads, limit = _numbers(r"reads ([\d,]+) signals", problem) + _numbers(r"core of '\w+' has ([\d,]+)", problem)
+    taken = _numbers(r"takes ([\d,]+) axons", problem)
+    return reads == synapses and limit == arch.core.axons and max([reads, *taken]) > limit
+
+
+def _levels_are_right(problem: str, flat: IntegerNetwork, arch: Architecture) -> bool:
+    neuron = _neuron(problem, flat)
+    mine = slice(flat.start[neuron], flat.start[neuron + 1])
+    different = len(set(zip(flat.weight[mine].tolist(), flat.stochastic[mine].tolist(), strict=True)))
+    return _numbers(r"has ([\d,]+) different weights", problem) == [different] and different > arch.core.axon_types
+
+
+def _capacity_is_right(problem: str, flat: IntegerNetwork, arch: Architecture) -> bool:
+    needs, has, over = _numbers(r"needs ([\d,]+) cores; '\w+' has ([\d,]+) \(([\d,]+) over\)", problem)
+    return has == arch.n_cores and over == needs - has > 0
+
+
+def _cycle_is_right(problem: str, flat: IntegerNetwork, arch: Architecture) -> bool:
+    names = re.findall(r"'(\w+)'", problem.split(" has ")[0])
+    number = [[group.name for group in flat.populations].index(name) for name in names]
+    inner, population = flat.source >= flat.n_inputs, flat.population_of()
+    reader = population[flat.target[inner]]
+    edges = set(zip(population[flat.source[inner] - flat.n_inputs].tolist(), reader.tolist(), strict=True))
+    # Relays of one reader may tap the axon of another, which then is a step of the cycle.
+    together = {
+        pair for source in range(len(flat.populations)) for pair in product(*[[b for a, b in edges if a == source]] * 2)
+    }
+    steps = edges | together
+    return len(number) > 1 and number[0] == number[-1] and all(pair in steps for pair in pairwise(number))
+
+
+def _start_is_right(problem: str, flat: IntegerNetwork, arch: Architecture) -> bool:
+    neuron = _neuron(problem, flat)
+    values = {name: column[neuron : neuron + 1] for name, column in flat.neuron.items()}
+    shown = _numbers(r"leak (-?\d+), threshold (\d+) and initial (-?\d+)", problem)
+    membrane, disturbed = idled(values["initial"], np.array([1]), values, arch)
+    moves = bool(disturbed[0] or membrane[0] != values["initial"][0])
+    return moves and shown == [int(values[name][0]) for name in ("leak", "threshold", "initial")]
+
+
+RIGHT = {
+    "E-FANIN": _fan_in_is_right,
+    "E-LEVELS": _levels_are_right,
+    "E-CAP": _capacity_is_right,
+    "E-CYCLE": _cycle_is_right,
+    "E-START": _start_is_right,
+}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture
-from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Cores, Group, blank_arrays, pack_crossbar
+from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Cores, Group, InputMap, blank_arrays, pack_crossbar
 
 ALL_FEATURES = frozenset({"random_weight", "random_leak", "random_threshold", "reversal", "extremes"})
 
@@ -43,6 +44,28 @@ def random_chip(
     _routes(arch, rng, arrays, used, n_outputs)
     chip = ChipConfig(arch, Cores(**arrays), outputs=(Group("out", (n_outputs,)),), seed=int(rng.integers(0, 2**63)))
     return chip.validate()
+
+
+def with_lines(chip: ChipConfig, seed: int, n_lines: int = 5) -> ChipConfig:
+    """The chip with input lines, each to some axons at delays of its own, and with its neurons in populations ``a`` and ``b``."""
+    rng = np.random.default_rng(seed)
+    n = 3 * n_lines
+    entries = InputMap(
+        rng.integers(0, n_lines, n),
+        rng.choice(chip.cores.core, n).astype(np.int64),
+        rng.integers(0, chip.architecture.core.axons, n),
+        rng.integers(0, 20, n),
+    )
+    configured = chip.cores.configured
+    population = np.where(configured, rng.integers(-1, 2, configured.shape), -1).astype(np.int32)
+    index = np.full(configured.shape, -1, np.int32)
+    sizes = [int((population == number).sum()) for number in range(2)]
+    for number, size in enumerate(sizes):
+        index[population == number] = rng.permutation(size)
+    populations = Group("a", (sizes[0],)), Group("b", (sizes[1],), sizes[0])
+    cores = replace(chip.cores, population=population, index=index)
+    lines = (Group("in", (n_lines,)),)
+    return replace(chip, cores=cores, inputs=lines, populations=populations, input_map=entries).validate()
 
 
 def _parameters(

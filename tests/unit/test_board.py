@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.cli import main
 from neurocore.compiler.network import Network
-from neurocore.compiler.pipeline import compile_network
+from neurocore.compiler.pipeline import compile_network, compile_with_report
+from neurocore.compiler.verify import verify
 from neurocore.config import OUTPUT, ChipConfig, Cores, Group, blank_arrays
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, InputError
@@ -231,13 +232,32 @@ def test_packets_beyond_nine_bits_are_refused() -> None:
         )
 
 
-def test_a_network_that_spreads_too_far_for_its_packets(tmp_path: Path) -> None:
-    """Sources on the far chips of a row all drive one population; tiny's packets travel four cores."""
+@pytest.mark.parametrize("size", [11, 8])
+def test_a_network_that_spreads_too_far_for_its_packets(tmp_path: Path, size: int) -> None:
+    """Sources on the far chips of a row all drive one population; tiny's packets travel four cores.
+
+    Full cores between them cannot relay; cores with neurons to spare do.
+    """
     net = Network("star")
+    lines = net.input("x", 1)
     hub = net.population("hub", 1, threshold=3)
     for number in range(12):
-        leaf = net.population(f"leaf{number}", 11, threshold=2, leak=1)
+        leaf = net.population(f"leaf{number}", size, threshold=2, leak=1)
+        net.connect(lines, leaf, all_to_all=1)
         net.connect(leaf, hub, edges=[(0, 0, 1)])
     net.output("hub", hub)
-    with pytest.raises(FitError, match=r"E-REACH cores lie \d+ apart in x; a packet of 'board' travels -4..4 cores\."):
-        compile_network(net, write_board(tmp_path, 5, 1, "mesh: {columns: 3, rows: 1}\n"))
+    board = write_board(tmp_path, 5, 1, "mesh: {columns: 3, rows: 1}\n")
+    if size == 11:
+        with pytest.raises(FitError) as refused:
+            compile_network(net, board)
+        assert str(refused.value).startswith("E-REACH core (")
+        assert str(refused.value).endswith(
+            ": a packet of 'board' travels -4..4 cores in x and -2..2 in y, and no core with a neuron and an axon to spare lies"
+            " so that it could relay. Use fewer cores, or give the two places nearer to each other (--placement)"
+        )
+        return
+    chip, report = compile_with_report(net, board)
+    assert len(chip.cores) == 12
+    assert report.stations > 0
+    spikes = Spikes.from_lines([2, 3, 9], [0, 0, 0])
+    assert verify(net, chip, spikes, 40, lambda chip, spikes, ticks: Emulator(chip).run(spikes, ticks).spikes).equal

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from neurocore.cli import main
+from neurocore.compiler.check import SCALE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -234,13 +235,24 @@ def test_out_of_range_parameters(folder: Path, cli) -> None:
     outcome = cli("compile", "net.yaml", "-o", "c.h5", "--json")
     assert outcome.code == 4
     assert outcome.json["error"]["problems"] == [
-        "E-RANGE population 'hidden': threshold[0] is 300000; 'truenorth' has 0..262143 (3 more neurons likewise)",
-        "E-RANGE population 'hidden': leak[0] is -256; 'truenorth' has -255..255 (3 more neurons likewise)",
+        "E-RANGE population 'hidden': threshold[0] is 300000; 'truenorth' has 0..262143 (37,857 over; 3 more neurons likewise)."
+        f" {SCALE}",
+        f"E-RANGE population 'hidden': leak[0] is -256; 'truenorth' has -255..255 (1 under; 3 more neurons likewise). {SCALE}",
     ]
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [(0.5, "which is not a whole number"), (np.nan, "not finite"), (np.inf, "not finite")]
+    ("value", "reason"),
+    [
+        (
+            0.5,
+            "weights holds 0.5 at [2, 1], which is not a whole number; make it one or, for weights and parameters of"
+            " neurons, ask for 'quantise: fit'",
+        ),
+        (np.nan, "weights holds nan at [2, 1]; only finite numbers are allowed"),
+        (np.inf, "weights holds inf at [2, 1]; only finite numbers are allowed"),
+        (1e300, "weights holds 1e+300 at [2, 1], which is too large; whole numbers with a decimal point end at 2^53"),
+    ],
 )
 def test_weights_that_are_no_integers(folder: Path, cli, value: float, reason: str) -> None:
     weights = np.ones((6, 4))
@@ -248,7 +260,7 @@ def test_weights_that_are_no_integers(folder: Path, cli, value: float, reason: s
     np.save(folder / "w.npy", weights)
     outcome = cli("compile", "net.yaml", "-o", "c.h5")
     assert outcome.code == 3
-    assert reason in outcome.err
+    assert outcome.err == f"neurocore: projection 'hidden' <- 'pixels': {reason}\n"
 
 
 def test_one_neuron_too_big_for_tiny(folder: Path, cli) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,42 @@ def test_other_faults(chip: ChipConfig) -> None:
     entry = InputMap(*(np.array([value]) for value in (0, 0, 13, 1)))
     with pytest.raises(InputError, match=r"input map: axon 13 is outside 0..12"):
         ChipConfig(**{**chip.__dict__, "inputs": (Group("in", (1,)),), "input_map": entry}).validate()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"latency": -1}, "latency -1 is outside 0..2147483647"),
+        ({"timing": np.array([0, -1])}, "timing: start shift -1 is outside 0..2147483647"),
+        ({"timing": np.array([2**31, 0])}, "timing: start shift 2147483648 is outside 0..2147483647"),
+        (
+            {"timing": np.zeros(3, np.int64)},
+            "timing is int64 of shape (3,); a whole number for each of the 2 neurons of the populations was expected, or none at"
+            " all",
+        ),
+        (
+            {"timing": np.zeros(2)},
+            "timing is float64 of shape (2,); a whole number for each of the 2 neurons of the populations was expected, or none"
+            " at all",
+        ),
+        (
+            {"populations": (Group("p", (1,)),), "timing": np.zeros(1, np.int64)},
+            "a neuron has index 1 in population 'p' of 1 neurons",
+        ),
+        (
+            {"populations": (), "timing": np.zeros(0, np.int64)},
+            "a neuron names a population outside 0..-1",
+        ),
+    ],
+)
+def test_what_a_chip_says_of_its_network(tiny: Architecture, change: dict[str, Any], sentence: str) -> None:
+    arrays = blank_arrays(tiny, 1)
+    for index in range(2):
+        arrays["configured"][0, index], arrays["population"][0, index], arrays["index"][0, index] = True, 0, index
+    good = ChipConfig(tiny, Cores(**arrays), populations=(Group("p", (2,)),), timing=np.zeros(2, np.int64)).validate()
+    with pytest.raises(InputError) as error:
+        replace(good, **change).validate()
+    assert error.value.problems == (sentence,)
 
 
 def test_faults_are_collected(chip: ChipConfig) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurocore import emulator as emulator_module
 from neurocore.architecture import Architecture
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
@@ -79,6 +80,32 @@ def test_runs_in_parts_equal_one_run(chip: ChipConfig, spikes: Spikes) -> None:
     assert sum(part.n_spikes for part in parts) == whole.n_spikes
     assert np.concatenate([part.spikes.tick for part in parts]).tolist() == whole.spikes.tick.tolist()
     np.testing.assert_array_equal(parts[-1].membranes, whole.membranes)
+
+
+def test_parts_are_sized_by_what_they_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What twenty neurons record decides how many ticks fit in memory, and to a part what they might record at any time."""
+    monkeypatch.setattr(emulator_module, "CHUNK_SECONDS", 1e9)
+    monkeypatch.setattr(emulator_module, "CHUNK_BYTES", 2**20)
+    most = 2**20 / (20 * emulator_module.SPIKE_BYTES)
+    for threshold, output, probes, longest in (
+        (1, True, (), most),
+        (1, True, ("cells",), most / 2),
+        (2, True, (), 2 * most),  # every other tick
+        (1000, True, (), emulator_module.BURST * most),
+        (1, False, (), 64 * 4**5),
+        (1, False, ("cells:membrane",), 2**20 / (20 * (emulator_module.SPIKE_BYTES + emulator_module.MEMBRANE_BYTES))),
+    ):
+        net = Network("pacemaker")
+        cells = net.population("cells", 20, threshold=threshold, leak=1)
+        if output:
+            net.output("spikes", cells)
+        emulator = Emulator(compile_network(net), probes=probes)
+        sizes = []
+        for size in emulator.chunks(64 * sum(4**power for power in range(6))):
+            emulator.advance(size)
+            sizes.append(size)
+        assert sizes[:2] == [64, 256]
+        assert longest * 0.9 <= max(sizes) <= longest
 
 
 def test_saved_state_continues_the_run(chip: ChipConfig, spikes: Spikes) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from neurocore.architecture import Architecture
 from neurocore.cli import main
+from neurocore.compare import first_difference
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
 from neurocore.config import ChipConfig
@@ -24,6 +25,8 @@ from neurocore.emulator import ENGINES, Emulator
 from neurocore.endpoint import client, parse_port
 from neurocore.errors import InputError, OutputError, UsageError
 from neurocore.live import MAX_LINE_BYTES, LiveRun
+from neurocore.recorder import Recorder, recover
+from neurocore.runfile import load_run
 from neurocore.spikes import Spikes
 from random_chips import random_chip, random_events
 
@@ -364,13 +367,59 @@ def test_command_line(cli, relay: ChipConfig) -> None:
     assert "ended: ticks); at 1000 Hz" in err
 
 
+def test_recorded_live_run_equals_a_run(cli, folder: Path, chip: ChipConfig, relay: ChipConfig) -> None:
+    """The run file of a live run is that of a run with the same input, and what leaves the chip is the same as without."""
+    chip.save("c.h5")
+    tick, line = np.nonzero(np.random.default_rng(3).random((60, 8)) < 0.3)
+    text = "".join(f"{t},{n}\n" for t, n in zip(tick, line, strict=True))
+    options = ["--live", "--ticks", "80"]
+    code, out, err = cli(text, *options, "-o", "live.h5", "--probe", "hidden:membrane")
+    assert (code, err.count("\n")) == (0, 1)
+    assert cli(text, *options)[1] == out
+    (folder / "in.csv").write_text("tick,line\n" + text)
+    assert cli("", "--ticks", "80", "--input", "in.csv", "-o", "run.h5", "--probe", "hidden:membrane")[0] == 0
+    recorded, run = load_run("live.h5"), load_run("run.h5")
+    assert first_difference(recorded, run) is None
+    assert recorded.probes["hidden:membrane"].membranes.shape == (80, 12)
+    assert len(run.spikes) == out.count("\n") > 20
+
+
+def test_live_recording_of_axons(tiny: Architecture, tmp_path: Path) -> None:
+    chip = random_chip(tiny, 2)
+    tick, row, axon = random_events(chip, 2, 40, 0.2)
+    spikes = Spikes.from_axons(tick, chip.cores.core[row], axon)
+    rows = zip(*(column.tolist() for column in spikes.columns.values()), strict=True)
+    script = Script(*("tick,core,axon\n" + "".join(f"{t},{c},{a}\n" for t, c, a in rows)).encode().splitlines(True))
+    emulator = Emulator(chip)
+    with Recorder(emulator, str(tmp_path / "r.h5")) as recorder:
+        LiveRun(emulator, script, ticks=45, recorder=recorder).run()
+        recorder.finish()
+    assert first_difference(load_run(str(tmp_path / "r.h5")), Emulator(chip).run(spikes, 45)) is None
+
+
+def test_broken_live_run_keeps_what_it_recorded(cli, folder: Path, relay: ChipConfig) -> None:
+    code, _, err = cli("0,1\n6,2\n6,99\n", "--live", "-o", "r.h5", "--json")
+    assert code == 3
+    assert "6 ticks are kept in r.h5.part: neurocore recover r.h5.part -o r.h5 makes a run file of them" in err
+    recover("r.h5.part", "r.h5")
+    assert first_difference(load_run("r.h5"), Emulator(relay).run([(0, 1)], 6)) is None
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ("", "Missing option '--ticks'."),
         ("--ticks 3", "Missing option '--output'."),
         ("--ticks 3 -o r.h5 --pace 5", "--pace: only together with --live."),
-        ("--live -o r.h5 --probe copy", "--live does not take --output, --probe: a live run keeps no record."),
+        (
+            "--live --input c.h5 --every 3",
+            "--live does not take --input, --every: a live run begins at tick 0 and takes",
+        ),
+        (
+            "--live --probe copy",
+            "--probe: what a live run's probes see stands in its run file only; give --output too.",
+        ),
+        ("--live -o c.h5", "'c.h5' is read by this command; write the result to another file."),
         ("--live --pace fast", "'fast' is neither 'real' nor a rate of 0.001..1e+09 Hz."),
         ("--live --listen 0.0.0.0:1", "host '0.0.0.0' is not this machine"),
     ],
@@ -386,8 +435,8 @@ def start(*options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_a_closed_pipe_and_ctrl_c(folder: Path) -> None:
-    with start() as process:
+def test_a_closed_pipe_is_an_end_like_others(folder: Path, relay: ChipConfig) -> None:
+    with start("-o", "r.h5") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -401,18 +450,30 @@ def test_a_closed_pipe_and_ctrl_c(folder: Path) -> None:
     assert process.returncode == 0
     assert err.startswith(b"neurocore: ")
     assert err.endswith(b"(ended: reader gone)\n")
-    with start("--json") as process:
+    run = load_run("r.h5")
+    assert first_difference(run, Emulator(relay).run([(0, 1), (10, 1)], run.ticks)) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_recording_is_kept(folder: Path, relay: ChipConfig, number: int) -> None:
+    with start("--json", "-o", "r.h5") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdin.write(b"0,1\n9\n")
         process.stdin.flush()
         process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         summary, *rest = process.stderr.read().splitlines()
     assert process.returncode == 130
     assert json.loads(summary)["ended"] == "interrupted"
-    assert [line for line in rest if line] == [b"neurocore: interrupted"]
+    ticks = recover("r.h5.part", "r.h5").head.ticks
+    kept = (
+        f"neurocore: {ticks} ticks are kept in r.h5.part: neurocore recover r.h5.part -o r.h5 makes a run file of them"
+    )
+    assert [line.decode() for line in rest if line] == [kept, "neurocore: interrupted"]
+    assert 2 <= ticks <= 9
+    assert first_difference(load_run("r.h5"), Emulator(relay).run([(0, 1)], ticks)) is None
 
 
 def test_example_sensor(folder: Path, relay: ChipConfig) -> None:

@@ -165,7 +165,7 @@ def test_estimates_expand_no_synapses() -> None:
     report = estimate_network(net)
     assert report.basis == "shapes"
     assert report.cores == -(-50_000_000 // 256)
-    assert report.warnings[0].startswith("W-CAP about 195,313 cores are needed; 'truenorth' has 4,096")
+    assert report.warnings[0].startswith("W-CAP network 'huge': about 195,313 cores are needed; 'truenorth' has 4,096")
 
 
 # ---------------------------------------------------------------- size

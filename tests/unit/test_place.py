@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import permutations
 
 import numpy as np
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurocore._anneal import anneal
+from neurocore.compiler import refine
 from neurocore.compiler.place import CoreTraffic, Placement, chip_crossings, link_loads, max_link, place
 from neurocore.errors import FitError, InputError
 
@@ -136,9 +136,8 @@ def test_grids_that_fill_their_mesh_are_recovered(columns: int, rows: int) -> No
 
 
 def test_annealing_that_melts_a_placement_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = sys.modules[place.__module__]
-    monkeypatch.setattr(stage, "HEATS", ((1e3, 0.1),))
-    monkeypatch.setattr(stage, "COOLING", 1.0)
+    monkeypatch.setattr(refine, "HEATS", ((1e3, 0.1),))
+    monkeypatch.setattr(refine, "COOLING", 1.0)
     assert place(grid(16, 16), (16, 16)).mean_hops == 1.0
 
 

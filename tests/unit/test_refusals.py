@@ -60,8 +60,24 @@ def test_too_many_axons_for_the_weights() -> None:
 
 def test_no_exact_code() -> None:
     weights = np.array([[20000], [3], [7], [11], [13]])
-    assert refusal(two_layers(5, 1, weights), "tiny").startswith(
-        "E-LEVELS population 'hidden': hidden[0] has 5 different weights up to 20000; 'tiny' has 3 axon types of -29..29"
+    assert refusal(two_layers(5, 1, weights), "tiny") == (
+        "E-LEVELS population 'hidden': hidden[0] has 5 different weights up to 20000; a core of 'tiny' has 3 axon types of"
+        " -29..29 (2 over) and 13 axons, on which no exact code for them was found. Use fewer or smaller weights"
+    )
+    assert refusal(two_layers(1, 1, [[20000]]), "tiny") == (
+        "E-LEVELS population 'hidden': hidden[0] has 1 different weights up to 20000; a core of 'tiny' has 3 axon types of"
+        " -29..29 (19971 over) and 13 axons, on which no exact code for them was found. Use fewer or smaller weights"
+    )
+
+
+def test_random_weights_of_too_many_values() -> None:
+    """A stochastic weight and a plain one of the same value need two axon types."""
+    net = two_layers(3, 1, [[1], [2], [3]])
+    net.connect("image", "hidden", [[1], [2], [3]], delay=2, stochastic=True)
+    assert refusal(net, "tiny") == (
+        "E-LEVELS population 'hidden': hidden[0] has 6 different weights up to 3, 3 of them stochastic, which no sum of others"
+        " replaces; a core of 'tiny' has 3 axon types of -29..29 (3 over) and 13 axons, on which no exact code for them was"
+        " found. Use fewer or smaller weights"
     )
 
 
@@ -86,7 +102,7 @@ def test_tonic_neuron_that_must_start_late() -> None:
     for target in targets:
         net.connect(source, target, np.ones((4, 11), np.int64))
     message = refusal(net, "tiny")
-    assert "E-START population 't0': t0[0] must start 1 ticks late because relays feed it" in message
+    assert "E-START population 't0': t0[0] must start 1 tick late because relays feed it" in message
     assert "E-START population 't1'" in message
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
     code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
     assert code == 3
     assert (
-        "population 'hidden': threshold holds 1.5, which is not a whole number; make it one, or ask for 'quantise: fit'"
-        in err
+        "population 'hidden': threshold is 1.5, which is not a whole number; make it one or, for weights and parameters of"
+        " neurons, ask for 'quantise: fit'" in err
     )
 
 
@@ -142,19 +143,19 @@ def test_importing_a_graph_is_compiling_it(tmp_path: Path, capsys) -> None:
     assert "Give one GRAPH.nir." in err
 
 
-def layered() -> Network:
+def layered(**first: int) -> Network:
     """Wide fan-out, so that there are copies and relays, and two populations in one core."""
     rng = np.random.default_rng(0)
     net = Network("layered")
     x = net.input("x", 40)
-    first = net.population("first", 60, threshold=3)
+    one = net.population("first", 60, threshold=3, **first)
     second = net.population("second", 700, threshold=2)
     third = net.population("third", 5, threshold=2)
-    net.connect(x, first, rng.integers(0, 2, (40, 60)))
-    net.connect(first, second, rng.integers(0, 2, (60, 700)))
+    net.connect(x, one, rng.integers(0, 2, (40, 60)))
+    net.connect(one, second, rng.integers(0, 2, (60, 700)))
     net.connect(second, third, edges=[(k, k % 5, 1) for k in range(0, 700, 7)])
     net.output("third", third)
-    net.output("first", first)
+    net.output("first", one)
     return net
 
 
@@ -183,3 +184,71 @@ def test_the_busiest_link_is_that_of_the_expected_packets() -> None:
     most = max(int(side.max()) for side in loads) / 1000
     assert report.use.mesh.busiest_link_packets_per_tick == pytest.approx(most, rel=1e-4)
     assert report.use.mesh.chip_crossings_per_tick == 0
+
+
+def test_fill_and_hops_are_those_of_the_chip() -> None:
+    # Neurons that draw random numbers cannot be copied, so relays carry their spikes.
+    chip, report = compile_with_report(layered(threshold_mask_bits=1))
+    use, cores, arch = report.use, chip.cores, chip.architecture
+    assert use is not None
+    assert (use.network, use.chip, use.n_cores) == ("layered", "truenorth", 4096)
+    for number, item in enumerate(use.populations):
+        rows = np.flatnonzero((cores.population == number).any(axis=1))
+        assert item.neuron_fill == pytest.approx(cores.configured[rows].mean(), abs=1e-4)
+        assert item.axon_fill == pytest.approx(cores.crossbar[rows].any(axis=2).mean(), abs=1e-4)
+    row, slot = np.nonzero(cores.target_core >= 0)
+    target = cores.target_core[row, slot]
+    (y0, x0), (y1, x1) = np.divmod(cores.core[row], arch.columns), np.divmod(target, arch.columns)
+    hops = np.sort(np.abs(x0 - x1) + np.abs(y0 - y1))
+    # All neurons are expected to spike equally often.
+    wanted = [int(hops[int(np.ceil(share * len(hops))) - 1]) for share in (0.5, 0.9, 1.0)]
+    assert [use.mesh.hops_of_half, use.mesh.hops_of_nine_tenths, use.mesh.most_hops] == wanted
+    assert use.mesh.mean_hops == pytest.approx(hops.mean())
+    relaying = [core for core in use.cores if core.relays]
+    assert {name for core in relaying for name in core.relays_of} == {"first"}
+    assert use.relay_cores == sum(not core.populations for core in relaying)
+
+
+class Tables(HTMLParser):
+    """The cells of every table of a page, the titles of its map, and tags that are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.titles: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1].append(data)
+        elif self.open and self.open[-2:] == ["rect", "title"]:
+            self.titles.append(data)
+
+
+def test_the_page_has_all_tables_and_a_map(folder: Path, capsys) -> None:
+    """Names are escaped, every tag is closed, every core is on the map."""
+    text = (folder / "net.yaml").read_text()
+    (folder / "net.yaml").write_text(text.replace("network: example", "network: a <b> & c"))
+    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--report", "r.html", "--json")
+    page = Tables()
+    page.feed((folder / "r.html").read_text())
+    assert page.open == []
+    known = {row[0]: row for row in page.rows if row}
+    assert known["network"][1] == "a <b> & c"
+    assert known["chip"][1].startswith("truenorth, 1 of 4,096 cores used")
+    assert known["hidden"][1] == "4"
+    assert known["time"][1].split(": ")[1].count("%") == len(fields["seconds"])
+    assert len(page.titles) == fields["cores"] == 1
+    assert (
+        page.titles[0].endswith("hidden, out; 6 neurons, 0 copies, 0 relays, 14 axons")
+        or "hidden, out; 6 " in page.titles[0]
+    )
