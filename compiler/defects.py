@@ -43,7 +43,8 @@ class Defects:
         return bool(len(self.cores) + len(self.axons) + len(self.links))
 
     def __str__(self) -> str:
-        return f"{len(self.cores)} dead cores, {len(self.axons)} dead axons, {len(self.links)} dead links"
+        counts = (("core", len(self.cores)), ("axon", len(self.axons)), ("link", len(self.links)))
+        return ", ".join(f"{n} dead {what}{'s' * (n > 1)}" for what, n in counts if n) or "no defects"
 
     def dead_cores(self, arch: Architecture) -> npt.NDArray[np.bool_]:
         """Cores [rows, columns] that are dead."""

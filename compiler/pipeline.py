@@ -242,7 +242,7 @@ def _fill_layout(report: CompileReport, layout: Layout, wishes: Wishes) -> None:
     report.cores_kept, report.stations, report.placement = layout.kept, layout.n_stations, layout.given
     report.dumps["placement"] = lambda: str(placement)
     if wishes.defects:
-        report.warnings.append(f"W-DEFECTS {wishes.defects} are avoided")
+        report.warnings.append(f"W-DEFECTS {wishes.defects}: avoided")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import neurocore.compiler
 from neurocore.architecture import Architecture, Range, load_architecture
 from neurocore.compiler import fit
 from neurocore.compiler.check import SCALE
+from neurocore.compiler.defects import Defects
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report, estimate_network
 from neurocore.compiler.place import CoreTraffic, place
@@ -30,14 +32,30 @@ def layers(n_in: int, n_out: int, weights: object = None, *, stochastic: bool = 
     return net
 
 
-def refused(net: Network, chip: str | Architecture = "tiny", quantise: str | None = None) -> list[str]:
+def full_cores(n: int) -> Network:
+    """Populations that each fill a core of tiny with nine axons, one after another."""
+    net = Network("full")
+    previous: object = net.input("x", 9)
+    for number in range(n):
+        here = net.population(f"c{number}", 9)
+        net.connect(previous, here, one_to_one=1)
+        previous = here
+    return net
+
+
+def short_of_axons() -> Defects:
+    """Five dead axons in each of eight cores of tiny."""
+    return Defects(axons=np.array([[x, y, axon] for x in range(4) for y in range(2) for axon in range(5)]))
+
+
+def refused(net: Network, chip: str | Architecture = "tiny", **options: Any) -> list[str]:
     with pytest.raises(FitError) as error:
-        compile_network(net, chip, quantise=quantise)
+        compile_network(net, chip, **options)
     return list(error.value.problems)
 
 
-def warned(net: Network, chip: str | Architecture = "tiny", quantise: str | None = None) -> list[str]:
-    return compile_with_report(net, chip, quantise=quantise)[1].warnings
+def warned(net: Network, chip: str | Architecture = "tiny", **options: Any) -> list[str]:
+    return compile_with_report(net, chip, **options)[1].warnings
 
 
 def plain(**rules: bool) -> Architecture:
@@ -224,8 +242,15 @@ CASES: list[tuple[str, Trigger, str]] = [
     (
         "E-REACH",
         lambda: refused(star(), long_row()),
-        r"cores that exchange spikes lie \d+ apart in x; a packet of 'tiny' travels -4\.\.4 cores \(\d over\)\. Use fewer cores,"
-        r" a smaller mesh or another --seed",
+        r"core \(\d+, 0\) cannot send to core \(\d+, 0\): a packet of 'tiny' travels -4\.\.4 cores in x and -2\.\.2 in y, and no"
+        r" core with a neuron and an axon to spare lies so that it could relay\. Use fewer cores, or give the two places nearer"
+        r" to each other \(--placement\)",
+    ),
+    (
+        "E-DEFECT",
+        lambda: refused(full_cores(15), defects=short_of_axons()),
+        r"network 'full' needs 15 cores; of the 15 that work, 8 have dead axons or no way for inputs and outputs, and 8 too many"
+        r" of the network's cores cannot do with that \(40 dead axons\)\. Use fewer or smaller cores",
     ),
     (
         "E-DELAY",
@@ -255,6 +280,11 @@ CASES: list[tuple[str, Trigger, str]] = [
         lambda: warned(layers(2, 2, [[0, 0], [0, 0]]))[1:],
         r"network 'net': it has no synapse, because no projection has a weight other than 0; its neurons only do what they do by"
         r" themselves",
+    ),
+    (
+        "W-DEFECTS",
+        lambda: warned(layers(1, 1), defects=Defects(cores=np.array([[2, 1]]), links=np.array([[1, 0, 0], [1, 2, 0]]))),
+        r"1 dead core, 2 dead links: avoided",
     ),
 ]
 

@@ -372,7 +372,7 @@ def test_too_many_dead_axons(tiny: Architecture) -> None:
         compile_network(chain(15), tiny, defects=Defects(axons=axons))
     assert str(caught.value) == (
         "E-DEFECT network 'chain' needs 15 cores; of the 15 that work, 8 have dead axons or no way for inputs and outputs, and 8"
-        " too many of the network's cores cannot do with that (0 dead cores, 40 dead axons, 0 dead links). Use fewer or smaller"
+        " too many of the network's cores cannot do with that (40 dead axons). Use fewer or smaller"
         " cores"
     )
     with pytest.raises(FitError, match=r"^E-CAP needs 15 cores; the mesh of 5 x 3 has 14 free \(1 over\)"):
@@ -450,7 +450,7 @@ def test_all_faults_of_a_file_of_defects_are_listed(tmp_path: Path, tiny: Archit
     ]
     path.write_text("cores: [[1, 2]]\naxons: [[0, 0, 12], [0, 0, 3]]\nlinks: [[0, 0, west]]\n")
     found = load_defects(path, tiny)
-    assert str(found) == "1 dead cores, 2 dead axons, 1 dead links"
+    assert str(found) == "1 dead core, 2 dead axons, 1 dead link"
     assert found.dead_axons(0, 0).tolist() == [3, 12]
     assert not Defects()
 
@@ -591,7 +591,7 @@ def test_compile_options_for_places(
     code, text = call("--placement", "p.yaml", "--defects", "dead.yaml")
     assert (code, "core 0 lies at (9, 7), which is dead; give it another place" in text) == (3, True)
     code, text = call("--placement", "c.h5", "--defects", "dead.yaml")
-    assert (code, "0 of 1 cores kept their place" in text, "W-DEFECTS 1 dead cores" in text) == (0, True, True)
+    assert (code, "0 of 1 cores kept their place" in text, "W-DEFECTS 1 dead core" in text) == (0, True, True)
 
 
 def test_measured_placements_are_those_of_the_placer() -> None:
