@@ -30,8 +30,9 @@ def fan_in_advice(network: IntegerNetwork, arch: Architecture, neuron: int) -> s
 
 
 def _ways(network: IntegerNetwork, arch: Architecture, neuron: int) -> Iterator[str]:
-    weight = network.weight[network.start[neuron] : network.start[neuron + 1]]
-    n, levels, axons, types = len(weight), len(np.unique(weight)), arch.core.axons, arch.core.axon_types
+    part = slice(int(network.start[neuron]), int(network.start[neuron + 1]))
+    weight, n, axons, types = network.weight[part], part.stop - part.start, arch.core.axons, arch.core.axon_types
+    levels = len(np.unique(np.stack([weight, network.stochastic[part]]), axis=1).T)
     each = axons_per_signal(weight, arch)
     room = axons // each
     if 2 <= room < n:

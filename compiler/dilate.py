@@ -318,10 +318,11 @@ class _Builder:
         """The network of all that was added."""
         net = self.network
         target, source, delay, weight = np.concatenate(self.synapses, axis=1)
-        if len(delay) and delay.max() > MAX_DELAY:
+        longest = int(delay.max(initial=0))
+        if longest > MAX_DELAY:
             raise FitError(
                 f"E-DILATE network {net.name!r}: with {self.factor} ticks of the chip to one of the network a delay becomes"
-                f" {int(delay.max())} ticks; delays lie in 1..{MAX_DELAY}. Use shorter delays"
+                f" {longest} ticks; delays lie in 1..{MAX_DELAY} ({longest - MAX_DELAY} over). Use shorter delays"
             )
         unions = replace(net.unions, first=net.n_inputs + self.n_neurons)
         source = np.where(source >= UNIONS, source - UNIONS + unions.first, source)

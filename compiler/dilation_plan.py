@@ -206,11 +206,15 @@ class _Obstacles:
         values = self.values
         yield (
             random_neurons(self.network),
-            lambda _: "draws random numbers, and would draw them in every tick of the chip",
+            lambda _: (
+                "draws random numbers, and would draw them in every tick of the chip; use plain weights and parameters"
+            ),
         )
         yield (
             (values["leak_reversal"] != 0) & (values["leak"] != 0),
-            lambda _: "has a leak that depends on the membrane (leak_reversal), which no clock can stand for",
+            lambda _: (
+                "has a leak that depends on the membrane (leak_reversal), which no clock can stand for; use a plain leak"
+            ),
         )
         yield (
             values["floor_mode"] == 0,
@@ -259,7 +263,8 @@ class _Obstacles:
         """The sentence about such a parameter."""
         value, alpha, beta = (self.values[item] for item in (name, "threshold", "floor"))
         return lambda j: (
-            f"{what} {int(value[j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to threshold), where it would not stay"
+            f"{what} {int(value[j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to threshold), where it would not"
+            f" stay; use a value of {name} within"
         )
 
     @property

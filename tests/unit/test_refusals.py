@@ -44,7 +44,7 @@ def test_advice_says_what_dilation_would_do() -> None:
     random = two_layers(300, 2, threshold_mask_bits=1, threshold=9)
     assert refusal(random).endswith(
         " 2 groups of 150; fan_in=\"dilate\" is no way out: population 'hidden': hidden[0] draws random numbers, and would draw"
-        " them in every tick of the chip"
+        " them in every tick of the chip; use plain weights and parameters"
     )
 
 
