@@ -156,16 +156,16 @@ CASES: list[tuple[str, Trigger, str]] = [
         lambda: refused(layers(300, 2), "truenorth"),
         r"population 'p' <- 'x': p\[0\] reads 300 signals \(source and delay\), each of which needs an axon; a core of"
         r" 'truenorth' has 256 \(44 over; 2 of 2 neurons are\)\. Limit receptive fields to 256 signals, for instance 2 groups of"
-        r" 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or use"
-        r' fan_in="dilate": exact, 1 tick becomes 152',
+        r" 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
+        r' use fan_in="dilate": exact, 1 tick becomes 152',
     ),
     (
         "E-FANIN",
         lambda: refused(many_weights(), "truenorth"),
         r"population 'p' <- 'x': p\[\d\] reads 200 signals with 6 different weights, for which the best code found takes \d+"
         r" axons; a core of 'truenorth' has 256 \(\d+ over\)\. Limit receptive fields to 85 signals, for instance 3 groups of 67"
-        r" \(with weights such as its own, neurons that share a core need 3 axons a signal\); or use at most 4 different weights a neuron, of"
-        r' which one reads up to 256; or use fan_in="dilate": exact, 1 tick becomes 269',
+        r" \(with weights such as its own, neurons that share a core need 3 axons a signal\); or use at most 4 different"
+        r' weights a neuron, of which one reads up to 256; or use fan_in="dilate": exact, 1 tick becomes 269',
     ),
     (
         "E-FANIN",
@@ -198,8 +198,8 @@ CASES: list[tuple[str, Trigger, str]] = [
             dilating(layers(20_000, 1, np.random.default_rng(1).choice([-1, 1], (20_000, 1)))), "truenorth"
         ),
         r"population 'p' does not fit even if dilated: E-FANIN population 'p' <- 'p\.partial', 'p\.clock': p\[0\] reads \d+"
-        r" signals \(source and delay\), each of which needs an axon; a core of 'truenorth' has 256 \(\d+ over; 1 of 1 neurons are\)\."
-        r" Limit receptive fields .*",
+        r" signals \(source and delay\), each of which needs an axon; a core of 'truenorth' has 256 \(\d+ over; 1 of 1 neurons"
+        r" are\)\. Limit receptive fields .*",
     ),
     (
         "E-LEVELS",
