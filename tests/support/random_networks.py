@@ -218,9 +218,25 @@ def mixed(arch: Architecture, rng: np.random.Generator, random_parts: bool) -> N
     return net
 
 
+def merging(arch: Architecture, rng: np.random.Generator, random_parts: bool) -> Network:
+    """Lines and neurons that share axons by their weights, more of them than a core has; some close cycles."""
+    net = Network("merging")
+    places: list[Any] = [net.input("in", int(rng.integers(5, 40)))]
+    for number in range(rng.integers(1, 4)):
+        size = int(rng.integers(2, 12))
+        places.append(net.population(f"p{number}", size, **_neuron(rng, size, arch, random_parts)))
+    for number, target in enumerate(places[1:]):
+        for source in {places[number].name: places[number], places[-1].name: places[-1]}.values():
+            weights = rng.choice([0, 0, 1, 1, -1, 2], (source.size, target.size))
+            merge = "or" if rng.random() < 0.8 or source.size > arch.core.axons else "sum"
+            net.connect(source, target, weights, delay=int(rng.integers(1, 9)), merge=merge)
+    net.output("out", places[-1])
+    return net
+
+
 KINDS: dict[str, Callable[[Architecture, np.random.Generator, bool], Network]] = {
     item.__name__: item
-    for item in (mixed, feed_forward, delay_lines, wide, shared_inputs, components, many_levels, late_starts)
+    for item in (mixed, feed_forward, delay_lines, wide, shared_inputs, components, many_levels, late_starts, merging)
 }
 """Makers of networks, by name."""
 
