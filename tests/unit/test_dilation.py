@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import neurocore as nc
-from neurocore.architecture import load_architecture
+from neurocore.architecture import Range, load_architecture
 from neurocore.cli import main
 from neurocore.compiler.certificate import prove_chip
 from neurocore.compiler.check import check
+from neurocore.compiler.defects import Defects
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report, estimate_network
 from neurocore.compiler.reference import Reference
@@ -21,8 +22,10 @@ from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, InputError, MismatchError, UsageError
 from neurocore.live import LiveRun
+from neurocore.partfile import part_path
+from neurocore.recorder import Recorder, recover
 from neurocore.spikes import Spikes
-from random_networks import wide_chip
+from random_networks import random_spikes, wide_chip, wide_network
 
 TRUENORTH = load_architecture("truenorth")
 
@@ -223,6 +226,28 @@ def test_probes_in_network_time(tmp_path) -> None:
     assert len(probe.membranes) == 10
 
 
+def test_recorded_steps(tmp_path) -> None:
+    """Steps that are recorded, and recovered from what is on the disk, are the run; input comes in first ticks only."""
+    net = dense()
+    chip = compile_network(net, fan_in="dilate")
+    k, spikes, path = chip.dilation, spikes_for(net, 10, 0.3), str(tmp_path / "run.h5")
+    expected = Emulator(chip, probes=["hidden:spikes"]).run(spikes, 10 * k)
+    with Recorder(Emulator(chip, probes=["hidden:spikes"]), path) as recorder:
+        for now in range(10 * k):
+            recorder.step(spikes.line[spikes.tick * k == now])
+        recorder.flush()
+        recover(part_path(path), str(tmp_path / "kept.h5"))
+        recorder.step()
+        with pytest.raises(InputError, match=f"an input spike in chip tick {10 * k + 1}: a tick of the network is {k}"):
+            recorder.step([1])
+    kept = nc.load_run(tmp_path / "kept.h5")
+    assert kept.spikes == expected.spikes
+    assert len(kept.spikes) > 3
+    found, wanted = (run.probes["hidden:spikes"] for run in (kept, expected))
+    assert found.dilation == k
+    assert found.in_network_time().spikes == wanted.in_network_time().spikes
+
+
 def test_command_line(tmp_path, capsys) -> None:
     np.save(tmp_path / "w.npy", np.asarray(dense().projections[0].weights))
     (tmp_path / "net.yaml").write_text(
@@ -256,6 +281,46 @@ def test_command_line(tmp_path, capsys) -> None:
     assert f"{(spikes.tick == 9).sum()} of {len(spikes)} input spikes come after the last tick" in text
     text = output("compile", path["net.yaml"], "--estimate", "--fan-in", "refuse", code=FitError.exit_code)
     assert f'use fan_in="dilate": exact, 1 tick becomes {chip.dilation}' in text
+
+
+def test_places_are_kept_and_defects_avoided(tmp_path) -> None:
+    net = dense()
+    flat = check(net, TRUENORTH)
+    chip, report = compile_with_report(net, fan_in="dilate")
+    given = tmp_path / "places.yaml"
+    given.write_text(report.placement(False))
+    for source in (chip, given):
+        again, kept = compile_with_report(net, fan_in="dilate", seed=1, placement=source)
+        assert kept.cores_kept == report.cores
+        assert (again.cores.core == chip.cores.core).all()
+    x, y = TRUENORTH.core_xy(int(chip.cores.core[0]))
+    broken = Defects(cores=np.array([[x, y]]), axons=np.array([[x + 1, y, 0]]))
+    around, avoided = compile_with_report(net, fan_in="dilate", defects=broken, placement=chip)
+    assert avoided.cores_kept == report.cores - 1
+    prove_chip(flat, around, defects=broken)
+    with pytest.raises(MismatchError, match=rf"^core \({x}, {y}\) is dead, but configured"):
+        prove_chip(flat, chip, defects=broken)
+    verdict = verify(net, around, spikes_for(net, 20, 0.3), 20, run)
+    assert verdict.equal
+    assert not verdict.cause
+
+
+@pytest.mark.parametrize("seed", [43, 44])
+def test_relays_on_far_ways(seed: int) -> None:
+    """Bursts and clocks stay in step when packets travel two cores only; the second network merges spikes besides."""
+    wide, near = wide_chip(), Range(min=-2, max=2)
+    reach = wide.routing.reach.model_copy(update={"dx": near, "dy": near})
+    arch = wide.model_copy(update={"routing": wide.routing.model_copy(update={"reach": reach})})
+    net = wide_network(arch, seed)
+    chip, report = compile_with_report(net, arch, fan_in="dilate")
+    assert report.stations > 0
+    assert report.latency == chip.latency
+    assert any(item.merge == "or" for item in net.projections) == (seed == 44)
+    ticks = min(25, report.exact_ticks or 25)
+    verdict = verify(net, chip, random_spikes(net, seed, ticks), ticks, run)
+    assert verdict.equal
+    assert not verdict.cause
+    assert verdict.spikes_compared > 20
 
 
 def test_proof_refuses_chips_of_other_times() -> None:
