@@ -30,7 +30,6 @@ cdef extern from "kernel.h" nogil:
         const uint64_t *full
         const uint64_t *pattern
         const uint64_t *type_mask
-        const uint32_t *type_start
         const uint32_t *weight_row
         const uint32_t *weight_place
         const uint64_t *weight
@@ -177,7 +176,6 @@ cdef class Program:
         self.c.full = <const uint64_t *>_address(tables, "full", np.uint64)
         self.c.pattern = <const uint64_t *>_address(tables, "pattern", np.uint64)
         self.c.type_mask = <const uint64_t *>_address(tables, "type_mask", np.uint64)
-        self.c.type_start = <const uint32_t *>_address(tables, "type_start", np.uint32)
         self.c.weight_place = <const uint32_t *>_address(tables, "weight_place", np.uint32)
         self.c.weight_row = <const uint32_t *>_address(tables, "weight_row", np.uint32)
         self.c.weight = <const uint64_t *>_address(tables, "weight", np.uint64)

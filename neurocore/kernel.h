@@ -78,8 +78,7 @@ typedef struct {
     const uint64_t *crossbar;            /* [core][axon][unit][word] */
     const nc_header *header;             /* [core] */
     const uint8_t *axon_type;            /* [wiring][axon] */
-    const uint32_t *type_start;          /* [wiring][type]: axons of earlier types, each type rounded up to a multiple of 4 */
-    const uint64_t *type_mask;           /* [wiring][type][axon word]; NULL without `full` */
+    const uint64_t *type_mask;           /* [wiring][type][axon word] */
     const uint64_t *full;                /* [core][axon word]: axons whose row is the core's pattern; NULL if few cores have them */
     const uint64_t *pattern;             /* [core][unit][word]: the neurons that any axon reaches */
     const uint32_t *weight_row;          /* [weights][type]: row of the table of weights */
@@ -175,6 +174,7 @@ typedef struct {
     int64_t core;
     int32_t n, n_full;                   /* active axons to add row by row, and those whose rows need not be read */
     uint16_t *axons;                     /* the former, ascending */
+    uint64_t *active;                    /* and as bits [axon word] */
     uint32_t full[256];                  /* the latter by type, if there are any */
 } nc_job;
 
@@ -182,7 +182,8 @@ typedef struct {
     nc_events outputs, spikes;
     nc_job jobs[NC_AHEAD];
     uint16_t *axons;                     /* [NC_AHEAD][n_axons]: the jobs' lists */
-    const uint64_t **rows;               /* crossbar rows sorted by axon type, each type padded to a multiple of 4 */
+    uint64_t *active;                    /* [NC_AHEAD][axon word]: and their bits */
+    uint16_t *of_type;                   /* [n_axons]: active axons of one type */
     uint32_t *fired;                     /* neurons whose spikes wait for their destination to arrive in the cache */
     int32_t n_fired;
     nc_box own;                          /* deliveries to the thread's own cores, whose scheduler words were asked for */

@@ -164,7 +164,8 @@ static void nc_close_worker(nc_worker *w, int n_threads) {
     free(w->scratch.outputs.items);
     free(w->scratch.spikes.items);
     free(w->scratch.axons);
-    free(w->scratch.rows);
+    free(w->scratch.active);
+    free(w->scratch.of_type);
     free(w->scratch.fired);
     free(w->scratch.own.items);
     for (int parity = 0; parity < 2; parity++) {
@@ -186,12 +187,16 @@ static int nc_open_worker(nc_worker *w, const nc_program *p, int n_threads) {
     nc_scratch *s = &w->scratch;
     size_t axons = (size_t)p->n_axons + NC_SLACK;
     s->axons = (uint16_t *)malloc(sizeof(uint16_t) * NC_AHEAD * axons);
-    s->rows = (const uint64_t **)malloc(sizeof(uint64_t *) * (axons + 4 * (size_t)p->n_types));
+    s->active = (uint64_t *)malloc(sizeof(uint64_t) * NC_AHEAD * (size_t)p->axon_words);
+    s->of_type = (uint16_t *)malloc(sizeof(uint16_t) * axons);
     s->fired = (uint32_t *)malloc(sizeof(uint32_t) * (NC_SPIKES + 3 * NC_LANES + NC_SLACK));
     for (int parity = 0; parity < 2; parity++) s->boxes[parity] = (nc_box *)calloc((size_t)n_threads, sizeof(nc_box));
     if (nc_reserve(&s->own, NC_LAG + NC_SPIKES + NC_LANES, p->wide)) return -1;
-    if (!s->axons || !s->rows || !s->fired || !s->boxes[0] || !s->boxes[1]) return -1;
-    for (int k = 0; k < NC_AHEAD; k++) s->jobs[k].axons = s->axons + (size_t)k * axons;
+    if (!s->axons || !s->active || !s->of_type || !s->fired || !s->boxes[0] || !s->boxes[1]) return -1;
+    for (int k = 0; k < NC_AHEAD; k++) {
+        s->jobs[k].axons = s->axons + (size_t)k * axons;
+        s->jobs[k].active = s->active + (size_t)k * (size_t)p->axon_words;
+    }
     return 0;
 }
 

@@ -203,14 +203,13 @@ class Tables:
         header["wiring"] = kind
         axon_type = contiguous(self.cores.axon_type[first], np.uint8)
         of_type = np.stack([axon_type == number for number in range(self.arch.core.axon_types)], axis=1)
-        padded = of_type.sum(axis=2) + 3 & ~3
         return {
             "axon_type": axon_type,
-            "type_start": contiguous(np.cumsum(padded, axis=1) - padded, np.uint32),
-            **self._full_rows(header, crossbar, of_type),
+            "type_mask": packed(of_type, self.axon_words),
+            **self._full_rows(header, crossbar),
         }
 
-    def _full_rows(self, header: Array, crossbar: Array, of_type: Array) -> dict[str, Array | None]:
+    def _full_rows(self, header: Array, crossbar: Array) -> dict[str, Array | None]:
         """Axons that reach all the neurons that any axon of their core does: counted by type, their rows need not be read.
 
         Only for chips in which most rows are such, and not where weights are stochastic: there every axon draws by itself.
@@ -219,12 +218,8 @@ class Tables:
         full = (crossbar == pattern[:, None]).all(axis=2)
         full &= ((pattern != 0).any(axis=1) & (header["features"] & RANDOM_WEIGHT == 0))[:, None]
         if not full.size or full.mean() < WORTH_COUNTING:
-            return {"full": None, "pattern": None, "type_mask": None}
-        return {
-            "full": packed(full, self.axon_words),
-            "pattern": contiguous(pattern, np.uint64),
-            "type_mask": packed(of_type, self.axon_words),
-        }
+            return {"full": None, "pattern": None}
+        return {"full": packed(full, self.axon_words), "pattern": contiguous(pattern, np.uint64)}
 
     def _features(self) -> Array:
         """What each core's neurons use, as the bits of ``kernel.h``."""

@@ -34,6 +34,21 @@ NC_INLINE nc_vec NC_NAME(nc_chance)(uint64_t key, int unit, const uint64_t *magn
     return within;
 }
 
+/* Lists the axons whose bits are set, or the neurons; `out` has room for NC_SLACK more than there are. */
+#define NC_LIST(type, name, of_word)                                                           \
+    NC_INLINE int64_t NC_NAME(name)(nc_vec bits, int64_t base, type *restrict out) {           \
+        type *const first = out;                                                               \
+        NC_UNROLL for (int k = 0; k < NC_WORDS; k++) {                                         \
+            const int n = __builtin_popcountll(bits[k]);                                       \
+            NC_NAME(of_word)(bits[k], n, (type)(base + 64 * k), out);                          \
+            out += n;                                                                          \
+        }                                                                                      \
+        return out - first;                                                                    \
+    }
+NC_LIST(uint16_t, nc_list_axons, nc_list_16)
+NC_LIST(uint32_t, nc_list_neurons, nc_list_32)
+#undef NC_LIST
+
 /* ---------------------------------------------------------------- integrate */
 
 /* What a unit's membranes gain in a tick: the certain leak, random steps of the leak, and the weights of the active axons. */
@@ -98,52 +113,56 @@ NC_COLD void NC_NAME(nc_sum_wide_rows)(const nc_program *p, int64_t core, int un
     }
 }
 
-/* Counts, per lane, how many of m rows are set, four rows at a time (m a multiple of 4; carry-save addition). */
-NC_INLINE void NC_NAME(nc_count_rows)(const uint64_t **rows, int64_t m, nc_vec *count, const int levels) {
-    nc_vec ones = {0}, twos = {0}, more[NC_MAX_PLANES];
-    NC_UNROLL for (int level = 2; level < levels; level++) more[level] = (nc_vec){0};
-    for (int64_t i = 0; i < m; i += 4) {
-        nc_vec a = nc_get(rows[i]), b = nc_get(rows[i + 1]), c = nc_get(rows[i + 2]), d = nc_get(rows[i + 3]);
-        nc_vec first = NC_MAJORITY(ones, a, b);
-        ones = NC_XOR3(ones, a, b);
-        nc_vec second = NC_MAJORITY(ones, c, d);
-        ones = NC_XOR3(ones, c, d);
-        nc_vec carry = NC_MAJORITY(twos, first, second);
-        twos = NC_XOR3(twos, first, second);
-        NC_UNROLL for (int level = 2; level < levels; level++) {
-            nc_vec x = more[level];
-            more[level] = x ^ carry;
-            carry &= x;
-        }
+/* Adds four rows to the counts of each lane, carry-save. */
+NC_INLINE void NC_NAME(nc_count_four)(nc_vec *count, const int levels, nc_vec a, nc_vec b, nc_vec c, nc_vec d) {
+    nc_vec first = NC_MAJORITY(count[0], a, b);
+    count[0] = NC_XOR3(count[0], a, b);
+    nc_vec second = NC_MAJORITY(count[0], c, d);
+    count[0] = NC_XOR3(count[0], c, d);
+    nc_vec carry = NC_MAJORITY(count[1], first, second);
+    count[1] = NC_XOR3(count[1], first, second);
+    NC_UNROLL for (int level = 2; level < levels; level++) {
+        nc_vec x = count[level];
+        count[level] = x ^ carry;
+        carry &= x;
     }
-    count[0] = ones;
-    count[1] = twos;
-    NC_UNROLL for (int level = 2; level < levels; level++) count[level] = more[level];
+}
+
+/* Counts, per lane, in how many of the listed rows it is set. */
+NC_INLINE void NC_NAME(nc_count_rows)(const uint64_t *rows, int64_t pitch, const uint16_t *list, int m, nc_vec *out, const int levels) {
+    static const uint64_t none[NC_WORDS] = {0};
+    nc_vec count[NC_MAX_PLANES];
+    int i = 0;
+    NC_UNROLL for (int level = 0; level < levels; level++) count[level] = (nc_vec){0};
+    for (; i + 4 <= m; i += 4)
+        NC_NAME(nc_count_four)(count, levels, nc_get(rows + list[i] * pitch), nc_get(rows + list[i + 1] * pitch),
+                               nc_get(rows + list[i + 2] * pitch), nc_get(rows + list[i + 3] * pitch));
+    if (i < m)
+        NC_NAME(nc_count_four)(count, levels, nc_get(rows + list[i] * pitch), nc_get(i + 1 < m ? rows + list[i + 1] * pitch : none),
+                               nc_get(i + 2 < m ? rows + list[i + 2] * pitch : none), (nc_vec){0});
+    NC_UNROLL for (int level = 0; level < levels; level++) out[level] = count[level];
 }
 
 /* By axon type: counts the active rows of a type, then multiplies by its weights. Best for many active axons. */
 NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, nc_scratch *scratch, int64_t core, int unit, const nc_job *job,
                                       nc_vec *restrict sum, int bits) {
-    static const uint64_t empty[NC_WORDS] = {0};
-    const int64_t pitch = (int64_t)p->units * NC_WORDS;
+    const int64_t pitch = (int64_t)p->units * NC_WORDS, blocks = p->axon_words / NC_WORDS;
     const uint64_t *rows = p->crossbar + core * p->n_axons * pitch + unit * NC_WORDS;
     const nc_header *header = &p->header[core];
-    const uint8_t *type = p->axon_type + (int64_t)header->wiring * p->n_axons;
-    const uint32_t *start = p->type_start + (int64_t)header->wiring * p->n_types;
-    const uint16_t *axon = job->axons, *last = axon + job->n;
-    const uint64_t **end[256];
-    for (int g = 0; g < p->n_types; g++) end[g] = scratch->rows + start[g];
-    for (; axon < last; axon++) *end[type[*axon]]++ = rows + *axon * pitch;
-    for (int g = 0; g < p->n_types; g++) {
-        const uint64_t **begin = scratch->rows + start[g];
-        int64_t m = end[g] - begin, padded = (m + 3) & ~(int64_t)3;
+    const uint64_t *mask = p->type_mask + (int64_t)header->wiring * p->n_types * p->axon_words;
+    uint16_t *const list = scratch->of_type;
+    for (int g = 0; g < p->n_types; g++, mask += p->axon_words) {
+        int m = 0;
+        for (int64_t block = 0; block < blocks; block++) {
+            nc_vec mine = nc_get(job->active + block * NC_WORDS) & nc_get(mask + block * NC_WORDS);
+            if (NC_ANY(mine)) m += (int)NC_NAME(nc_list_axons)(mine, block * NC_LANES, list + m);
+        }
         if (!m) continue;
-        for (int64_t k = m; k < padded; k++) begin[k] = empty;
         int levels = 32 - __builtin_clz((unsigned)m);
         nc_vec count[NC_MAX_PLANES];
-        if (levels <= 3) NC_NAME(nc_count_rows)(begin, padded, count, 3);
-        else if (levels <= 5) NC_NAME(nc_count_rows)(begin, padded, count, 5);
-        else NC_NAME(nc_count_rows)(begin, padded, count, 17);
+        if (levels <= 3) NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 3);
+        else if (levels <= 5) NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 5);
+        else NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 17);
         const int64_t place = (int64_t)header->weights * p->n_types + g;
         const uint64_t *number = nc_weights(p, place, unit);
         nc_vec minus = nc_get(number);
@@ -493,21 +512,6 @@ static __attribute__((noinline)) void NC_NAME(nc_any_unit)(nc_worker *w, const n
 
 /* ---------------------------------------------------------------- spikes */
 
-/* Lists the axons whose bits are set, or the neurons; `out` has room for NC_SLACK more than there are. */
-#define NC_LIST(type, name, of_word)                                                           \
-    NC_INLINE int64_t NC_NAME(name)(nc_vec bits, int64_t base, type *restrict out) {           \
-        type *const first = out;                                                               \
-        NC_UNROLL for (int k = 0; k < NC_WORDS; k++) {                                         \
-            const int n = __builtin_popcountll(bits[k]);                                       \
-            NC_NAME(of_word)(bits[k], n, (type)(base + 64 * k), out);                          \
-            out += n;                                                                          \
-        }                                                                                      \
-        return out - first;                                                                    \
-    }
-NC_LIST(uint16_t, nc_list_axons, nc_list_16)
-NC_LIST(uint32_t, nc_list_neurons, nc_list_32)
-#undef NC_LIST
-
 /* Asks for at + list[i] * size for n > 0 numbers; for the few that are usual without a branch that depends on n. Many are brought
    to the second cache only: the first holds as few requests as a core of low activity makes, and stalls at more. */
 #define NC_ASK(list, n, at, size)                                                              \
@@ -666,10 +670,14 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
     job->n_full = 0;
     for (int64_t block = 0; block < blocks; block++) {
         nc_vec bits = nc_get(row + block * NC_WORDS);
+        nc_put(job->active + block * NC_WORDS, bits);
         if (!NC_ANY(bits)) continue;
         nc_put(row + block * NC_WORDS, (nc_vec){0});
         nc_count(&s->axons, core * blocks + block, bits);
-        if (p->full) bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
+        if (p->full) {
+            bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
+            nc_put(job->active + block * NC_WORDS, bits);
+        }
         total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
     }
     job->n = (int32_t)total;
