@@ -39,7 +39,7 @@ typedef uint64_t nc_vec __attribute__((vector_size(32)));
 typedef uint64_t nc_memory __attribute__((vector_size(32), aligned(8), may_alias));
 typedef uint32_t nc_words8 __attribute__((vector_size(32)));
 
-enum { NC_LANES = 256, NC_WORDS = 4, NC_MAX_PLANES = 32, NC_NEAR = 8, NC_MAX_THREADS = 256 };
+enum { NC_LANES = 256, NC_WORDS = 4, NC_MAX_PLANES = 32, NC_NEAR = 12, NC_MAX_THREADS = 256 };
 
 /* What a core's neurons use beyond the common case. */
 enum { NC_RANDOM_WEIGHT = 1, NC_RANDOM_LEAK = 2, NC_RANDOM_THRESHOLD = 4, NC_REVERSAL = 8 };

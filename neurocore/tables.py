@@ -216,7 +216,7 @@ class Tables:
         """
         pattern = np.bitwise_or.reduce(crossbar, axis=1) if crossbar.size else crossbar[:, 0]
         full = (crossbar == pattern[:, None]).all(axis=2)
-        full &= ((pattern != 0).any(axis=1) & (header["features"] & RANDOM_WEIGHT == 0))[:, None]
+        full &= (header["features"] & RANDOM_WEIGHT == 0)[:, None]
         if not full.size or full.mean() < WORTH_COUNTING:
             return {"full": None, "pattern": None}
         return {"full": packed(full, self.axon_words), "pattern": contiguous(pattern, np.uint64)}

@@ -614,7 +614,9 @@ NC_INLINE void NC_NAME(nc_send)(const nc_program *restrict p, nc_worker *restric
     if (w->state.probe) NC_NAME(nc_note)(w, core, unit, &fires);
     uint32_t *fired = scratch->fired + scratch->n_fired;
     const int64_t n = NC_NAME(nc_list_neurons)(fires, first, fired), size = p->wide ? 8 : 4;
-    NC_ASK(fired, n, (const char *)p->target, size);
+    if (n <= 8) NC_ASK(fired, n, (const char *)p->target, size);
+    else
+        for (int64_t at = first * size; at < (first + NC_LANES) * size; at += 64) __builtin_prefetch((const char *)p->target + at, 0, 2);
     scratch->n_fired += (int)n;
     if (scratch->n_fired >= NC_SPIKES) {
         int old = scratch->n_fired - (int)n;
@@ -632,7 +634,7 @@ NC_INLINE void NC_NAME(nc_expect)(const nc_program *restrict p, const nc_state *
     for (int64_t place = core * p->units; place < (core + 1) * p->units; place++) {
         nc_expect_fold(&s->neurons, place);
         const char *near = (const char *)(s->near + place * NC_NEAR * NC_WORDS);
-        for (int64_t at = 0; at < NC_NEAR * bytes; at += 64) __builtin_prefetch(near + at, 1);
+        for (int64_t at = 0; at < s->width[place] * bytes; at += 64) __builtin_prefetch(near + at, 1);
     }
 }
 
