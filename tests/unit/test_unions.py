@@ -154,3 +154,11 @@ def test_refusals() -> None:
 
 def test_estimate_counts_shared_axons() -> None:
     assert estimate_network(pooled(400_000)).axons == 1
+
+
+def test_lines_that_only_unions_read_are_in_use() -> None:
+    net = Network("n")
+    net.connect(net.input("in", 4), net.population("p", 1), [[1], [1], [1], [0]], merge="or")
+    _, report = compile_with_report(net)
+    (warning,) = report.warnings
+    assert warning.startswith("W-UNUSED network 'n': 1 of 4 input lines reach no neuron, the first is in[3];")
