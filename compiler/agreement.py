@@ -13,6 +13,7 @@ from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.floats import flatten, spike_counts
 from neurocore.compiler.network import Network
 from neurocore.compiler.reference import Reference
+from neurocore.errors import InputError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
@@ -59,8 +60,14 @@ def agreement(
 ) -> Agreement:
     """Run a network as given and as quantised; ``flat`` is its quantised form if it is known already.
 
-    Raises InputError for networks that draw random numbers.
+    Raises InputError for networks that draw random numbers or merge spikes.
     """
+    for item in network.projections:
+        if item.merge != "sum":
+            raise InputError(
+                f"projection {item.label}: the effect of quantisation is not measured where spikes are merged"
+                f" (merge: {item.merge}); leave out the sample"
+            )
     flat = flat if flat is not None else check(network, arch)
     spikes.check(n_lines=flat.n_inputs)
     before = spike_counts(flatten(network), spikes, ticks)

@@ -205,6 +205,8 @@ def _input_map(network: IntegerNetwork, routing: Routing) -> InputMap:
     axon = np.concatenate(none + [np.arange(len(item.source)) for item in routing.cores])
     source = np.concatenate(none + [item.source for item in routing.cores])
     arrival = np.concatenate(none + [item.arrival for item in routing.cores])
+    place, source = network.unions.expand(source)
+    core, axon, arrival = core[place], axon[place], arrival[place]
     entry = np.flatnonzero(source < network.n_inputs)
     entry = entry[np.lexsort((axon[entry], core[entry], source[entry]))]
     return InputMap(source[entry], core[entry], axon[entry], arrival[entry])

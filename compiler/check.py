@@ -17,7 +17,8 @@ from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture, Range
 from neurocore.compiler.faults import Faults, whole_numbers
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population
 from neurocore.compiler.quantise import quantise
-from neurocore.compiler.synapses import all_edges, check_stochastic, merge, neuron_starts
+from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts, source_starts
+from neurocore.compiler.unions import UnionFinder, Unions
 from neurocore.config import Group
 
 Array = npt.NDArray[Any]
@@ -44,10 +45,10 @@ WAYS = {
 class IntegerNetwork:
     """A network as arrays: N neurons, populations one after the other; I input lines; E synapses; O output lines.
 
-    Sources are numbered 0..I-1 (input lines), then I..I+N-1 (neurons). Synapses are sorted by (target, source, delay) and
-    unique in it; those of neuron j are ``start[j]`` to ``start[j + 1]`` of ``source`` (int32), ``weight`` (int32), ``delay``
-    (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are numbers as in
-    chip.md.
+    Sources are numbered 0..I-1 (input lines), then I..I+N-1 (neurons), then the ``unions``. Synapses are sorted by (target,
+    source, delay) and unique in it; those of neuron j are ``start[j]`` to ``start[j + 1]`` of ``source`` (int32), ``weight``
+    (int32), ``delay`` (uint16) and ``stochastic`` (bool): 11 bytes a synapse. ``neuron`` maps each parameter to [N]; modes are
+    numbers as in chip.md.
 
     Quantisation may leave ``group`` [N], the neurons fitted to share a core (-1: none), and their ``values`` [N, types] of the
     axon types (0: none); they are advice to the later stages and no part of what the network means.
@@ -65,6 +66,7 @@ class IntegerNetwork:
     stochastic: Array
     output_neuron: Array
     rate: Array
+    unions: Unions
     group: Array | None = None
     values: Array | None = None
 
@@ -115,7 +117,11 @@ class IntegerNetwork:
         return f"{self.populations[number].name}[{neuron - int(offsets[number])}]"
 
     def source_label(self, source: int) -> str:
-        """How messages name an input line or a neuron."""
+        """How messages name an input line, a neuron or a union."""
+        if source >= self.n_inputs + self.n_neurons:
+            members = self.unions.members(source - self.n_inputs - self.n_neurons)
+            shown = " or ".join(self.source_label(int(member)) for member in members[:2])
+            return shown if len(members) == 2 else f"{shown} or {len(members) - 2} more"
         if source >= self.n_inputs:
             return self.label(source - self.n_inputs)
         for group in self.inputs:
@@ -134,6 +140,8 @@ class IntegerNetwork:
             state.update(np.ascontiguousarray(array).data)
         for name in NEURON_ARRAYS:
             state.update(np.ascontiguousarray(self.neuron[name]).data)
+        for array in (self.unions.start, self.unions.member) if len(self.unions) else ():
+            state.update(np.ascontiguousarray(array).data)
         return state.hexdigest()
 
     def __str__(self) -> str:
@@ -146,6 +154,8 @@ class IntegerNetwork:
             incoming = int(self.start[part.stop] - self.start[part.start])
             lines.append(f"  population {group.name} {list(group.shape)}: {incoming} synapses; {shown}")
         lines += [f"  output {group.name} {list(group.shape)}" for group in self.outputs]
+        if len(self.unions):
+            lines.append(f"  {len(self.unions)} unions of {len(self.unions.member)} sources, each on shared axons")
         return "\n".join(lines)
 
 
@@ -180,6 +190,7 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
     outputs = _outputs(network, faults)
     rate = _rates(network, faults)
     faults.raise_if_any()
+    edges, unions = _joined(network, edges, sum(sizes.values()))
     rows = merge(network, edges, faults)
     stochastic = rows.stochastic
     if stochastic.any() and not arch.rules.stochastic_weights:
@@ -205,8 +216,18 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
         rows.stochastic,
         np.concatenate([np.zeros(0, np.int64), *output_neuron]),
         rate,
+        unions,
         *_codes(network, arch),
     )
+
+
+def _joined(network: Network, edges: list[Edges], n_sources: int) -> tuple[list[Edges], Unions]:
+    """The synapses with unions in place of the sources of merging projections, and the unions."""
+    finder, starts, result = UnionFinder(n_sources), source_starts(network), list[Edges]()
+    for part in edges:
+        merging = part.projection.merge == "or"
+        result += finder.joined(part, starts[part.projection.source]) if merging else [part]
+    return result, finder.found()
 
 
 def _codes(network: Network, arch: Architecture) -> tuple[Array | None, Array | None]:

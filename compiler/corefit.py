@@ -122,8 +122,8 @@ class _Choice:
         return (
             f"E-FANIN population {self.name!r}: {self.name}[{worst}] reads {most} signals (source and delay), each of which needs"
             f" an axon; a core of {self.arch.name!r} has {self.arch.core.axons} ({most - self.arch.core.axons} over;"
-            f" {int((reads > self.arch.core.axons).sum())} of {len(reads)} neurons are). Limit receptive fields, or split"
-            f" {self.name!r} into groups"
+            f" {int((reads > self.arch.core.axons).sum())} of {len(reads)} neurons are). Limit receptive fields, split"
+            f' {self.name!r} into groups, or quantise with weight_bits or levels, whose weights fan_in="dilate" can gather'
         )
 
     def possible(self, share: int) -> bool:

@@ -72,7 +72,8 @@ class Cutter:
         parts = [np.zeros(0, np.int64)]
         for number in range(len(network.populations)):
             span = slice(int(network.start[offsets[number]]), int(network.start[offsets[number + 1]]))
-            read = distinct(network.source[span].astype(np.int64))[0] - network.n_inputs
+            read = distinct(network.source[span].astype(np.int64))[0]
+            read = np.unique(network.unions.expand(read)[1]) - network.n_inputs
             read = read[read >= 0]
             parts.append(read[of[read] != number])
         neuron = np.concatenate(parts)

@@ -273,6 +273,21 @@ def _positive_code(high: int, n_types: int, largest: int) -> DigitCode | None:
     return best
 
 
+def axons_per_signal(weight: Array, arch: Architecture, *, mirrored: bool = False) -> int:
+    """Axons that a signal takes where many neurons with such weights share a core; more than a core has if no code fits.
+
+    With ``mirrored`` there are neurons with the opposite weights as well.
+    """
+    limits, n_types = arch.neuron.weight, arch.core.axon_types
+    values = np.unique(weight[weight != 0])
+    low, high = min(int(values.min(initial=0)), 0), max(int(values.max(initial=0)), 0)
+    if mirrored:
+        low, high = min(low, -high), max(high, -low)
+    code = find_digit_code(low, high, n_types, min(limits.max, -limits.min))
+    ways = [len(values)] * (len(values) <= n_types) + ([code.n_axons] if code is not None else [])
+    return max(min(ways, default=arch.core.axons + 1), 1)
+
+
 def _divisors(synapses: CoreSynapses) -> Array:
     """Largest common divisor [n_neurons] of each neuron's weights, negative for neurons whose weights all are; 1 without."""
     order = np.argsort(synapses.neuron, kind="stable")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import DEFAULT_RATE, check
 from neurocore.compiler.cutter import Cutter
-from neurocore.compiler.encode import find_digit_code
+from neurocore.compiler.encode import axons_per_signal
 from neurocore.compiler.faults import integers_named
 from neurocore.compiler.network import Network, Population, Projection
 from neurocore.compiler.partition import cut
@@ -206,12 +206,7 @@ class _Estimator:
         kernel = np.asarray(item.conv2d.kernel)
         stride = np.broadcast_to(item.conv2d.stride, 2)
         reach = ((height - 1) * stride[0] + kernel.shape[2]) * ((width - 1) * stride[1] + kernel.shape[3])
-        values = np.unique(kernel[kernel != 0])
-        n_types, limits = self.arch.core.axon_types, self.arch.neuron.weight
-        span = (min(int(values.min(initial=0)), 0), max(int(values.max(initial=0)), 0))
-        code = find_digit_code(*span, n_types, min(limits.max, -limits.min))
-        ways = [len(values)] * (len(values) <= n_types) + ([code.n_axons] if code is not None else [])
-        return int(kernel.shape[1] * reach) * min(ways, default=self.arch.core.axons + 1)
+        return int(kernel.shape[1] * reach) * axons_per_signal(kernel, self.arch)
 
     # ---------------------------------------------------------------- the whole
 

@@ -41,6 +41,10 @@ NEURON_DEFAULTS: dict[str, Any] = {
     "initial": 0,
 }
 """Neuron parameters and their defaults; ``floor`` None is the chip's largest, as good as no floor."""
+FAN_INS = ("refuse", "dilate")
+"""What is done about neurons that read more than a core has axons for."""
+MERGES = ("sum", "or")
+"""What becomes of spikes that arrive together; see :class:`Projection`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class Projection:
     """Synapses from a source to a target population; exactly one of the five forms is given.
 
     ``weights`` [n_source, n_target]; ``one_to_one`` and ``all_to_all`` one weight; ``edges`` rows or arrays source, target,
-    weight[, delay]; ``conv2d``. A zero weight is no synapse.
+    weight[, delay]; ``conv2d``. A zero weight is no synapse. ``merge`` says what becomes of spikes that sources of one weight and
+    delay send a neuron in one tick: each counts ("sum"), or all together count once ("or").
     """
 
     source: str
@@ -97,6 +102,7 @@ class Projection:
     conv2d: Conv2d | None = None
     delay: Any = 1
     stochastic: bool = False
+    merge: str = "sum"
 
     @property
     def label(self) -> str:
@@ -128,8 +134,9 @@ class Network:
     """A network under construction.
 
     ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantise.Quantise` or what its
-    ``of`` takes); without it they are refused. ``declared`` are approximations that the network's reader made. ``codes`` are left
-    by quantisation for the later stages and change no spike.
+    ``of`` takes); without it they are refused. ``fan_in`` says what becomes of neurons that read more than a core has axons for:
+    they are refused, or the network is dilated (:mod:`neurocore.compiler.dilate`). ``declared`` are approximations that the
+    network's reader made. ``codes`` are left by quantisation for the later stages and change no spike.
     """
 
     name: str
@@ -139,6 +146,7 @@ class Network:
     outputs: dict[str, Output] = field(default_factory=dict)
     spike_rates: dict[str, float] = field(default_factory=dict)
     quantise: Any = None
+    fan_in: str = "refuse"
     declared: list[str] = field(default_factory=list)
     codes: dict[str, CoreCode] = field(default_factory=dict)
 
@@ -173,15 +181,21 @@ class Network:
         conv2d: Conv2d | Mapping[str, Any] | None = None,
         delay: int = 1,
         stochastic: bool = False,
+        merge: str = "sum",
     ) -> Projection:
-        """Add a projection. ``edges`` may be a mapping of arrays or rows (source, target, weight[, delay])."""
+        """Add a projection. ``edges`` may be a mapping of arrays or rows (source, target, weight[, delay]).
+
+        With ``merge="or"`` a neuron gets a weight once if any of the sources connected to it with this weight and delay spikes.
+        """
         if conv2d is not None and not isinstance(conv2d, Conv2d):
             conv2d = _conv(conv2d)
         if edges is not None and not isinstance(edges, Mapping):
             edges = _edge_columns(edges)
         item = Projection(
-            _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic
+            _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic, merge
         )
+        if merge not in MERGES:
+            raise InputError(f"{item.label}: merge is {merge!r}; it must be one of {', '.join(MERGES)}")
         given = [
             form
             for form in ("weights", "one_to_one", "all_to_all", "edges", "conv2d")

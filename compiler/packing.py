@@ -25,7 +25,7 @@ def demands(cutter: Cutter, runs: list[Run]) -> list[int]:
         signals, core = cutter.core(run.members)
         values, rank = distinct(core.weight * 2 + core.stochastic)
         read, _ = distinct(core.signal * len(values) + rank)
-        source = signals[read // max(len(values), 1)] // SPAN - network.n_inputs
+        source = network.unions.expand(signals[read // max(len(values), 1)] // SPAN)[1] - network.n_inputs
         np.add.at(fan_out, source[source >= 0], 1)
     wanted = [int(np.maximum(fan_out[run.members], 1).sum()) for run in runs]
     return [want if want <= neurons else len(run.members) for want, run in zip(wanted, runs, strict=True)]

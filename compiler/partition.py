@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from neurocore._graph import distinct
 from neurocore.architecture import Architecture
+from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.cutter import SPAN, Cutter, Run
 from neurocore.compiler.groups import Nets, find_groups
@@ -93,9 +94,9 @@ def partition(
     runs: list[Run] = []
     for number in range(len(network.populations)):
         most = min(limits.get(number, arch.core.neurons), arch.core.neurons)
-        misfit = _misfit(cutter, number)
-        if misfit:
-            problems.append(misfit)
+        problem = misfit(cutter, number)
+        if problem:
+            problems.append(problem)
             continue
         if (number, most) not in cutter.cuts:
             fitted = network.group is not None and network.group[network.offsets()[number]] >= 0
@@ -109,20 +110,20 @@ def partition(
     return Partition(tuple(run.members for run in runs), tuple(run.code for run in runs))
 
 
-def _misfit(cutter: Cutter, number: int) -> str | None:
+def misfit(cutter: Cutter, number: int) -> str | None:
     """What is wrong with a population of which some neuron fits no core, even by itself."""
     network, arch = cutter.network, cutter.arch
     offsets = network.offsets()
     neurons = np.arange(offsets[number], offsets[number + 1])
     fan_in = cutter.start[neurons + 1] - cutter.start[neurons]
-    name = network.populations[number].name
     worst = int(neurons[np.argmax(fan_in)])
     if fan_in.max(initial=0) > arch.core.axons:
         count = int((fan_in > arch.core.axons).sum())
         return (
-            f"E-FANIN population {name!r}: {network.label(worst)} reads {int(fan_in.max())} signals (source and delay), each"
-            f" of which needs an axon; a core of {arch.name!r} has {arch.core.axons} ({int(fan_in.max()) - arch.core.axons}"
-            f" over; {count} of {len(neurons)} neurons are). Limit receptive fields, or split {name!r} into groups"
+            f"E-FANIN population {_wired(network, worst)}: {network.label(worst)} reads {int(fan_in.max())} signals (source and"
+            f" delay), each of which needs an axon; a core of {arch.name!r} has {arch.core.axons}"
+            f" ({int(fan_in.max()) - arch.core.axons} over; {count} of {len(neurons)} neurons are)."
+            f" {fan_in_advice(network, arch, worst)}"
         )
     suspects = cutter.suspects(int(offsets[number]), int(offsets[number + 1]))
     for neuron in suspects[np.argsort(-fan_in[suspects - offsets[number]], kind="stable")][:MAX_SUSPECTS]:
@@ -151,10 +152,16 @@ def _why_not(cutter: Cutter, neuron: int) -> str:
             " was found. Use fewer or smaller weights"
         )
     return (
-        f"E-FANIN population {name!r}: {network.label(neuron)} reads {len(weights)} signals with {levels} different weights, for"
-        f" which the best code found takes {need} axons; a core of {arch.name!r} has {arch.core.axons}"
-        f" ({need - arch.core.axons} over). Limit receptive fields or use fewer different weights"
+        f"E-FANIN population {_wired(network, neuron)}: {network.label(neuron)} reads {len(weights)} signals with {levels}"
+        f" different weights, for which the best code found takes {need} axons; a core of {arch.name!r} has {arch.core.axons}"
+        f" ({need - arch.core.axons} over). {fan_in_advice(network, arch, neuron)}"
     )
+
+
+def _wired(network: IntegerNetwork, neuron: int) -> str:
+    """The population of a neuron and what the neuron reads, as messages show them."""
+    name = network.populations[int(network.population_of()[neuron])].name
+    return f"{name!r} <- {read_names(network, neuron)}"
 
 
 # ---------------------------------------------------------------- cutting

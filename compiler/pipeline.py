@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,25 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble
-from neurocore.compiler.check import IntegerNetwork, check, random_neurons
-from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.certificate import certificate, horizon, in_frames, prove_chip, prove_dilated
+from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.defects import Defects, load_defects
+from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
+from neurocore.compiler.fit import Progress, Routed, check_capacity, fit
 from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_source
-from neurocore.compiler.network import Network
-from neurocore.compiler.partition import Partition, partition
-from neurocore.compiler.prove import prove
+from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
 from neurocore.config import ChipConfig
-from neurocore.errors import FitError, MismatchError, NeurocoreError
+from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
 
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, the steps of it that are done, and all its steps."""
 PlacementText = Callable[[bool], str]
 """The content of a placement file, in JSON or YAML."""
 
-MAX_REPAIRS = 40
 MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
 SAMPLE_TAIL = 16
@@ -59,7 +54,9 @@ class CompileReport:
     cores and from inputs; ``binds`` what most cores are full of: neurons, axons or fan-out.
     ``cores_kept`` is how many cores have the place that they were given, None if none was; ``stations`` are relays on ways that
     are too far for a packet or broken; ``placement`` gives the content of a placement file.
-    ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``).
+    ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
+    many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
+    exactness where membranes may rise without end; None if there is no bound.
     """
 
     network: IntegerNetwork | None
@@ -69,6 +66,8 @@ class CompileReport:
     copies: int = 0
     relays: int = 0
     latency: int = 0
+    dilation: int = 1
+    exact_ticks: int | None = None
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
     least_cores: int = 0
@@ -108,6 +107,8 @@ class CompileReport:
             "binds": self.binds,
             "basis": self.basis,
             "latency_ticks": self.latency,
+            "dilation": self.dilation,
+            "exact_ticks": self.exact_ticks,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -144,18 +145,23 @@ def compile_network(
     *,
     seed: int = 0,
     quantise: Any = None,
+    fan_in: str | None = None,
     placement: Source | None = None,
     defects: Defects | str | Path | None = None,
 ) -> ChipConfig:
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
-    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) goes before what the network
-    asks for. ``placement`` is a placement file, or an earlier chip (or its file), whose cores keep their places if they hold the
-    same neurons. ``defects`` (or a file of them) are cores, axons and links that must not be used.
+    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
+    "dilate") go before what the network asks for. With "dilate" a network with neurons that read more than a core has axons
+    for takes several ticks of the chip to a tick: the chip's ``dilation``. ``placement`` is a placement file, or an earlier
+    chip (or its file), whose cores keep their places if they hold the same neurons. ``defects`` (or a file of them) are cores,
+    axons and links that must not be used.
 
     Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
     """
-    return compile_with_report(network, chip, seed=seed, quantise=quantise, placement=placement, defects=defects)[0]
+    return compile_with_report(
+        network, chip, seed=seed, quantise=quantise, fan_in=fan_in, placement=placement, defects=defects
+    )[0]
 
 
 def compile_with_report(
@@ -164,6 +170,7 @@ def compile_with_report(
     *,
     seed: int = 0,
     quantise: Any = None,
+    fan_in: str | None = None,
     placement: Source | None = None,
     defects: Defects | str | Path | None = None,
     sample: Spikes | None = None,
@@ -178,21 +185,16 @@ def compile_with_report(
     arch = load_architecture(chip)
     broken = load_defects(defects, arch) if isinstance(defects, str | Path) else defects or Defects()
     wishes = Wishes(seed, read_source(placement), broken)
-    network = _loaded(network, chip, quantise)
+    network = _loaded(network, chip, quantise, fan_in)
     flat, routed, report = _routed(network, arch, show=show)
-    show("place", 0, 1)
-    with report.timed("place"):
-        layout = lay_out(
-            flat, arch, routed.routing, wishes, partial(_again, flat, arch, routed), partial(show, "place")
-        )
-    routing, virtual = layout.routing, layout.virtual
-    if layout.n_stations or len(routing.rows) != len(routed.routing.rows):
-        _fill(report, flat, arch, routed.parts, routing)
+    if routed.dilated is not None:
+        _prove_dilation(flat, routed.dilated, arch, report)
+    layout = _laid_out(routed, arch, wishes, report, show)
     show("assemble", 0, 1)
     with report.timed("assemble"):
-        result = assemble(flat, routing, virtual, layout.placement, arch, _notes(flat, routing, report)).validate()
-    with report.timed("prove"):
-        _prove(flat, result, broken, partial(show, "prove"))
+        result = _assembled(flat, routed, layout, arch, report)
+    with report.timed("prove"), _own_faults():
+        prove_chip(flat, result, routed.dilated, broken, partial(show, "prove"))
     if sample is not None:
         show("measure quantisation", 0, 1)
         with report.timed("sample"):
@@ -200,13 +202,38 @@ def compile_with_report(
             report.effect = agreement(network, arch, sample, ticks if ticks is not None else last, flat)
     _fill_layout(report, layout, wishes)
     with report.timed("report"):
-        report.use = chip_use(result, flat, routing, layout.placement, layout.traffic, report.quantisation)
+        report.use = chip_use(
+            result, routed.network, layout.routing, layout.placement, layout.traffic, report.quantisation
+        )
     return result, report
 
 
-def _again(network: IntegerNetwork, arch: Architecture, routed: _Routed, more: Array) -> Routing:
-    """The same cores, routed with more time for some neurons."""
-    return route(network, arch, routed.parts, routed.urgent, more)
+def _prove_dilation(flat: IntegerNetwork, dilated: Dilated, arch: Architecture, report: CompileReport) -> None:
+    """Check the dilated network, and warn if it is exact only for so long."""
+    with report.timed("prove"), _own_faults():
+        report.exact_ticks = prove_dilated(flat, dilated, arch)
+    if report.exact_ticks is not None:
+        report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
+
+
+def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress) -> Layout:
+    """The cores at their places; relays on the way may change how many there are, and the latency."""
+    show("place", 0, 1)
+    with report.timed("place"):
+        again = partial(routed.again, arch)
+        layout = lay_out(routed.network, arch, routed.routing, wishes, again, partial(show, "place"))
+    if layout.routing is not routed.routing:
+        _fill(report, arch, replace(routed, routing=layout.routing))
+    return layout
+
+
+def _assembled(
+    flat: IntegerNetwork, routed: Routed, layout: Layout, arch: Architecture, report: CompileReport
+) -> ChipConfig:
+    """The chip with its certificate; a dilated one as a chip of the network itself."""
+    notes = certificate(flat, report.latency, report.dilation, report.exact_ticks, report.quantisation, report.declared)
+    result = assemble(routed.network, layout.routing, layout.virtual, layout.placement, arch, notes)
+    return (result if routed.dilated is None else in_frames(result, flat, routed.dilated)).validate()
 
 
 def _fill_layout(report: CompileReport, layout: Layout, wishes: Wishes) -> None:
@@ -218,33 +245,37 @@ def _fill_layout(report: CompileReport, layout: Layout, wishes: Wishes) -> None:
         report.warnings.append(f"W-DEFECTS {wishes.defects}: avoided")
 
 
-def _notes(flat: IntegerNetwork, routing: Routing, report: CompileReport) -> tuple[tuple[str, str], ...]:
-    """The certificate: equal to what, and what lies between that and the network as given."""
-    losses = report.quantisation
-    what = "network" if losses is None else "the quantised network"
-    parts = [f"exact: equal to {what} {flat.digest()[:16]}, spike for spike, {routing.latency} ticks late"]
-    parts += [] if losses is None else [losses.sentence()]
-    parts += [f"approximation declared: {text}" for text in report.declared]
-    notes = [("certificate", "; ".join(parts))]
-    return (*notes, *([] if losses is None else [("quantise", str(losses.method))]))
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
+    try:
+        yield
+    except MismatchError as error:
+        head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
+        raise NeurocoreError([head, *error.problems]) from error
 
 
 def estimate_network(
-    network: Network | str | Path, chip: str | Path | Architecture = "truenorth", *, quantise: Any = None
+    network: Network | str | Path,
+    chip: str | Path | Architecture = "truenorth",
+    *,
+    quantise: Any = None,
+    fan_in: str | None = None,
 ) -> CompileReport:
     """What a network needs of a chip, in about a second: cores, axons, copies, relays, latency, packets.
 
     Small networks are routed, larger ones estimated from shapes and a few sampled neurons. A network to be quantised is, and then
-    routed whatever its size, which takes longer: its codes are not known before. Raises as compile_network does for what it looks
-    at.
+    routed whatever its size, which takes longer: its codes are not known before. So is one with merged spikes, and one
+    that may be dilated. Raises as compile_network does for what it looks at.
     """
-    network, arch = _loaded(network, chip, quantise), load_architecture(chip)
+    network, arch = _loaded(network, chip, quantise, fan_in), load_architecture(chip)
     n_synapses = count_synapses(network)
     known = {*network.inputs, *network.populations}
     sound = network.populations and all(
         item.source in known and item.target in network.populations for item in network.projections
     )
-    if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound:
+    special = network.fan_in == "dilate" or any(item.merge == "or" for item in network.projections)
+    if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or special:
         return _routed(network, arch, quick=True)[-1]
     report = CompileReport(None, basis="shapes")
     _declare(report, network)
@@ -265,13 +296,21 @@ def estimate_network(
     return report
 
 
-def _loaded(network: Network | str | Path, chip: str | Path | Architecture, quantise: Any = None) -> Network:
-    """The network, read if it is a path; ``quantise`` goes before what it asks for."""
+def _loaded(
+    network: Network | str | Path, chip: str | Path | Architecture, quantise: Any, fan_in: str | None
+) -> Network:
+    """The network, read if it is a path; ``quantise`` and ``fan_in`` go before what it asks for."""
     if not isinstance(network, Network):
         from neurocore.compiler.yamlnet import load_network
 
         network = load_network(network, chip)
-    return network if quantise is None else replace(network, quantise=quantise)
+    network = network if quantise is None else replace(network, quantise=quantise)
+    network = network if fan_in is None else replace(network, fan_in=fan_in)
+    if network.fan_in not in FAN_INS:
+        raise InputError(
+            f"network {network.name!r}: fan_in is {network.fan_in!r}; it must be one of {', '.join(FAN_INS)}"
+        )
+    return network
 
 
 def _declare(report: CompileReport, network: Network) -> None:
@@ -280,18 +319,9 @@ def _declare(report: CompileReport, network: Network) -> None:
     report.warnings += [f"W-APPROXIMATE {text}" for text in network.declared]
 
 
-@dataclass(frozen=True)
-class _Routed:
-    """A partition, its routing, and the populations whose neurons get copies first."""
-
-    parts: Partition
-    urgent: frozenset[int]
-    routing: Routing
-
-
 def _routed(
     network: Network, arch: Architecture, *, quick: bool = False, show: Progress = _silent
-) -> tuple[IntegerNetwork, _Routed, CompileReport]:
+) -> tuple[IntegerNetwork, Routed, CompileReport]:
     """The stages that decide what a network needs of a chip, and a report of them."""
     losses, seconds = None, {}
     begun = time.perf_counter()
@@ -312,120 +342,20 @@ def _routed(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs a shortest delay"
             f" of 1 ({arch.routing.delay.min - 1} over). Use another chip"
         )
-    routed = _fit(flat, Cutter(flat, arch, quick=quick), report, show)
-    _check_capacity(flat, arch, routed.parts, routed.routing)
-    _fill(report, flat, arch, routed.parts, routed.routing)
+    routed = fit(flat, arch, dilating=network.fan_in == "dilate", quick=quick, timed=report.timed, show=show)
+    check_capacity(routed, arch)
+    _fill(report, arch, routed)
     _warn_unused(report, flat)
+    if routed.dilated is not None:
+        report.dilation = routed.dilated.factor
+        report.warnings.append(f"W-DILATED a tick of the network takes {report.dilation} ticks of the chip")
     return flat, routed, report
 
 
-def _prove(network: IntegerNetwork, chip: ChipConfig, defects: Defects, progress: Callable[[int, int], None]) -> None:
-    """No chip leaves the compiler that is not the network; should one ever differ, that is a fault of ours."""
-    try:
-        prove(network, chip, defects, progress)
-    except MismatchError as error:
-        head = "the compiler made a chip that is not the network, and withholds it; please report this fault:"
-        raise NeurocoreError([head, *error.problems]) from error
-
-
-def _fit(network: IntegerNetwork, cutter: Cutter, report: CompileReport, show: Progress) -> _Routed:
-    """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
-    arch = cutter.arch
-    limits: dict[int, int] = {}
-    urgent: set[int] = set()
-    opened: set[frozenset[int]] = set()
-    for _ in range(MAX_REPAIRS):
-        with report.timed("partition"):
-            parts = _open_cores(network, partition(network, arch, limits, cutter, partial(show, "partition")), opened)
-        cycle: TightCycleError | None = None
-        try:
-            with report.timed("route"):
-                routing = route(network, arch, parts, frozenset(urgent), progress=partial(show, "route"))
-                return _Routed(parts, frozenset(urgent), routing)
-        except CoreOverflowError as overflow:
-            opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
-        except TightCycleError as found:
-            cycle = found
-        if cycle is not None:
-            _loosen(network, arch, parts, cycle, limits, urgent)
-    raise FitError(
-        f"E-CYCLE network {network.name!r}: its cycles leave no time for the relays that its fan-out needs, in none of"
-        f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets"
-    )
-
-
-def _open_cores(network: IntegerNetwork, parts: Partition, opened: set[frozenset[int]]) -> Partition:
-    """Divide packed cores by population where their populations cannot share axons."""
-    if not opened:
-        return parts
-    population = network.population_of()
-    members: list[Array] = []
-    codes: list[str] = []
-    for core, code in zip(parts.members, parts.codes, strict=True):
-        mine = np.unique(population[core])
-        if frozenset(mine.tolist()) in opened:
-            members.extend(core[population[core] == number] for number in mine)
-            codes.extend([code] * len(mine))
-        else:
-            members.append(core)
-            codes.append(code)
-    return Partition(tuple(members), tuple(codes))
-
-
-def _loosen(
-    network: IntegerNetwork,
-    arch: Architecture,
-    parts: Partition,
-    cycle: TightCycleError,
-    limits: dict[int, int],
-    urgent: set[int],
-) -> None:
-    """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up."""
-    blocks = find_blocks(network, parts)
-    on_cycle = [int(blocks.population[block]) for block in cycle.blocks]
-    populations = set(on_cycle)
-    if not populations <= urgent:
-        urgent |= populations
-        return
-    for number in populations:
-        limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
-    if min(limits[number] for number in populations) == 0:
-        # Blocks of one population follow one another where they read the same axon; that is one step to who wrote the network.
-        way = [number for number, _ in groupby([*on_cycle, on_cycle[0]])]
-        names = " -> ".join(repr(network.populations[number].name) for number in (way if len(way) > 1 else way * 2))
-        drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
-        random = "".join(
-            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
-            for number in sorted(drawing)
-        )
-        raise FitError(
-            f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
-            f" must reach more axons than their cores have room for copies.{random} Raise a delay on the cycle by"
-            f" {cycle.missing}, or give its neurons fewer targets"
-        )
-
-
-def _check_capacity(network: IntegerNetwork, arch: Architecture, parts: Partition, routing: Routing) -> None:
-    if routing.n_cores <= arch.n_cores:
-        return
-    population = network.population_of()
-    count = np.zeros(len(network.populations), np.int64)
-    for members in parts.members:
-        count[np.unique(population[members])] += 1
-    largest = int(np.argmax(count))
-    relays = routing.n_cores - parts.n_cores
-    raise FitError(
-        f"E-CAP network {network.name!r} needs {routing.n_cores:,} cores; {arch.name!r} has {arch.n_cores:,}"
-        f" ({routing.n_cores - arch.n_cores:,} over). Largest: population {network.populations[largest].name!r}"
-        f" with {network.populations[largest].size:,} neurons on {int(count[largest]):,} cores; relays take {relays:,} cores."
-        " Use fewer neurons, smaller receptive fields or a larger chip"
-    )
-
-
-def _fill(
-    report: CompileReport, network: IntegerNetwork, arch: Architecture, parts: Partition, routing: Routing
-) -> None:
-    report.cores, report.latency = routing.n_cores, routing.latency
+def _fill(report: CompileReport, arch: Architecture, routed: Routed) -> None:
+    """What a routed network takes; it is the dilated one, if the network is dilated."""
+    network, parts, routing = routed.network, routed.parts, routed.routing
+    report.cores, report.latency = routing.n_cores, routed.latency
     report.copies, report.relays = routing.n_copies, routing.n_relays
     report.neurons = network.n_neurons + routing.n_copies + routing.n_relays
     report.axons = sum(core.encoding.n_axons for core in routing.cores) + len(routing.rows)
@@ -448,9 +378,9 @@ def _fill(
 
 
 def _read(network: IntegerNetwork) -> npt.NDArray[np.bool_]:
-    """Which input lines and neurons any neuron reads."""
+    """Which input lines and neurons any neuron reads, alone or with others on one axon."""
     read = np.zeros(network.n_inputs + network.n_neurons, bool)
-    read[network.source] = True
+    read[network.unions.expand(np.unique(network.source))[1]] = True
     return read
 
 

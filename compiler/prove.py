@@ -76,6 +76,8 @@ class _Prover:
             self.fail("the chip's inputs, outputs or populations are not those of the network")
         if len(chip.timing) != network.n_neurons or chip.timing.min(initial=0) < 0:
             self.fail("the chip does not say when each neuron starts")
+        if chip.dilation != 1:
+            self.fail(f"{chip.dilation} ticks of the chip make one of the network, where 1 was expected")
         self.stop_if_failed()
         self.which = self.neurons()
         self.relay = self.cores.configured & (self.cores.population < 0)
@@ -88,7 +90,7 @@ class _Prover:
         decoded = self.compare_synapses()
         self.compare_neurons()
         self.check_outputs()
-        self.check_certificate()
+        self.problems += origin_problems(network, chip)
         self.stop_if_failed()
         return decoded
 
@@ -154,7 +156,10 @@ class _Prover:
             self.fail(f"{spot(self.chip, row[place], slot[place])} is a relay but does not just repeat one axon")
 
     def resolve_axons(self) -> tuple[Array, Array]:
-        """Source and delay [n, A] of every axon that reaches a neuron, relays followed back; -1 where nothing drives it."""
+        """Source and delay [n, A] of every axon that reaches a neuron, relays followed back; -1 where nothing drives it.
+
+        An axon with several drivers stands for the union of their sources, if the network has it.
+        """
         cores, entry = self.cores, self.chip.input_map
         used = self.used
         drivers = np.zeros(used.shape, np.int64)
@@ -171,15 +176,41 @@ class _Prover:
             )
             self.stop_if_failed()
         np.add.at(drivers, (to_row, to_axon), 1)
-        for place in np.argwhere((drivers > 1) & used)[:3]:
-            self.fail(
-                f"axon {place[1]} of core {int(cores.core[place[0]])} has {drivers[tuple(place)]} sources; one was expected"
-            )
+        self.shared = (drivers > 1) & used
         direct = self.which[row, slot] >= 0
         source[to_row[direct], to_axon[direct]] = self.network.n_inputs + self.which[row, slot][direct]
         delay[to_row[direct], to_axon[direct]] = cores.delay[row, slot][direct]
+        # No relay is believed to read a shared axon: what drives that is known only in the end.
+        source[self.shared] = -1
         self.follow_relays(source, delay, row[~direct], slot[~direct], to_row[~direct], to_axon[~direct])
+        if self.shared.any():
+            self.resolve_unions(source, delay, row, slot, to_row, to_axon)
         return source, delay
+
+    def resolve_unions(
+        self, source: Array, delay: Array, row: Array, slot: Array, to_row: Array, to_axon: Array
+    ) -> None:
+        """Fill in shared axons: their drivers must be all members of a union of the network, each once and on time for it."""
+        network, entry = self.network, self.chip.input_map
+        axon, relay = self.first_axon[row, slot], self.which[row, slot] < 0
+        driver = np.where(relay, source[row, axon], network.n_inputs + self.which[row, slot])
+        late = self.cores.delay[row, slot] + np.where(relay, delay[row, axon] + self.begun(driver), self.begun(driver))
+        n = self.used.shape[1]
+        place = np.concatenate([self.rows[entry.core] * n + entry.axon, to_row * n + to_axon])
+        driver, late = np.concatenate([entry.line, driver]), np.concatenate([entry.delay, late])
+        order = np.argsort(place, kind="stable")
+        order = order[self.shared.reshape(-1)[place[order]]]
+        unions = {network.unions.members(number).tobytes(): number for number in range(len(network.unions))}
+        for mine in np.split(order, np.flatnonzero(np.diff(place[order])) + 1):
+            at = divmod(int(place[mine[0]]), n)
+            union = unions.get(np.sort(driver[mine]).astype(np.int64).tobytes())
+            if union is None or (late[mine] != late[mine[0]]).any():
+                self.fail(
+                    f"axon {at[1]} of core {int(self.cores.core[at[0]])} has {len(mine)} sources; one was expected"
+                    + (" or those of a union, on time for it" if unions else "")
+                )
+            else:
+                source[at], delay[at] = network.unions.first + union, late[mine[0]]
 
     def follow_relays(
         self, source: Array, delay: Array, row: Array, slot: Array, to_row: Array, to_axon: Array
@@ -191,16 +222,18 @@ class _Prover:
             ready = open_ & (source[row, axon] >= 0)
             if not ready.any():
                 return
-            source[to_row[ready], to_axon[ready]] = source[row[ready], axon[ready]]
-            delay[to_row[ready], to_axon[ready]] = (
-                delay[row[ready], axon[ready]] + self.cores.delay[row[ready], slot[ready]]
+            alone = ready & ~self.shared[to_row, to_axon]
+            source[to_row[alone], to_axon[alone]] = source[row[alone], axon[alone]]
+            delay[to_row[alone], to_axon[alone]] = (
+                delay[row[alone], axon[alone]] + self.cores.delay[row[alone], slot[alone]]
             )
             open_ &= ~ready
 
     def begun(self, source: Array) -> Array:
-        """Start shift of sources; inputs, and axons without a source, are on time."""
+        """Start shift of sources; inputs, unions, and axons without a source, are on time."""
         inner = source - self.network.n_inputs
-        return np.where(inner >= 0, np.append(self.chip.timing, 0)[np.maximum(inner, 0)], 0)
+        known = (inner >= 0) & (inner < len(self.chip.timing))
+        return np.where(known, np.append(self.chip.timing, 0)[np.where(known, inner, 0)], 0)
 
     def compare_synapses(self) -> Decoded:
         """The synapses of every image, summed over axons, are those of the network's neuron; core by core."""
@@ -299,8 +332,10 @@ class _Prover:
                 f" {int(late[place])} ticks late"
             )
 
-    def check_certificate(self) -> None:
-        """What the chip says it was made from is this network; a chip may also say nothing."""
-        claimed, digest = self.chip.network_digest, self.network.digest()
-        if claimed not in ("", digest):
-            self.fail(f"the chip says that it was made from network {claimed[:16]}; this is {digest[:16]}")
+
+def origin_problems(network: IntegerNetwork, chip: ChipConfig) -> list[str]:
+    """What a chip says it was made from, if that is another network; a chip may also say nothing."""
+    claimed, digest = chip.network_digest, network.digest()
+    if claimed in ("", digest):
+        return []
+    return [f"the chip says that it was made from network {claimed[:16]}; this is {digest[:16]}"]

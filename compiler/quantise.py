@@ -157,6 +157,7 @@ def quantise(
     flat = flatten(network)
     wanted = {name: part for name, part in _parts(network).items() if not _is_whole(flat, part)}
     _refuse_random(flat, wanted)
+    _refuse_merging(network, wanted)
     fitted: dict[str, FittedPopulation] = {}
     if method.method == "fit":
         budget = method.number or int(arch.n_cores * (1 - CORES_KEPT_FREE))
@@ -189,6 +190,17 @@ def _is_whole(flat: FloatNetwork, part: range) -> bool:
     weight = flat.weight[first[part.start] : first[part.stop]]
     columns = [weight, *(flat.neuron[name][part.start : part.stop] for name in REAL)]
     return all(bool((values == np.round(values)).all()) for values in columns)
+
+
+def _refuse_merging(network: Network, wanted: Mapping[str, range]) -> None:
+    problems = [
+        f"projection {item.label}: sources with one weight are merged (merge: {item.merge}), and quantisation would change which"
+        " they are; give the weights and parameters of the target as whole numbers"
+        for item in network.projections
+        if item.merge != "sum" and item.target in wanted
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _refuse_random(flat: FloatNetwork, wanted: Mapping[str, range]) -> None:

@@ -56,7 +56,7 @@ class Reference:
         self.history: dict[int, Array] = {}
         self.random = np.flatnonzero(network.stochastic)
         self.delays = np.unique(network.delay)
-        n_sources = network.n_inputs + network.n_neurons
+        n_sources = network.n_inputs + network.n_neurons + len(network.unions)
         target = network.target
         self.matrices = {}
         for delay in self.delays:
@@ -80,7 +80,8 @@ class Reference:
         self.membrane, fired = neuron.fired_and_reset(
             membrane, **{name: net.neuron[name] for name in names}, random=random, architecture=self.arch
         )
-        self.history[self.now] = np.concatenate([lines, net.n_inputs + np.flatnonzero(fired)]).astype(np.int64)
+        spiking = np.concatenate([lines, net.n_inputs + np.flatnonzero(fired)]).astype(np.int64)
+        self.history[self.now] = np.concatenate([spiking, net.unions.first + net.unions.active(spiking)])
         self.history.pop(self.now - int(self.delays.max(initial=0)), None)
         self.now += 1
         return fired

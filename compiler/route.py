@@ -102,7 +102,8 @@ class Routing:
     def packets_per_tick(self, network: IntegerNetwork) -> float:
         """Expected spikes per tick that enter from inputs or are sent to an axon, relays included."""
         rate = network.rate
-        fed = [rate[core.source[core.source < network.n_inputs]].sum() for core in self.cores]
+        read = [network.unions.expand(core.source)[1] for core in self.cores]
+        fed = [rate[source[source < network.n_inputs]].sum() for source in read]
         sent = rate[network.n_inputs + self.exits.neuron[self.exits.legs.core != OUTPUT_LINE]].sum()
         relayed = np.repeat(self.rows.source, np.diff(self.rows.start))[self.rows.legs.core != OUTPUT_LINE]
         return float(sum(fed) + sent + rate[network.n_inputs + relayed].sum())
@@ -230,7 +231,7 @@ class _Router:
         net = self.network
         arrival = net.delay[synapse] + late[members[place]]
         span = int(arrival.max(initial=0)) + 1
-        signals, signal = distinct(net.source[synapse] * span + arrival)
+        signals, signal = distinct(net.source[synapse].astype(np.int64) * span + arrival)
         encoding = None
         if len(signals) <= self.arch.core.axons:
             weight, chance = net.weight[synapse].astype(np.int64), net.stochastic[synapse]
@@ -252,6 +253,10 @@ class _Router:
         wanted = self.urgent & ~copied & (reach.exits > 1) & (reach.count <= self.arch.core.neurons)
         if not wanted.any():
             return leads
+        # The axon of a union is active for others as well, so that nothing of one source alone can hang on it.
+        wanted[
+            self.network.unions.member[self.network.unions.member >= self.network.n_inputs] - self.network.n_inputs
+        ] = False
         wanted[list(self.untappable)] = False
         for neuron, items in reach.deliveries.items(wanted):
             lead = self.find_lead(neuron, items, shift)
@@ -376,7 +381,8 @@ class _Reads:
             mine, local = np.unique(blocks.of_neuron[members], return_inverse=True)
             pair, _ = distinct(signal * len(mine) + local[place])
             read = signals[pair // max(len(mine), 1)]
-            parts.append((read // SPAN - network.n_inputs, mine[pair % max(len(mine), 1)], read % SPAN))
+            place, source = network.unions.expand(read // SPAN)
+            parts.append((source - network.n_inputs, mine[pair % max(len(mine), 1)][place], (read % SPAN)[place]))
         neuron, block, delay = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         order = np.argsort(neuron, kind="stable")
         order = order[np.searchsorted(neuron[order], 0) :]
@@ -396,6 +402,8 @@ class _Reach:
         axon = np.concatenate(none + [np.arange(len(item.source)) for item in cores])
         source = np.concatenate(none + [item.source for item in cores])
         arrival = np.concatenate(none + [item.arrival for item in cores])
+        place, source = net.unions.expand(source)
+        core, axon, arrival = core[place], axon[place], arrival[place]
         inner = source >= net.n_inputs
         neuron = source[inner] - net.n_inputs
         lines = np.arange(len(net.output_neuron))

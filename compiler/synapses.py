@@ -39,10 +39,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Edges:
-    """The synapses of one projection, made block by block, as often as they are asked for."""
+    """The synapses of one projection, made block by block, as often as they are asked for.
+
+    With ``of_unions`` the sources are numbers of unions (:mod:`neurocore.compiler.unions`) instead.
+    """
 
     projection: Projection
     blocks: Callable[[], Iterator[Block]]
+    of_unions: bool = False
 
 
 def all_edges(network: Network, sizes: dict[str, int], faults: Faults) -> Iterator[Edges]:
@@ -245,17 +249,27 @@ class Rows:
     stochastic: npt.NDArray[np.bool_]
 
 
+def source_starts(network: Network) -> dict[str, int]:
+    """Number of each input's first line, and of each population's first neuron, as a source."""
+    starts, start = {}, 0
+    everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
+    for item in everything:
+        starts[item.name] = start
+        start += item.size
+    return starts
+
+
 def merge(network: Network, parts: list[Edges], faults: Faults) -> Rows:
     """All synapses by target; those given more than once are added up, zero sums dropped."""
-    line_start, n_inputs = {}, 0
-    for item in network.inputs.values():
-        line_start[item.name] = n_inputs
-        n_inputs += item.size
-    starts = neuron_starts(network)
-    first = {**line_start, **{name: n_inputs + start for name, start in starts.items()}}
-    # In the order of sources most rows are sorted as they are filled.
-    parts = sorted(parts, key=lambda part: first[part.projection.source])
+    starts, known = neuron_starts(network), source_starts(network)
     n_neurons = sum(item.size for item in network.populations.values())
+    n_sources = n_neurons + sum(item.size for item in network.inputs.values())
+
+    def first(part: Edges) -> int:
+        return n_sources if part.of_unions else known[part.projection.source]
+
+    # In the order of sources most rows are sorted as they are filled.
+    parts = sorted(parts, key=first)
     start = np.zeros(n_neurons + 1, np.int64)
     for part in parts:
         for block in part.blocks():
@@ -266,7 +280,7 @@ def merge(network: Network, parts: list[Edges], faults: Faults) -> Rows:
     chance = rows.stochastic.view(np.uint8)
     free = start[:-1].copy()
     for part in parts:
-        target, source = starts[part.projection.target], first[part.projection.source]
+        target, source = starts[part.projection.target], first(part)
         for block in part.blocks():
             columns = (block.target, block.source, block.weight, block.delay, int(part.projection.stochastic))
             fill_rows(*columns, target, source, free, rows.source, rows.weight, rows.delay, chance)

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from neurocore.compiler.certificate import prove_chip
 from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.network import Network
-from neurocore.compiler.prove import prove
 from neurocore.compiler.reference import Places, Reference
 from neurocore.config import ChipConfig
-from neurocore.errors import InputError, MismatchError
+from neurocore.errors import FitError, InputError, MismatchError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
@@ -35,6 +35,7 @@ class Verdict:
 
     equal: bool
     latency: int
+    dilation: int
     spikes_compared: int
     first_difference: dict[str, Any] | None
     cause: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class Verdict:
         return {
             "equal": self.equal,
             "latency_ticks": self.latency,
+            "dilation": self.dilation,
             "spikes_compared": self.spikes_compared,
             "first_difference": self.first_difference,
             "cause": list(self.cause),
@@ -82,38 +84,48 @@ def verify(
     cause: tuple[str, ...] = ()
     places = None
     try:
-        decoded = prove(flat, chip)
-        places = Places.of(flat, chip, decoded, chip.seed if seed is None else seed)
+        decoded = prove_chip(flat, chip)
+        if chip.dilation == 1:
+            places = Places.of(flat, chip, decoded, chip.seed if seed is None else seed)
+    except FitError as error:
+        cause = error.problems
     except MismatchError as error:
         cause = error.problems
         if random_neurons(flat).any():
             raise
     expected = reference_spikes(flat, chip, spikes, ticks, places)
     inside = spikes.window(0, ticks)
-    found = run(chip, inside, ticks + chip.latency)
-    difference = _first_difference(flat, expected, found, chip.latency)
+    found = run(chip, inside, ticks * chip.dilation + chip.latency)
+    difference = _first_difference(flat, expected, found, chip)
     return Verdict(
         equal=difference is None,
         latency=chip.latency,
+        dilation=chip.dilation,
         spikes_compared=len(expected),
         first_difference=difference,
         cause=cause,
     )
 
 
-def _first_difference(network: IntegerNetwork, expected: Spikes, found: Spikes, latency: int) -> dict[str, Any] | None:
-    """The earliest spike that only one side has, in network ticks; a spike before the latency has passed is one of them."""
-    have = set(zip((found.tick - latency).tolist(), found.line.tolist(), strict=True))
-    want = set(zip(expected.tick.tolist(), expected.line.tolist(), strict=True))
+def _first_difference(
+    network: IntegerNetwork, expected: Spikes, found: Spikes, chip: ChipConfig
+) -> dict[str, Any] | None:
+    """The earliest spike that only one side has, in network ticks; a spike before the latency has passed is one of them.
+
+    A spike between two ticks of the network, on a dilated chip, is one as well, of the tick before.
+    """
+    have = set(zip((found.tick - chip.latency).tolist(), found.line.tolist(), strict=True))
+    want = set(zip((expected.tick * chip.dilation).tolist(), expected.line.tolist(), strict=True))
     if have == want:
         return None
-    tick, line = min(have ^ want)
+    chip_tick, line = place = min(have ^ want)
+    tick = chip_tick // chip.dilation
     name = next((group.name for group in network.outputs if group.start <= line < group.start + group.size), "?")
     return {
         "tick": tick,
         "line": line,
         "output": name,
         "neuron": network.label(int(network.output_neuron[line])) if line < len(network.output_neuron) else None,
-        "network": (tick, line) in want,
-        "chip": (tick, line) in have,
+        "network": place in want,
+        "chip": place in have,
     }

@@ -6,7 +6,7 @@ import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,7 @@ class _Projection(_Part):
     conv2d: _Conv2d | None = None
     delay: Int = 1
     stochastic: Flag = False
+    merge: Literal["sum", "or"] = "sum"
 
     @model_validator(mode="after")
     def _one_form(self) -> _Projection:
@@ -116,6 +117,7 @@ class _File(_Part):
     outputs: dict[str, _Output] = {}
     spike_rates: dict[str, Float] = {}
     quantise: Text | dict[Text, Int | Flag] | None = None
+    fan_in: Literal["refuse", "dilate"] = "refuse"
 
 
 def load_network(
@@ -172,7 +174,7 @@ class _Reader:
         self.problems: list[str] = []
 
     def build(self) -> Network:
-        network = Network(self.content.network)
+        network = Network(self.content.network, fan_in=self.content.fan_in)
         for name, item in self.content.inputs.items():
             self.attempt(("inputs", name), lambda name=name, item=item: network.input(name, item.shape))
         for name, population in self.content.populations.items():
@@ -220,7 +222,9 @@ class _Reader:
             forms["conv2d"] = Conv2d(kernel, item.conv2d.stride, item.conv2d.padding, item.conv2d.groups)
         self.attempt(
             location,
-            lambda: network.connect(item.source, item.target, **forms, delay=item.delay, stochastic=item.stochastic),
+            lambda: network.connect(
+                item.source, item.target, **forms, delay=item.delay, stochastic=item.stochastic, merge=item.merge
+            ),
         )
 
     def array(self, location: Location, given: str | list[Any]) -> Any:

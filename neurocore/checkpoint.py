@@ -91,7 +91,7 @@ def run_with_checkpoints(
     while True:
         start = emulator.tick
         stop = min(start + (every or ticks), ticks)
-        recorder.run(spikes.window(start, stop), stop, _offset(progress, start, ticks))
+        recorder.run(emulator.due(spikes, start, stop), stop, _offset(progress, start, ticks))
         if path is not None:
             save_checkpoint(path, emulator, recorder.recording())
         if emulator.tick >= ticks:

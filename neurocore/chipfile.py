@@ -1,6 +1,6 @@
 """Chip files: a :class:`ChipConfig` in neurocore's HDF5 container.
 
-Layout, version 1: data set ``description`` (JSON: name, seed, latency, groups, notes, the whole chip definition), group
+Layout, version 1: data set ``description`` (JSON: name, seed, latency, dilation, groups, notes, the whole chip definition), group
 ``cores`` with one contiguous data set per array of :class:`neurocore.config.Cores`, group ``input_map``, data set ``timing``.
 """
 
@@ -82,6 +82,7 @@ def _read(file: h5py.File) -> ChipConfig:
         name=str(text["name"]),
         seed=int(text["seed"]),
         latency=int(text["latency"]),
+        dilation=int(text.get("dilation", 1)),
         timing=get_array(file, "timing", np.int64),
         network_digest=str(text["network_digest"]),
         notes=tuple((str(key), str(value)) for key, value in text["notes"]),
@@ -94,6 +95,7 @@ def _describe(chip: ChipConfig) -> str:
             "name": chip.name,
             "seed": chip.seed,
             "latency": chip.latency,
+            "dilation": chip.dilation,
             "network_digest": chip.network_digest,
             "inputs": describe_groups(chip.inputs),
             "outputs": describe_groups(chip.outputs),

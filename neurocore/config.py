@@ -191,8 +191,10 @@ class InputMap:
 class ChipConfig:
     """A chip, ready to run. Immutable; see :meth:`save` and :func:`neurocore.load`.
 
-    ``latency`` is T: an output spike of network tick t leaves the chip in tick t + T. ``timing`` [n_neurons of the source
-    network] is the start shift tau of each neuron, populations in order; empty for chips that no network made.
+    ``dilation`` K is how many ticks of the chip make one of the network: what belongs to network tick t happens K t ticks later
+    than what belongs to tick 0. ``latency`` is T: an output spike of network tick t leaves the chip in tick K t + T. ``timing``
+    [n_neurons of the source network] is the start shift tau of each neuron, populations in order; empty for chips that no
+    network made.
     """
 
     architecture: Architecture
@@ -207,6 +209,7 @@ class ChipConfig:
     timing: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     network_digest: str = ""
     notes: tuple[tuple[str, str], ...] = ()
+    dilation: int = 1
 
     def __post_init__(self) -> None:
         for holder in (self.cores, self.input_map):
@@ -259,7 +262,7 @@ class ChipConfig:
                 state.update(np.ascontiguousarray(getattr(holder, item.name)).data)
         state.update(np.ascontiguousarray(self.timing).data)
         described = (self.inputs, self.outputs, self.populations, self.seed, self.latency)
-        state.update(repr(described).encode())
+        state.update(repr(described if self.dilation == 1 else (*described, self.dilation)).encode())
         return state.hexdigest()
 
     def validate(self) -> ChipConfig:
@@ -285,6 +288,7 @@ class ChipConfig:
         return (
             f"{self.name}: {len(self.cores)} of {arch.n_cores} {arch.name} cores, {self.n_neurons} neurons,"
             f" {self.n_synapses} synapses, {self.n_inputs} inputs, {self.n_outputs} outputs, latency {self.latency}"
+            + (f", {self.dilation} ticks to one of the network" if self.dilation != 1 else "")
         )
 
 

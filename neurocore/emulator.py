@@ -47,7 +47,8 @@ class Emulator:
     """A chip and its state.
 
     Input spikes carry the tick of the network, counted from the last reset: a spike on input line l at tick t reaches its
-    axon ``delay`` ticks later, as the chip's input map says. Output spikes carry the chip tick in which they were fired.
+    axon ``delay`` ticks after tick t * ``chip.dilation``, as the chip's input map says. Output spikes carry the chip tick in
+    which they were fired. ``ticks`` and :attr:`tick` are those of the chip.
 
     ``probes`` names populations to watch: ``"hidden"`` records spikes, ``"hidden:membrane"`` also every membrane. ``engine``
     is ``compiled`` or ``oracle``. Results do not depend on ``threads``, on probes, or on how ticks are divided into runs. An
@@ -122,11 +123,12 @@ class Emulator:
         """Run ``ticks`` ticks from where the emulator stands, and report on these ticks.
 
         ``spikes`` is a :class:`Spikes` or rows of (tick, line), whose ticks count from the last reset; or a raster, which must be
-        of booleans [ticks, lines] (or [ticks, *shape] of the input) and whose first row is the tick at hand. Only with a
-        raster may ``ticks`` be left out. Spikes due after this run wait for the next one. ``progress(done, ticks)`` is called
-        between parts of the run. Raises InputError for spikes that are out of range or belong to the past.
+        of booleans [ticks, lines] (or [ticks, *shape] of the input) and whose first row is the tick at hand (on a dilated chip,
+        the next tick of the network to begin). Only with a raster may ``ticks`` be left out. Spikes due after this run wait for
+        the next one. ``progress(done, ticks)`` is called between parts of the run. Raises InputError for spikes that are out of
+        range or belong to the past.
         """
-        ticks = _asked_ticks(spikes, ticks)
+        ticks = _asked_ticks(spikes, ticks, self.chip.dilation)
         self.send(spikes)
         self.begin()
         records = [self._engine.take()]
@@ -155,12 +157,12 @@ class Emulator:
         """
         from neurocore.recorder import Recorder
 
-        ticks = _asked_ticks(spikes, ticks)
+        ticks = _asked_ticks(spikes, ticks, self.chip.dilation)
         with Recorder(self, path) as recorder:
-            given, stop = as_spikes(spikes, self.tick), self.tick + ticks
+            given, stop = self._as_spikes(spikes), self.tick + ticks
             self.check(given)
-            recorder.run(given.window(self.tick, stop), stop, progress)
-            self.send(given.window(stop, MAX_VALUE))
+            recorder.run(self.due(given, self.tick, stop), stop, progress)
+            self.send(self.due(given, stop, MAX_VALUE))
             return recorder.finish()
 
     def chunks(self, ticks: int) -> Iterator[int]:
@@ -223,8 +225,18 @@ class Emulator:
         return self._stepped_once()
 
     def send_lines(self, lines: Iterable[int]) -> None:
-        """Put spikes of the tick at hand on their way, on lines in the forms of :meth:`step`, which calls this."""
-        tick = self._engine.tick
+        """Put spikes of the tick at hand on their way, on lines in the forms of :meth:`step`, which calls this.
+
+        Raises InputError for lines the chip does not have, and between two ticks of the network on a dilated chip.
+        """
+        tick, dilation = self._engine.tick, self.chip.dilation
+        if dilation != 1:
+            lines = list(self._lines(lines))
+            if lines and tick % dilation:
+                raise InputError(
+                    f"an input spike in chip tick {tick}: a tick of the network is {dilation} ticks of this chip, and its input"
+                    f" enters in the first of them; the next is {-(-tick // dilation) * dilation}"
+                )
         for entries in [self._fan.entries(line) for line in self._lines(lines)]:
             self._waiting.add_entries(tick, entries)
 
@@ -354,10 +366,16 @@ class Emulator:
 
     def check(self, given: Spikes) -> None:
         """Raise InputError for spikes that are out of range or belong to the past."""
-        late = given.tick[given.tick < self.tick]
-        if len(late):
+        dilation = self._ticks_per(given)
+        if len(given) and given.tick[-1] > MAX_VALUE // dilation:
             raise InputError(
-                f"an input spike at tick {int(late[0])} is in the past; the emulator stands at tick {self.tick}:"
+                f"an input spike is at tick {int(given.tick[-1])}, {dilation} times as many of the chip; they end at {MAX_VALUE}"
+            )
+        late = given.tick[given.tick * dilation < self.tick]
+        if len(late):
+            chip_tick = f", chip tick {int(late[0]) * dilation}," if dilation != 1 else ""
+            raise InputError(
+                f"an input spike at tick {int(late[0])}{chip_tick} is in the past; the emulator stands at tick {self.tick}:"
                 " reset() it or shift the spikes"
             )
         if given.is_network:
@@ -369,8 +387,21 @@ class Emulator:
             core = int(given.core[row < 0][0])
             raise InputError(f"an input spike goes to core {core}, which is not configured on {self.chip.name!r}")
 
+    def _as_spikes(self, spikes: SpikeInput) -> Spikes:
+        """Spikes in any form; a raster begins with the next tick of the network."""
+        return as_spikes(spikes, -(-self.tick // self.chip.dilation))
+
+    def _ticks_per(self, given: Spikes) -> int:
+        """Ticks of the chip to a tick of spikes, which are the network's where lines are given, and the chip's for axons."""
+        return self.chip.dilation if given.is_network else 1
+
+    def due(self, given: Spikes, start: int, stop: int) -> Spikes:
+        """The spikes that enter in the chip's ticks ``start`` .. ``stop - 1``."""
+        ticks = self._ticks_per(given)
+        return given.window(-(-start // ticks), -(-stop // ticks))
+
     def _events(self, spikes: SpikeInput) -> Events:
-        given = as_spikes(spikes, self.tick)
+        given = self._as_spikes(spikes)
         self.check(given)
         if given.is_network:
             return self._fan.events(given.tick, given.line)
@@ -436,12 +467,12 @@ def _tick_bytes(chip: ChipConfig, probes: Probes) -> tuple[int, int]:
     return MEMBRANE_BYTES * probes.n_membranes, SPIKE_BYTES * n_watched
 
 
-def _asked_ticks(spikes: SpikeInput, ticks: int | None) -> int:
-    """The ticks to run; those of a raster if none are given."""
+def _asked_ticks(spikes: SpikeInput, ticks: int | None, dilation: int) -> int:
+    """The chip's ticks to run; those of a raster, whose rows are ticks of the network, if none are given."""
     if ticks is None:
         if not is_raster(spikes):
             raise UsageError("ticks is missing: say how many ticks to run")
-        ticks = len(np.asarray(spikes))
+        ticks = len(np.asarray(spikes)) * dilation
     _check_ticks(ticks)
     return ticks
 

@@ -55,18 +55,18 @@ class InputFan:
         self.row = rows[entry.core[order]]
         self.axon = entry.axon[order].astype(np.int64)
         self.delay = entry.delay[order].astype(np.int64)
-        self.n_lines = chip.n_inputs
+        self.n_lines, self.dilation = chip.n_inputs, chip.dilation
         self.start = np.searchsorted(entry.line[order], np.arange(chip.n_inputs + 1))
         self._entries: dict[int, tuple[Entry, ...]] = {}
 
     def events(self, tick: Array, line: Array) -> Events:
-        """Events of the given spikes, ticks not sorted. Raises InputError for lines the chip does not have."""
+        """Events of the given spikes, whose ticks (not sorted) are the network's. Raises InputError for unknown lines."""
         if len(line) and (line.min() < 0 or line.max() >= self.n_lines):
             raise self._no_such_line(int(line[(line < 0) | (line >= self.n_lines)][0]))
         count = self.start[line + 1] - self.start[line]
         ends = np.cumsum(count)
         entry = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - self.start[line], count)
-        return Events(np.repeat(tick, count) + self.delay[entry], self.row[entry], self.axon[entry])
+        return Events(np.repeat(tick * self.dilation, count) + self.delay[entry], self.row[entry], self.axon[entry])
 
     def entries(self, line: int) -> tuple[Entry, ...]:
         """The entries of one line, kept as plain numbers: for the few spikes of a step arrays cost more than they save."""

@@ -189,6 +189,11 @@ class LiveRun:
     ) -> None:
         if tick_hz is not None and not 0 < tick_hz < float("inf"):
             raise UsageError(f"the pace is {tick_hz} Hz; it must be finite and above 0")
+        if emulator.chip.dilation != 1:
+            raise UsageError(
+                f"{emulator.chip.name!r} takes {emulator.chip.dilation} ticks to one of its network; live runs need chips that"
+                " take one. Run it with --input, or step it from Python"
+            )
         self.report = LiveReport(tick_hz)
         self._emulator = emulator
         self._chip = emulator if recorder is None else recorder

@@ -38,6 +38,7 @@ class Watched:
         self.number = number
         self.inverse: Array = np.zeros(0, np.int64)
         start = sum(group.size for group in chip.populations[: names.index(name)])
+        self.dilation = chip.dilation
         self.shift = chip.timing[start + index] if len(chip.timing) else np.zeros(len(index), np.int64)
 
     def pick(self, record: Record) -> ProbeRecord:
@@ -46,11 +47,11 @@ class Watched:
         mine = number >= 0
         spikes = Spikes.from_lines(record.spike_tick[mine], number[mine])
         membranes = record.membranes[:, self.inverse] if self.with_membranes else np.zeros((0, 0), np.int32)
-        return ProbeRecord(spikes, membranes, self.shift)
+        return ProbeRecord(spikes, membranes, self.shift, self.dilation)
 
     def nothing(self) -> ProbeRecord:
         """What the probe saw before the first tick."""
-        return ProbeRecord(Spikes.empty(), np.zeros((0, len(self.inverse)), np.int32), self.shift)
+        return ProbeRecord(Spikes.empty(), np.zeros((0, len(self.inverse)), np.int32), self.shift, self.dilation)
 
 
 def join_probes(chip: ChipConfig, watched: list[Watched]) -> Probes:

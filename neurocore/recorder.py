@@ -109,7 +109,7 @@ class Recorder:
         emulator.check(spikes)
         with Interrupts() as interrupts:
             for size in emulator.chunks(stop - first):
-                emulator.send(spikes.window(emulator.tick, emulator.tick + size))
+                emulator.send(emulator.due(spikes, emulator.tick, emulator.tick + size))
                 self.advance(size)
                 if progress is not None:
                     progress(emulator.tick - first, stop - first)

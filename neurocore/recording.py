@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import InputError
-from neurocore.result import ProbeRecord, RunResult
+from neurocore.result import RunResult
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
@@ -83,7 +83,7 @@ def without_columns(run: RunResult) -> RunResult:
     """A run as if it had recorded nothing."""
     nothing = Spikes.empty()
     probes = {
-        name: ProbeRecord(nothing, np.zeros((0, *probe.membranes.shape[1:]), np.int32), probe.shift)
+        name: replace(probe, spikes=nothing, membranes=np.zeros((0, *probe.membranes.shape[1:]), np.int32))
         for name, probe in run.probes.items()
     }
     return replace(run, spikes=nothing, probes=probes)
@@ -92,10 +92,10 @@ def without_columns(run: RunResult) -> RunResult:
 def with_columns(head: RunResult, columns: Mapping[str, Array]) -> RunResult:
     """A run out of its head and its columns. Raises InputError for spikes that are none."""
     probes = {
-        name: ProbeRecord(
-            Spikes.from_lines(columns[f"probes/{number}/tick"], columns[f"probes/{number}/line"]),
-            columns[f"probes/{number}/membranes"],
-            probe.shift,
+        name: replace(
+            probe,
+            spikes=Spikes.from_lines(columns[f"probes/{number}/tick"], columns[f"probes/{number}/line"]),
+            membranes=columns[f"probes/{number}/membranes"],
         )
         for number, (name, probe) in enumerate(head.probes.items())
     }

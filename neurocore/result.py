@@ -34,6 +34,7 @@ class ChipFacts:
     network_digest: str
     architecture: Architecture
     latency: int
+    dilation: int
     inputs: tuple[Group, ...]
     outputs: tuple[Group, ...]
     populations: tuple[Group, ...]
@@ -51,6 +52,7 @@ class ChipFacts:
             chip.network_digest,
             chip.architecture,
             chip.latency,
+            chip.dilation,
             chip.inputs,
             chip.outputs,
             chip.populations,
@@ -79,20 +81,28 @@ class ProbeRecord:
 
     ``membranes`` is [ticks, neurons] int32, the values at the end of each tick; it has no columns if only spikes were asked.
     ``shift`` [neurons] says by how many ticks the chip runs each neuron later than the network does: a neuron's chip tick
-    t + shift is the network's tick t.
+    t * ``dilation`` + shift is the network's tick t.
     """
 
     spikes: Spikes
     membranes: Array
     shift: Array
+    dilation: int = 1
 
     def in_network_time(self) -> ProbeRecord:
-        """The same in the network's ticks; the last ticks, which not every neuron has reached, are left out of the membranes."""
-        spikes = Spikes.from_lines(self.spikes.tick - self._shift_of(self.spikes.line), self.spikes.line)
+        """The same in the network's ticks; the last ticks, which not every neuron has reached, are left out of the membranes.
+
+        On a chip with ``dilation`` the membranes are those of the chip's tick in which a neuron may fire.
+        """
+        tick = (self.spikes.tick - self._shift_of(self.spikes.line)) // self.dilation
+        spikes = Spikes.from_lines(tick, self.spikes.line)
         kept = max(len(self.membranes) - int(self.shift.max(initial=0)), 0)
-        columns = range(self.membranes.shape[1])
-        moved = [self.membranes[int(self.shift[column]) : int(self.shift[column]) + kept, column] for column in columns]
-        membranes = np.stack(moved, axis=1) if moved else self.membranes[:kept]
+        columns, step = range(self.membranes.shape[1]), self.dilation
+        moved = [
+            self.membranes[int(self.shift[column]) : int(self.shift[column]) + kept : step, column]
+            for column in columns
+        ]
+        membranes = np.stack(moved, axis=1) if moved else self.membranes[:kept:step]
         return ProbeRecord(spikes, membranes, np.zeros_like(self.shift))
 
     def _shift_of(self, neuron: Array) -> Array:
@@ -328,7 +338,7 @@ def _join_spikes(first: Spikes, second: Spikes) -> Spikes:
 
 def _join_probes(first: ProbeRecord, second: ProbeRecord) -> ProbeRecord:
     membranes = np.concatenate([first.membranes, second.membranes])
-    return ProbeRecord(_join_spikes(first.spikes, second.spikes), membranes, second.shift)
+    return replace(second, spikes=_join_spikes(first.spikes, second.spikes), membranes=membranes)
 
 
 class CoreCounts:

@@ -134,6 +134,7 @@ def describe(run: RunResult) -> str:
                 "digest": run.chip.digest,
                 "network_digest": run.chip.network_digest,
                 "latency": run.chip.latency,
+                "dilation": run.chip.dilation,
                 "inputs": describe_groups(run.chip.inputs),
                 "outputs": describe_groups(run.chip.outputs),
                 "populations": describe_groups(run.chip.populations),
@@ -180,6 +181,7 @@ def read_head(text: dict[str, Any], timing: dict[str, Any], widths: dict[str, in
             Spikes.empty(),
             np.zeros((0, int(widths[name])), np.int32),
             fetch(f"probes/{number}/shift", np.int64, None),
+            chip.dilation,
         )
         for number, name in enumerate(text["probes"])
     }
@@ -218,12 +220,16 @@ def _read_chip(text: dict[str, object], fetch: Fetch) -> ChipFacts:
     ):
         if values.size and (values.min() < low or values.max() >= high):
             raise InputError(f"data set {name!r} holds numbers outside {low}..{high - 1}")
+    dilation = int(str(text.get("dilation", 1)))
+    if dilation < 1:
+        raise InputError(f"its dilation is {dilation}; it is at least 1")
     return ChipFacts(
         name=str(text["name"]),
         digest=str(text["digest"]),
         network_digest=str(text["network_digest"]),
         architecture=arch,
         latency=int(str(text["latency"])),
+        dilation=dilation,
         inputs=parse_groups(text["inputs"]),
         outputs=parse_groups(text["outputs"]),
         populations=populations,

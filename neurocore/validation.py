@@ -200,6 +200,8 @@ def _group_problems(chip: ChipConfig) -> list[str]:
             if group.start != start:
                 problems.append(f"{kind} {group.name!r} starts at line {group.start}; {start} was expected")
             start += group.size
+    if not 1 <= chip.dilation <= MAX_INPUT_DELAY:
+        problems.append(f"dilation {chip.dilation} is outside 1..{MAX_INPUT_DELAY}")
     if not 0 <= chip.seed < 2**64:
         problems.append(f"seed {chip.seed} is outside 0..2^64-1")
     population, n_populations = chip.cores.population, len(chip.populations)

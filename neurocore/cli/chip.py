@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 
 QUANTISE_HELP = 'How numbers with a fraction become integers: "fit" or "fit=CORES", "weight_bits=B", "levels=N".'
+FAN_IN_HELP = (
+    "What is done about neurons that read more than a core has axons for; default: as the network says, refused. Dilated, the"
+    " network is exact, but a tick of it takes many of the chip."
+)
 PLACEMENT_HELP = (
     "Places of the cores: a file as --save-placement writes it (.yaml or .json), or an earlier chip file, whose cores keep"
     " their places if they hold the same neurons."
@@ -59,6 +63,7 @@ def _read(path: str) -> str:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the placement.")
 @click.option("--estimate", is_flag=True, help="Only say what the network would need; write nothing.")
 @click.option("--quantise", metavar="METHOD", help=QUANTISE_HELP)
+@click.option("--fan-in", type=click.Choice(["refuse", "dilate"]), help=FAN_IN_HELP)
 @click.option("--sample", type=click.Path(), help="Input spikes on which the effect of quantisation is measured.")
 @click.option(
     "--ticks", type=click.IntRange(min=1), help="Ticks of the sample; default: to its last spike and 16 more."
@@ -83,6 +88,7 @@ def compile_command(
     seed: int,
     estimate: bool,
     quantise: str | None,
+    fan_in: str | None,
     sample: str | None,
     ticks: int | None,
     dt: float,
@@ -109,7 +115,7 @@ def compile_command(
                 "An --estimate places nothing; leave out --placement, --save-placement and --defects."
             )
         abstract = load_network(network, chip, NirOptions(dt, reset))
-        result = estimate_network(abstract, chip, quantise=quantise)
+        result = estimate_network(abstract, chip, quantise=quantise, fan_in=fan_in)
         emit(result.as_dict(), as_json, _compile_text(result, None))
         return
     if output is None:
@@ -124,6 +130,7 @@ def compile_command(
             chip,
             seed=seed,
             quantise=quantise,
+            fan_in=fan_in,
             placement=placement,
             defects=defects,
             sample=spikes,
@@ -179,6 +186,7 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
             f"as many neurons as {report.cores_by_neurons:,} cores have, as many axons as {report.cores_by_axons:,}",
         ),
         ("latency", f"{report.latency} ticks"),
+        *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
         ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included"),
         *([("basis", "shapes and a few sampled neurons")] if report.basis == "shapes" else []),
         *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
@@ -279,6 +287,7 @@ def verify(
     verdict = compare(abstract, configured, read(spikes) if spikes else Spikes.empty(), ticks, run, seed)
     if verdict.equal:
         text = f"equal: {verdict.spikes_compared:,} output spikes in {ticks:,} ticks, latency {verdict.latency}"
+        text += f", {verdict.dilation} ticks of the chip each" if verdict.dilation != 1 else ""
     else:
         place = verdict.first_difference or {}
         side = "network only" if place.get("network") else "chip only"

@@ -25,6 +25,7 @@ def chip_fields(chip: ChipConfig) -> dict[str, Any]:
         "outputs": [_group(group) for group in chip.outputs],
         "populations": [_group(group) for group in chip.populations],
         "latency_ticks": chip.latency,
+        "dilation": chip.dilation,
         "seed": chip.seed,
         "digest": chip.digest(),
         "network_digest": chip.network_digest,
@@ -55,6 +56,7 @@ def chip_text(chip: ChipConfig) -> str:
         ("outputs", _named(chip.outputs)),
         ("populations", _named(chip.populations)),
         ("latency", f"{chip.latency} ticks"),
+        *([("dilation", f"{chip.dilation} ticks to one of the network")] if chip.dilation != 1 else []),
         ("seed", str(chip.seed)),
         *chip.notes,
     ]

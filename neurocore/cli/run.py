@@ -83,7 +83,7 @@ def run(
     with recording(emulator, output) as recorder, progress_bar(ticks, "emulating") as progress:
         run_with_checkpoints(recorder, given, ticks, checkpoint, every, resume, progress)
         result = recorder.finish()
-    unseen = int((given.tick >= ticks).sum())
+    unseen = len(given) - len(emulator.due(given, 0, ticks))
     if unseen:
         say(
             f"neurocore: {unseen:,} of {len(given):,} input spikes come after the last tick, {ticks - 1}; they had no effect"

@@ -106,6 +106,8 @@ def _losses(chip: ChipConfig) -> Iterator[str]:
         yield f"the format has no populations; the names of {len(reader_names)} are left out"
     if chip.latency:
         yield f"the format does not say that output spikes come {chip.latency} ticks late"
+    if chip.dilation != 1:
+        yield f"the format does not say that {chip.dilation} ticks of the chip are one of its network"
     if chip.n_outputs:
         led = np.zeros(chip.n_outputs, bool)
         led[cores.target_axon[cores.target_core == OUTPUT]] = True

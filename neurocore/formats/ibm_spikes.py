@@ -141,7 +141,9 @@ def axon_spikes(chip: ChipConfig, spikes: Spikes) -> Spikes:
     count = (start[1:] - start[:-1])[spikes.line]
     first = np.repeat(start[spikes.line] - (np.cumsum(count) - count), count)
     which = order[first + np.arange(len(first))]
-    return Spikes.from_axons(np.repeat(spikes.tick, count) + entry.delay[which], entry.core[which], entry.axon[which])
+    return Spikes.from_axons(
+        np.repeat(spikes.tick * chip.dilation, count) + entry.delay[which], entry.core[which], entry.axon[which]
+    )
 
 
 # Reading

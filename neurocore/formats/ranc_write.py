@@ -125,7 +125,9 @@ def on_axons(chip: ChipConfig, spikes: Spikes) -> Spikes:
     start, stop = (np.searchsorted(entry.line[order], spikes.line, side) for side in ("left", "right"))
     count = stop - start
     which = order[np.repeat(start - np.cumsum(count) + count, count) + np.arange(int(count.sum()))]
-    return Spikes.from_axons(np.repeat(spikes.tick, count) + entry.delay[which], entry.core[which], entry.axon[which])
+    return Spikes.from_axons(
+        np.repeat(spikes.tick * chip.dilation, count) + entry.delay[which], entry.core[which], entry.axon[which]
+    )
 
 
 def write_config(layout: Layout, folder: str) -> str:

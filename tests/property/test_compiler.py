@@ -8,7 +8,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
@@ -40,9 +40,11 @@ def runner(engine: str):
     return run
 
 
-def check_one(chip_name: str, seed: int, random_parts: bool, engine: str = "compiled") -> bool:
+def check_one(
+    chip_name: str, seed: int, random_parts: bool, engine: str = "compiled", *, merging: bool = False
+) -> bool:
     """Compile, prove and replay one network; True if it fitted."""
-    net = random_network(load_architecture(chip_name), seed, random_parts=random_parts)
+    net = random_network(load_architecture(chip_name), seed, random_parts=random_parts, merging=merging)
     try:
         chip = compile_network(net, chip_name)
     except FitError as refusal:
@@ -65,6 +67,12 @@ def test_deterministic_networks(seed: int, chip: str, engine: str) -> None:
 @given(seed=SEEDS, chip=st.sampled_from(["tiny", "truenorth"]))
 def test_networks_with_random_parts(seed: int, chip: str) -> None:
     check_one(chip, seed, random_parts=True)
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(seed=SEEDS, chip=st.sampled_from(["tiny", "truenorth"]), random_parts=st.booleans())
+def test_networks_that_merge_spikes(seed: int, chip: str, random_parts: bool) -> None:
+    check_one(chip, seed, random_parts, merging=True)
 
 
 # ---------------------------------------------------------------- networks of every kind
@@ -104,12 +112,14 @@ class Survey:
 
 def traits_of(flat: IntegerNetwork, replay: Replay) -> set[str]:
     """What a network has in it."""
-    n_sources, target = flat.n_inputs + flat.n_neurons, flat.target
-    graph = sparse.csr_array((np.ones(len(target)), (flat.source, flat.n_inputs + target)), (n_sources, n_sources))
+    n_sources = flat.n_inputs + flat.n_neurons
+    place, source = flat.unions.expand(flat.source)
+    target = flat.target[place]
+    graph = sparse.csr_array((np.ones(len(target)), (source, flat.n_inputs + target)), (n_sources, n_sources))
     n_strong = connected_components(graph, connection="strong")[0]
-    loops = (flat.source == flat.n_inputs + target).any()
+    loops = (source == flat.n_inputs + target).any()
     _, member = connected_components(graph, connection="weak")
-    fan_out, reads = np.bincount(flat.source, minlength=n_sources), np.unique(flat.source * flat.n_neurons + target)
+    fan_out, reads = np.bincount(source, minlength=n_sources), np.unique(source * flat.n_neurons + target)
     shared = np.bincount(reads // flat.n_neurons, minlength=n_sources)[: flat.n_inputs].max(initial=0) > 1
     levels = [len(np.unique(flat.weight[a:b])) for a, b in pairwise(flat.start.tolist())]
     known = {
@@ -123,7 +133,8 @@ def traits_of(flat: IntegerNetwork, replay: Replay) -> set[str]:
         "quiescent start": not replay.fired[: len(replay.fired) // 5].any(),
         "fan-out over 256": fan_out.max(initial=0) > 256,
         "shared inputs": bool(shared),
-        "components": len(np.unique(member[flat.source])) > 1,
+        "components": len(np.unique(member[source])) > 1,
+        "unions": len(flat.unions) > 0,
         "random": bool(random_neurons(flat).any()),
         "spikes": bool(replay.fired.any()),
     }
@@ -151,6 +162,7 @@ LEAST = {
     "fan-out over 256": 0.05,
     "shared inputs": 0.3,
     "components": 0.1,
+    "unions": 0.05,
     "random": 0.2,
     "copies": 0.2,
     "relays": 0.3,
@@ -175,13 +187,13 @@ def check_coverage(found: Survey, n: int) -> None:
 
 
 def test_networks_of_every_kind() -> None:
-    check_coverage(survey(48), 48)
+    check_coverage(survey(54), 54)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_a_thousand_networks(part: int) -> None:
-    n = 264
+    n = 261
     found = survey(n, first=part * n)
     check_coverage(found, n)
     assert found.delays >= set(range(1, LONGEST + 1))
@@ -236,9 +248,10 @@ def _capacity_is_right(problem: str, flat: IntegerNetwork, arch: Architecture) -
 def _cycle_is_right(problem: str, flat: IntegerNetwork, arch: Architecture) -> bool:
     names = re.findall(r"'(\w+)'", problem.split(" has ")[0])
     number = [[group.name for group in flat.populations].index(name) for name in names]
-    inner, population = flat.source >= flat.n_inputs, flat.population_of()
-    reader = population[flat.target[inner]]
-    edges = set(zip(population[flat.source[inner] - flat.n_inputs].tolist(), reader.tolist(), strict=True))
+    (place, source), population = flat.unions.expand(flat.source), flat.population_of()
+    inner = source >= flat.n_inputs
+    reader = population[flat.target[place[inner]]]
+    edges = set(zip(population[source[inner] - flat.n_inputs].tolist(), reader.tolist(), strict=True))
     # Relays of one reader may tap the axon of another, which then is a step of the cycle.
     together = {
         pair for source in range(len(flat.populations)) for pair in product(*[[b for a, b in edges if a == source]] * 2)

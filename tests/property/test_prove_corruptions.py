@@ -124,6 +124,8 @@ def traits_of(chip: ChipConfig) -> set[str]:
     to_row, to_axon = rows[cores.target_core[row, slot]], cores.target_axon[row, slot]
     relay = cores.configured & (cores.population < 0)
     image = np.stack([cores.population, cores.index])[:, cores.configured & ~relay]
+    drivers = np.zeros(cores.axon_type.shape, np.int64)
+    np.add.at(drivers, (np.append(to_row, rows[chip.input_map.core]), np.append(to_axon, chip.input_map.axon)), 1)
     readers = np.bitwise_count(cores.crossbar).sum(axis=2)
     fed_by_relay = np.zeros(cores.axon_type.shape, bool)
     from_relay = relay[row, slot]
@@ -139,6 +141,7 @@ def traits_of(chip: ChipConfig) -> set[str]:
         "relays of relays": fed_by_relay[relay_row, relay_axon].any(),
         "codes": np.unique(entries, axis=1).shape[1] < entries.shape[1],
         "shared axons": (readers > 1).any(),
+        "unions": (drivers > 1).any(),
         "long delays": chip.input_map.delay.max(initial=0) > arch.routing.delay.max,
         "late starts": chip.timing.any(),
         "random weights": (cores.weight_stochastic & (cores.weight != 0)).any(),
@@ -154,7 +157,9 @@ def traits_of(chip: ChipConfig) -> set[str]:
 
 
 LEAST = dict.fromkeys(("codes", "random weights", "random leaks", "no outputs", "chip edges"), 0.03)
-LEAST |= dict.fromkeys(("long delays", "late starts", "several inputs", "relayed outputs", "random thresholds"), 0.1)
+LEAST |= dict.fromkeys(
+    ("unions", "long delays", "late starts", "several inputs", "relayed outputs", "random thresholds"), 0.1
+)
 LEAST |= {"copies": 0.2, "several outputs": 0.2, "relays": 0.4, "relays of relays": 0.1, "shared axons": 0.8}
 """What part of the chips must have each trait."""
 

@@ -186,6 +186,7 @@ CHIP_CHANGES: dict[str, Callable[[ChipConfig, np.random.Generator], Corruption |
     "name": _changed_text("name", "another"),
     "seed": _changed_number("seed"),
     "latency": _changed_number("latency"),
+    "dilation": _changed_number("dilation"),
     "timing": lambda chip, rng: _changed_array(chip, "timing", chip.timing, rng),
     "network_digest": _changed_text("network_digest", "0" * 64),
     "notes": _changed_text("notes", (("certificate", "none"),)),

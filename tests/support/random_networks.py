@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurocore.architecture import Architecture
+from neurocore.architecture import Architecture, Range, load_architecture
 from neurocore.compiler.network import Network
 from neurocore.spikes import Spikes
 
@@ -15,15 +15,20 @@ LONGEST = 50
 """Longest delay of generated networks, in ticks."""
 
 
-def random_network(arch: Architecture, seed: int, *, random_parts: bool = False) -> Network:
-    """A network with recurrence, signed and multi-valued weights, all reset modes, delays beyond the chip's, tonic neurons."""
+def random_network(arch: Architecture, seed: int, *, random_parts: bool = False, merging: bool = False) -> Network:
+    """A network with recurrence, signed and multi-valued weights, all reset modes, delays beyond the chip's, tonic neurons.
+
+    With ``merging`` most projections merge the spikes of sources of one weight.
+    """
     rng = np.random.default_rng(seed)
     net = Network(f"random{seed}")
-    _add_mixed(net, arch, rng, random_parts)
+    _add_mixed(net, arch, rng, random_parts, merging)
     return net
 
 
-def _add_mixed(net: Network, arch: Architecture, rng: np.random.Generator, random_parts: bool) -> None:
+def _add_mixed(
+    net: Network, arch: Architecture, rng: np.random.Generator, random_parts: bool, merging: bool = False
+) -> None:
     """An input, some populations and outputs, and projections between any of them."""
     small = arch.core.neurons < 32
     places: list[Any] = [net.input("in", int(rng.integers(1, 10)))]
@@ -40,7 +45,8 @@ def _add_mixed(net: Network, arch: Architecture, rng: np.random.Generator, rando
         if known and (stochastic or any(item.stochastic for item in known)):
             continue
         delay = int(rng.choice([1, 1, 2, 3, 5, 20, LONGEST, int(rng.integers(1, LONGEST + 1))]))
-        net.connect(source, target, weights, delay=delay, stochastic=bool(stochastic))
+        merge = "or" if merging and rng.random() < 0.7 else "sum"
+        net.connect(source, target, weights, delay=delay, stochastic=bool(stochastic), merge=merge)
     for place in places[1:]:
         if rng.random() < 0.6:
             net.output(f"out_{place.name}", place)
@@ -212,9 +218,25 @@ def mixed(arch: Architecture, rng: np.random.Generator, random_parts: bool) -> N
     return net
 
 
+def merging(arch: Architecture, rng: np.random.Generator, random_parts: bool) -> Network:
+    """Lines and neurons that share axons by their weights, more of them than a core has; some close cycles."""
+    net = Network("merging")
+    places: list[Any] = [net.input("in", int(rng.integers(5, 40)))]
+    for number in range(rng.integers(1, 4)):
+        size = int(rng.integers(2, 12))
+        places.append(net.population(f"p{number}", size, **_neuron(rng, size, arch, random_parts)))
+    for number, target in enumerate(places[1:]):
+        for source in {places[number].name: places[number], places[-1].name: places[-1]}.values():
+            weights = rng.choice([0, 0, 1, 1, -1, 2], (source.size, target.size))
+            merge = "or" if rng.random() < 0.8 or source.size > arch.core.axons else "sum"
+            net.connect(source, target, weights, delay=int(rng.integers(1, 9)), merge=merge)
+    net.output("out", places[-1])
+    return net
+
+
 KINDS: dict[str, Callable[[Architecture, np.random.Generator, bool], Network]] = {
     item.__name__: item
-    for item in (mixed, feed_forward, delay_lines, wide, shared_inputs, components, many_levels, late_starts)
+    for item in (mixed, feed_forward, delay_lines, wide, shared_inputs, components, many_levels, late_starts, merging)
 }
 """Makers of networks, by name."""
 
@@ -244,3 +266,58 @@ def random_spikes(net: Network, seed: int, ticks: int) -> Spikes:
     lines = sum(item.size for item in net.inputs.values())
     n = int(rng.integers(0, 4 * ticks)) if lines else 0
     return Spikes.from_lines(rng.integers(0, ticks, n), rng.integers(0, max(lines, 1), n))
+
+
+def wide_chip() -> Architecture:
+    """The tiny chip with wider cores: a core of it has so few axons that no neuron can gather bursts."""
+    tiny = load_architecture("tiny")
+    core = tiny.core.model_copy(update={"axons": 31, "neurons": 37, "axon_types": 4})
+    neuron = tiny.neuron.model_copy(
+        update={
+            "threshold": Range(min=0, max=1021),
+            "membrane": Range(min=-1801, max=1801),
+        }
+    )
+    mesh = tiny.mesh.model_copy(update={"columns": 5, "rows": 13})
+    reach = tiny.routing.reach.model_copy(update={"dy": Range(min=-12, max=12)})
+    routing = tiny.routing.model_copy(update={"reach": reach})
+    return tiny.model_copy(update={"name": "small", "core": core, "neuron": neuron, "mesh": mesh, "routing": routing})
+
+
+def wide_network(arch: Architecture, seed: int) -> Network:
+    """A network of which some neurons read more than a core has axons for; most are of the kind that can be dilated."""
+    rng = np.random.default_rng(seed)
+    axons = arch.core.axons
+    net = Network(f"wide{seed}")
+    places = [net.input("in", int(rng.integers(axons, 3 * axons)))]
+    for number in range(rng.integers(1, 4)):
+        size = int(rng.integers(1, 2 * axons if rng.random() < 0.3 else 8))
+        places.append(net.population(f"p{number}", size, **_quiet_neuron(rng, size, axons)))
+    for _ in range(rng.integers(2, 6)):
+        source, target = places[rng.integers(0, len(places))], places[rng.integers(1, len(places))]
+        shape = (source.size, target.size)
+        weights = rng.integers(-int(rng.integers(0, 3)), int(rng.integers(1, 3)) + 1, shape)
+        weights = weights * (rng.random(shape) < rng.choice([0.3, 0.7, 1.0]))
+        merge = "or" if rng.random() < 0.2 else "sum"
+        net.connect(source, target, weights, delay=int(rng.choice([1, 1, 2, 3])), merge=merge)
+    for place in places[1:]:
+        if rng.random() < 0.6:
+            net.output(f"out_{place.name}", place)
+    return net
+
+
+def _quiet_neuron(rng: np.random.Generator, size: int, axons: int) -> dict[str, object]:
+    """Parameters that mostly leave a neuron at rest between two ticks."""
+    threshold = rng.integers(1, 9, size)
+    values: dict[str, object] = {
+        "threshold": threshold,
+        "leak": int(rng.choice([0, 0, 1, -1, -2])),
+        "reset": rng.integers(-2, threshold),
+        "floor": int(rng.choice([2, 5, 20])),
+        "initial": rng.integers(-2, threshold),
+    }
+    if rng.random() < 0.2:
+        values.update(reset_mode="linear", threshold=threshold + (4 * axons if rng.random() < 0.3 else 0))
+    if rng.random() < 0.05:
+        values.update(reset_mode="none")
+    return values

@@ -12,7 +12,7 @@ import pytest
 
 import neurocore.compiler
 from neurocore.architecture import Architecture, Range, load_architecture
-from neurocore.compiler import pipeline
+from neurocore.compiler import fit
 from neurocore.compiler.check import SCALE
 from neurocore.compiler.defects import Defects
 from neurocore.compiler.network import Network
@@ -58,6 +58,18 @@ def warned(net: Network, chip: str | Architecture = "tiny", **options: Any) -> l
     return compile_with_report(net, chip, **options)[1].warnings
 
 
+def dilating(net: Network) -> Network:
+    """The network, asking for the time that its fan-in takes."""
+    net.fan_in = "dilate"
+    return net
+
+
+def with_late_loop() -> Network:
+    net = layers(300, 2)
+    net.connect("p", "p", [[0, 1], [0, 0]], delay=1000)
+    return net
+
+
 def plain(**rules: bool) -> Architecture:
     """Tiny without some of its rules."""
     tiny = load_architecture("tiny")
@@ -86,7 +98,7 @@ def tight_loop() -> Network:
 def no_repairs() -> list[str]:
     """The compiler gives up on a network's cycles at once, instead of after many ways to divide it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "MAX_REPAIRS", 0)
+        patch.setattr(fit, "MAX_REPAIRS", 0)
         return refused(layers(1, 1))
 
 
@@ -142,20 +154,52 @@ CASES: list[tuple[str, Trigger, str]] = [
     (
         "E-FANIN",
         lambda: refused(layers(300, 2), "truenorth"),
-        r"population 'p': p\[0\] reads 300 signals \(source and delay\), each of which needs an axon; a core of 'truenorth' has"
-        r" 256 \(44 over; 2 of 2 neurons are\)\. Limit receptive fields, or split 'p' into groups",
+        r"population 'p' <- 'x': p\[0\] reads 300 signals \(source and delay\), each of which needs an axon; a core of"
+        r" 'truenorth' has 256 \(44 over; 2 of 2 neurons are\)\. Limit receptive fields to 256 signals, for instance 2 groups of"
+        r" 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
+        r' use fan_in="dilate": exact, 1 tick becomes 152',
     ),
     (
         "E-FANIN",
         lambda: refused(many_weights(), "truenorth"),
-        r"population 'p': p\[\d\] reads 200 signals with 6 different weights, for which the best code found takes \d+ axons; a"
-        r" core of 'truenorth' has 256 \(\d+ over\)\. Limit receptive fields or use fewer different weights",
+        r"population 'p' <- 'x': p\[\d\] reads 200 signals with 6 different weights, for which the best code found takes \d+"
+        r" axons; a core of 'truenorth' has 256 \(\d+ over\)\. Limit receptive fields to 85 signals, for instance 3 groups of 67"
+        r" \(with weights such as its own, neurons that share a core need 3 axons a signal\); or use at most 4 different"
+        r' weights a neuron, of which one reads up to 256; or use fan_in="dilate": exact, 1 tick becomes 269',
     ),
     (
         "E-FANIN",
         lambda: refused(layers(14, 2, np.full((14, 2), 0.5)), quantise="fit"),
         r"population 'p': p\[0\] reads 14 signals \(source and delay\), each of which needs an axon; a core of 'tiny' has 13"
-        r" \(1 over; 2 of 2 neurons are\)\. Limit receptive fields, or split 'p' into groups",
+        r" \(1 over; 2 of 2 neurons are\)\. Limit receptive fields, split 'p' into groups, or quantise with weight_bits or"
+        r' levels, whose weights fan_in="dilate" can gather',
+    ),
+    (
+        "E-DILATE",
+        lambda: refused(dilating(layers(300, 2, threshold_mask_bits=1)), "truenorth"),
+        r"population 'p': p\[0\] draws random numbers, and would draw them in every tick of the chip; use plain weights and"
+        r" parameters",
+    ),
+    (
+        "E-DILATE",
+        lambda: refused(dilating(layers(30, 2, np.full((30, 2), 29)))),
+        r"population 'p': p\[0\] has the floor 241; to gather its input needs 1740 more, and 'tiny' has 0\.\.241\. Use smaller"
+        r" weights or receptive fields",
+    ),
+    (
+        "E-DILATE",
+        lambda: refused(dilating(with_late_loop()), "truenorth"),
+        r"network 'net': with 153 ticks of the chip to one of the network a delay becomes 152848 ticks; delays lie in 1\.\.65535"
+        r" \(87313 over\)\. Use shorter delays",
+    ),
+    (
+        "E-DILATE",
+        lambda: refused(
+            dilating(layers(20_000, 1, np.random.default_rng(1).choice([-1, 1], (20_000, 1)))), "truenorth"
+        ),
+        r"population 'p' does not fit even if dilated: E-FANIN population 'p' <- 'p\.partial', 'p\.clock': p\[0\] reads \d+"
+        r" signals \(source and delay\), each of which needs an axon; a core of 'truenorth' has 256 \(\d+ over; 1 of 1 neurons"
+        r" are\)\. Limit receptive fields .*",
     ),
     (
         "E-LEVELS",
@@ -262,6 +306,17 @@ CASES: list[tuple[str, Trigger, str]] = [
         huge,
         r"network 'huge': about 195,313 cores are needed; 'truenorth' has 4,096 \(191,217 over\)\. Use fewer neurons, smaller"
         r" receptive fields or a larger chip",
+    ),
+    (
+        "W-DILATED",
+        lambda: warned(dilating(layers(300, 2)), "truenorth"),
+        r"a tick of the network takes 152 ticks of the chip",
+    ),
+    (
+        "W-HORIZON",
+        lambda: warned(dilating(layers(300, 2, threshold=9, reset_mode="linear")), "truenorth")[1:],
+        r"exact for 1,350 ticks of the network whatever the input, then as long as no membrane has risen higher than it could"
+        r" until then",
     ),
     ("W-APPROXIMATE", lambda: warned(declared()), r"resets of 'p' are to zero instead of by the threshold"),
     (

@@ -28,15 +28,30 @@ def refusal(net: Network, chip: str = "truenorth") -> str:
 
 def test_too_many_signals() -> None:
     assert refusal(two_layers(300, 2)) == (
-        "E-FANIN population 'hidden': hidden[0] reads 300 signals (source and delay), each of which needs an axon; a core of"
-        " 'truenorth' has 256 (44 over; 2 of 2 neurons are). Limit receptive fields, or split 'hidden' into groups"
+        "E-FANIN population 'hidden' <- 'image': hidden[0] reads 300 signals (source and delay), each of which needs an axon; a"
+        " core of 'truenorth' has 256 (44 over; 2 of 2 neurons are). Limit receptive fields to 256 signals, for instance 2 groups"
+        " of 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
+        ' use fan_in="dilate": exact, 1 tick becomes 152'
+    )
+
+
+def test_advice_says_what_dilation_would_do() -> None:
+    """Of a linear reset, that it is exact up to the clamp; of what cannot be dilated, why."""
+    linear = two_layers(300, 2, threshold=9, reset_mode="linear")
+    assert refusal(linear).endswith(
+        '; or use fan_in="dilate": exact, until a membrane nears its clamp, 1 tick becomes 152'
+    )
+    random = two_layers(300, 2, threshold_mask_bits=1, threshold=9)
+    assert refusal(random).endswith(
+        " 2 groups of 150; fan_in=\"dilate\" is no way out: population 'hidden': hidden[0] draws random numbers, and would draw"
+        " them in every tick of the chip; use plain weights and parameters"
     )
 
 
 def test_too_many_axons_for_the_weights() -> None:
     weights = np.random.default_rng(1).integers(1, 7, (200, 3))
     assert re.match(
-        r"E-FANIN population 'hidden': hidden\[\d\] reads 200 signals with \d different weights, for"
+        r"E-FANIN population 'hidden' <- 'image': hidden\[\d\] reads 200 signals with \d different weights, for"
         r" which the best code found takes \d+ axons;"
         r" a core of 'truenorth' has 256 \(\d+ over\)",
         refusal(two_layers(200, 3, weights)),
@@ -146,7 +161,7 @@ def test_a_neuron_without_a_code_is_named_even_if_others_read_more() -> None:
     weights[:, :70] = 1
     weights[:100, 80] = np.arange(1, 101)
     net.connect(source, p, weights)
-    assert re.match(r"E-(LEVELS|FANIN) population 'p': p\[80\] ", refusal(net))
+    assert re.match(r"E-(LEVELS|FANIN) population 'p' <- 'i': p\[80\] ", refusal(net))
 
 
 def test_weights_that_add_up_beyond_32_bits() -> None:

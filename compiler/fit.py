@@ -1,0 +1,210 @@
+"""Cores and routes for a network as it is, or dilated: partition and routing until both agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurocore.architecture import Architecture
+from neurocore.compiler.check import IntegerNetwork, random_neurons
+from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.dilate import Dilated, dilate
+from neurocore.compiler.partition import Partition, partition
+from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
+from neurocore.errors import FitError
+
+Array = npt.NDArray[Any]
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a stage, the steps of it that are done, and all its steps."""
+Timed = Callable[[str], AbstractContextManager[None]]
+"""Measures a block as part of the stage of that name."""
+
+MAX_REPAIRS = 40
+SLACK = (0, 1, 2, 4, 8)
+"""Ticks that a dilated tick is lengthened by, one after the other, where cycles leave no time for relays."""
+MOST_DILATED = 5_000_000
+"""Synapses up to which a refusal says what dilation would do."""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The network that goes onto cores, its partition, its routing, and the populations whose neurons get copies first.
+
+    If the network was dilated, ``dilated`` says how and ``network`` is what it became.
+    """
+
+    network: IntegerNetwork
+    parts: Partition
+    urgent: frozenset[int]
+    routing: Routing
+    dilated: Dilated | None = None
+
+    @property
+    def latency(self) -> int:
+        """Ticks of the chip by which output spikes are late."""
+        return self.routing.latency + (0 if self.dilated is None else self.dilated.latency)
+
+    def again(self, arch: Architecture, more: Array) -> Routing:
+        """The same cores, routed with so many more ticks [N] for the spikes of some neurons."""
+        return route(self.network, arch, self.parts, self.urgent, more)
+
+
+def fit(
+    network: IntegerNetwork, arch: Architecture, *, dilating: bool, quick: bool, timed: Timed, show: Progress
+) -> Routed:
+    """Find cores and routes; with ``dilating`` a network with neurons that fit no core is dilated.
+
+    ``quick`` looks for cores as an estimate does. Raises FitError that lists what does not fit.
+    """
+    dilated = None
+    if dilating:
+        show("dilate", 0, 1)
+        with timed("dilate"):
+            dilated = dilate(network, arch)
+    if dilated is None:
+        return _fit_plain(network, arch, quick, timed, show)
+    return _fit_dilated(network, dilated, arch, quick, timed, show)
+
+
+def _fit_plain(network: IntegerNetwork, arch: Architecture, quick: bool, timed: Timed, show: Progress) -> Routed:
+    """:func:`_agree`; where fan-in is what does not fit, the refusal says whether dilation would help."""
+    try:
+        return _agree(network, Cutter(network, arch, quick=quick), timed, show)
+    except FitError as error:
+        if not any(problem.startswith("E-FANIN") for problem in error.problems) or network.n_synapses > MOST_DILATED:
+            raise
+        advice = _dilation_advice(network, arch)
+        raise FitError([problem + advice * problem.startswith("E-FANIN") for problem in error.problems]) from error
+
+
+def _dilation_advice(network: IntegerNetwork, arch: Architecture) -> str:
+    """What dilation would do for a network with neurons that fit no core, as the end of a sentence."""
+    try:
+        dilated = dilate(network, arch)
+    except FitError as error:
+        return f'; fan_in="dilate" is no way out: {error.problems[0].removeprefix("E-DILATE ")}'
+    if dilated is None:
+        return ""
+    until = ", until a membrane nears its clamp" if dilated.is_counting else ""
+    return f'; or use fan_in="dilate": exact{until}, 1 tick becomes {dilated.factor}'
+
+
+def _fit_dilated(
+    network: IntegerNetwork, dilated: Dilated, arch: Architecture, quick: bool, timed: Timed, show: Progress
+) -> Routed:
+    """Cores and routes of a dilated network; its ticks are made longer if cycles ask for it."""
+    least = dilated.factor
+    for slack in SLACK:
+        again = dilated if not slack else dilate(network, arch, least + slack)
+        assert again is not None, "the network needs dilation"
+        try:
+            found = _agree(again.network, Cutter(again.network, arch, quick=quick), timed, show)
+            return replace(found, dilated=again)
+        except FitError as error:
+            if slack == SLACK[-1] or not error.problems[0].startswith("E-CYCLE"):
+                raise
+    raise AssertionError("the last attempt succeeds or raises")
+
+
+def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress) -> Routed:
+    """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
+    arch = cutter.arch
+    limits: dict[int, int] = {}
+    urgent: set[int] = set()
+    opened: set[frozenset[int]] = set()
+    for _ in range(MAX_REPAIRS):
+        with timed("partition"):
+            parts = _open_cores(network, partition(network, arch, limits, cutter, partial(show, "partition")), opened)
+        cycle: TightCycleError | None = None
+        try:
+            with timed("route"):
+                routing = route(network, arch, parts, frozenset(urgent), progress=partial(show, "route"))
+                return Routed(network, parts, frozenset(urgent), routing)
+        except CoreOverflowError as overflow:
+            opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
+        except TightCycleError as found:
+            cycle = found
+        if cycle is not None:
+            _loosen(network, arch, parts, cycle, limits, urgent)
+    raise FitError(
+        f"E-CYCLE network {network.name!r}: its cycles leave no time for the relays that its fan-out needs, in none of"
+        f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets"
+    )
+
+
+def _open_cores(network: IntegerNetwork, parts: Partition, opened: set[frozenset[int]]) -> Partition:
+    """Divide packed cores by population where their populations cannot share axons."""
+    if not opened:
+        return parts
+    population = network.population_of()
+    members: list[Array] = []
+    codes: list[str] = []
+    for core, code in zip(parts.members, parts.codes, strict=True):
+        mine = np.unique(population[core])
+        if frozenset(mine.tolist()) in opened:
+            members.extend(core[population[core] == number] for number in mine)
+            codes.extend([code] * len(mine))
+        else:
+            members.append(core)
+            codes.append(code)
+    return Partition(tuple(members), tuple(codes))
+
+
+def _loosen(
+    network: IntegerNetwork,
+    arch: Architecture,
+    parts: Partition,
+    cycle: TightCycleError,
+    limits: dict[int, int],
+    urgent: set[int],
+) -> None:
+    """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up."""
+    blocks = find_blocks(network, parts)
+    on_cycle = [int(blocks.population[block]) for block in cycle.blocks]
+    populations = set(on_cycle)
+    if not populations <= urgent:
+        urgent |= populations
+        return
+    for number in populations:
+        limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
+    if min(limits[number] for number in populations) == 0:
+        # Blocks of one population follow one another where they read the same axon; that is one step to who wrote the network.
+        way = [number for number, _ in groupby([*on_cycle, on_cycle[0]])]
+        names = " -> ".join(repr(network.populations[number].name) for number in (way if len(way) > 1 else way * 2))
+        drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
+        random = "".join(
+            f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
+            for number in sorted(drawing)
+        )
+        raise FitError(
+            f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
+            f" must reach more axons than their cores have room for copies.{random} Raise a delay on the cycle by"
+            f" {cycle.missing}, or give its neurons fewer targets"
+        )
+
+
+def check_capacity(routed: Routed, arch: Architecture) -> None:
+    """Raise FitError E-CAP if the chip has too few cores."""
+    network, parts, routing = routed.network, routed.parts, routed.routing
+    if routing.n_cores <= arch.n_cores:
+        return
+    population = network.population_of()
+    count = np.zeros(len(network.populations), np.int64)
+    for members in parts.members:
+        count[np.unique(population[members])] += 1
+    largest = int(np.argmax(count))
+    relays = routing.n_cores - parts.n_cores
+    raise FitError(
+        f"E-CAP network {network.name!r} needs {routing.n_cores:,} cores; {arch.name!r} has {arch.n_cores:,}"
+        f" ({routing.n_cores - arch.n_cores:,} over). Largest: population {network.populations[largest].name!r}"
+        f" with {network.populations[largest].size:,} neurons on {int(count[largest]):,} cores; relays take {relays:,} cores."
+        " Use fewer neurons, smaller receptive fields or a larger chip"
+    )
