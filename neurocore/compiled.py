@@ -19,6 +19,7 @@ from neurocore.memory import aligned
 from neurocore.tables import LANES, WORDS, Tables, contiguous, packed
 
 MAX_THREADS = 256
+COUNTED_CORES = 256
 PATH_VARIABLE = "NEUROCORE_SIMD"
 
 
@@ -52,7 +53,7 @@ class CompiledEngine:
         self.program = program or Tables(chip).build(self.seed)
         self.path = chosen_path()
         target = chip.cores.target_core
-        self._target_row = np.where(target >= 0, chip.row_of()[np.maximum(target, 0)], -1)
+        self._target_row = np.where(target >= 0, chip.row_of()[np.maximum(target, 0)], -1).astype(np.int32)
         self._state = State(self.program, self._fresh_arrays(), self._probe_tables(), self.path, self.threads)
         self.reset()
 
@@ -137,12 +138,17 @@ class CompiledEngine:
         self._state.total()
         arrays, core = self._state.arrays, self.arch.core
         neuron_spikes = arrays["neuron_total"][:, : core.neurons].astype(np.int64)
-        routed = self._target_row >= 0
-        sent = np.bincount(self._target_row[routed], neuron_spikes[routed], minlength=len(self.chip.cores)).astype(
-            np.int64
-        )
-        due = arrays["external"] + self._carried.sum(axis=0) + sent - self._pending().sum(axis=0)
+        due = arrays["external"] + self._carried.sum(axis=0) + self._sent(neuron_spikes) - self._pending().sum(axis=0)
         return Counters(arrays["axon_total"][:, : core.axons].astype(np.int64), neuron_spikes, due)
+
+    def _sent(self, neuron_spikes: Array) -> Array:
+        """Spikes [n] that were sent to each core; counted in parts, so that a full chip needs little memory for it."""
+        sent = np.zeros(len(self.chip.cores) + 1, np.int64)
+        for first in range(0, len(neuron_spikes), COUNTED_CORES):
+            part = slice(first, first + COUNTED_CORES)
+            place = self._target_row[part].ravel() + 1
+            sent += np.bincount(place, neuron_spikes[part].ravel(), minlength=len(sent)).astype(np.int64)
+        return sent[1:]
 
     def _pending(self) -> Array:
         """Deliveries [slots, n] that were sent and are not yet due, by the slot in which they will be."""
