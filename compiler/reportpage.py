@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"none": "#9ecae1", "neurons": "#fdae6b", "axons": "#74c476", "axons and neurons": "#e6550d"}
 """Colour of a core by what is full; those of relays alone are grey."""
-RELAYS = "#969696"
+RELAYS, EMPTY = "#969696", "#eeeeee"
 CELL = 10
 
 STYLE = """
@@ -62,14 +62,23 @@ def _key() -> str:
 
 
 def _map(cores: tuple[CoreUse, ...]) -> str:
-    """The part of the mesh that is used, north at the top; the pointer over a core tells what it holds."""
+    """The part of the mesh that is used, its empty sites pale; the pointer over a core tells what it holds."""
     if not cores:
         return ""
     left, right = min(core.x for core in cores), max(core.x for core in cores)
     low, high = min(core.y for core in cores), max(core.y for core in cores)
     width, height = (right - left + 1) * CELL, (high - low + 1) * CELL
     squares = [_square(core, (core.x - left) * CELL, (high - core.y) * CELL) for core in cores]
-    return f'<svg width="{width}" height="{height}">\n' + "\n".join(squares) + "\n</svg>"
+    lines = [
+        f"<p>Columns {left} to {right}, from left to right, and rows {high} to {low}, from top to bottom.</p>",
+        f'<svg width="{width}" height="{height}">',
+        f'<pattern id="sites" width="{CELL}" height="{CELL}" patternUnits="userSpaceOnUse">',
+        f'<path d="M0 0h{CELL - 1}v{CELL - 1}h-{CELL - 1}z" fill="{EMPTY}"/></pattern>',
+        f'<path d="M0 0h{width}v{height}h-{width}z" fill="url(#sites)"/>',
+        *squares,
+        "</svg>",
+    ]
+    return "\n".join(lines)
 
 
 def _square(core: CoreUse, x: int, y: int) -> str:
