@@ -36,7 +36,7 @@
 #ifdef NC_TESTZ
 #define NC_ANY(v) (!_mm256_testz_si256((__m256i)(v), (__m256i)(v)))
 #else
-#define NC_ANY(v) (((v)[0] | (v)[1] | (v)[2] | (v)[3]) != 0)
+#define NC_ANY(v) nc_any(v)
 #endif
 
 /* Writes base + the number of each set bit of a word, ascending, to `out`; n says how many there are. Up to NC_SLACK places

@@ -550,7 +550,7 @@ NC_INLINE void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restri
     nc_box *const boxes = scratch->boxes[w->state.tick & 1], *const own = &scratch->own;
     const uint64_t *const scheduler = w->state.scheduler;
     for (int k = 0; k < n_threads; k++)
-        if (nc_reserve(&boxes[k], (size_t)n, p->wide)) {
+        if (k != self && nc_reserve(&boxes[k], (size_t)n, p->wide)) {
             scratch->failed = 1;
             return;
         }

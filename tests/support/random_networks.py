@@ -76,13 +76,28 @@ def _neuron(rng: np.random.Generator, size: int, arch: Architecture, random_part
 # ---------------------------------------------------------------- networks of one kind
 
 
+def _layers(
+    net: Network,
+    arch: Architecture,
+    rng: np.random.Generator,
+    random_parts: bool,
+    *,
+    lines: tuple[int, int],
+    count: tuple[int, int],
+    sizes: tuple[int, int],
+) -> list[Any]:
+    """An input and populations, unconnected; each pair is the least and one more than the most."""
+    layers: list[Any] = [net.input("in", int(rng.integers(*lines)))]
+    for number in range(rng.integers(*count)):
+        size = int(rng.integers(*sizes))
+        layers.append(net.population(f"layer{number}", size, **_neuron(rng, size, arch, random_parts)))
+    return layers
+
+
 def feed_forward(arch: Architecture, rng: np.random.Generator, random_parts: bool) -> Network:
     """Layers, each feeding the next and sometimes the one after it."""
     net = Network("feed_forward")
-    layers: list[Any] = [net.input("in", int(rng.integers(2, 12)))]
-    for number in range(rng.integers(2, 5)):
-        size = int(rng.integers(2, 16))
-        layers.append(net.population(f"layer{number}", size, **_neuron(rng, size, arch, random_parts)))
+    layers = _layers(net, arch, rng, random_parts, lines=(2, 12), count=(2, 5), sizes=(2, 16))
     for number, target in enumerate(layers[1:]):
         for source in layers[max(0, number - 1) : number + 1]:
             weights = _sparse(rng, source.size, target.size, most=5, values=[-2, -1, 1, 2])
@@ -221,10 +236,7 @@ def mixed(arch: Architecture, rng: np.random.Generator, random_parts: bool) -> N
 def merging(arch: Architecture, rng: np.random.Generator, random_parts: bool) -> Network:
     """Lines and neurons that share axons by their weights, more of them than a core has; some close cycles."""
     net = Network("merging")
-    places: list[Any] = [net.input("in", int(rng.integers(5, 40)))]
-    for number in range(rng.integers(1, 4)):
-        size = int(rng.integers(2, 12))
-        places.append(net.population(f"p{number}", size, **_neuron(rng, size, arch, random_parts)))
+    places = _layers(net, arch, rng, random_parts, lines=(5, 40), count=(1, 4), sizes=(2, 12))
     for number, target in enumerate(places[1:]):
         for source in {places[number].name: places[number], places[-1].name: places[-1]}.values():
             weights = rng.choice([0, 0, 1, 1, -1, 2], (source.size, target.size))
