@@ -151,7 +151,7 @@ cdef class Program:
         self.tables = tables
         self.sizes = sizes
         self.c.n_cores = sizes["n_cores"]
-        self.c.n_words = sizes["n_cores"] * sizes["axon_words"]
+        self.c.n_words = sizes["scheduler_words"]
         self.c.n_axons = sizes["n_axons"]
         self.c.n_types = sizes["n_types"]
         self.c.n_slots = sizes["n_slots"]

@@ -75,7 +75,7 @@ class CompiledEngine:
             "near": aligned((n, units, NEAR_PLANES, WORDS), np.uint64),
             "far": aligned((n, units, max(size["planes"] - NEAR_PLANES, 0), WORDS), np.uint64),
             "width": aligned((n, units), np.uint8),
-            "scheduler": aligned((slots, n, words), np.uint64),
+            "scheduler": aligned((slots, size["scheduler_words"]), np.uint64),
             "fired": aligned((slots, n, units, WORDS), np.uint64),
             "settled": aligned((n,), np.uint8),
             "external": aligned((n,), np.int64),
@@ -164,10 +164,14 @@ class CompiledEngine:
         """A copy of the membranes [n, N]."""
         return self._state.membranes(self.arch.core.neurons)
 
+    def _scheduler(self) -> Array:
+        """The scheduler's words [slots, n, axon words], in place."""
+        size, planes = self.program.sizes, self._state.arrays["scheduler"]
+        return planes[:, : size["n_cores"] * size["axon_words"]].reshape(len(planes), size["n_cores"], size["axon_words"])
+
     def save_state(self) -> dict[str, Array]:
         """State as arrays; see :class:`neurocore.engine.Engine`."""
-        words = self._state.arrays["scheduler"]
-        bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")
+        bits = np.unpackbits(np.ascontiguousarray(self._scheduler()).view(np.uint8), axis=-1, bitorder="little")
         return {
             "tick": np.array([self.tick], np.int64),
             "membrane": self.membranes(),
@@ -179,7 +183,7 @@ class CompiledEngine:
         """Continue from a saved state; the counters start anew."""
         self.reset()
         self._set_membranes(state["membrane"])
-        self._state.arrays["scheduler"][...] = packed(state["scheduler"], self.program.sizes["axon_words"])
+        self._scheduler()[...] = packed(state["scheduler"], self.program.sizes["axon_words"])
         self._state.tick = int(state["tick"][0])
         self._carried = state["pending"].astype(np.int64)
         self._begin_window()

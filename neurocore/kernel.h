@@ -69,7 +69,7 @@ typedef struct {
 } nc_header;
 
 typedef struct {
-    int64_t n_cores, n_words;            /* n_words: words of one scheduler plane */
+    int64_t n_cores, n_words;            /* n_words: from one scheduler plane to the next */
     int32_t n_axons, n_types, n_slots, axon_words, units, planes;
     int32_t random_bits, weight_planes;
     int32_t clamps, clamp_min, clamp_max, clamp_fires, clamp_free_width;
@@ -117,7 +117,7 @@ typedef struct {
     int64_t tick;
     uint64_t *near, *far;                /* membranes: [core][unit][NC_NEAR][word], and the planes above: [core][unit][..][word] */
     uint8_t *width;                      /* [core][unit]: planes in use, the last being the sign */
-    uint64_t *scheduler;                 /* [slot][core][axon word] */
+    uint64_t *scheduler;                 /* [slot][core][axon word], planes n_words apart */
     uint64_t *fired;                     /* [slot][core][unit][word]: who fired in the last n_slots ticks */
     uint8_t *settled;                    /* [core]: without input, nothing can change */
     nc_tally axons, neurons;             /* [core][axon word / 4], [core][unit] */
@@ -162,33 +162,37 @@ NC_INLINE uint32_t nc_word(uint32_t low, uint32_t high, uint32_t index) {
 
 /* ---------------------------------------------------------------- memory of a thread */
 
-/* Deliveries for the cores of one thread: bit numbers in the scheduler, 32 or 64 bits each. */
-typedef struct { void *items; size_t length, capacity; } nc_box;
+/* Deliveries of one thread in one tick, by groups of destination cores: bit numbers in the scheduler, 32 or 64 bits each. A group
+   has room for a spike of every neuron that has a destination in it, so none can be too full. */
+typedef struct {
+    void *items;
+    void **end;                          /* [group]: behind the last delivery */
+} nc_box;
 
-/* Cores that wait for their crossbar rows; cores after which a scheduler row is asked for; spikes that wait for their destinations;
-   deliveries asked for ahead, in a box and among those that a thread keeps; active axons up to which rows are added one by one. */
-enum { NC_AHEAD = 6, NC_SOON = 16, NC_SPIKES = 48, NC_PREFETCH = 16, NC_LAG = 32, NC_FEW = 12 };
+/* Cores that wait for their crossbar rows; cores after which a scheduler row is asked for; spikes that wait for their destinations,
+   and firing cores after which they do not wait longer; deliveries asked for ahead; active axons up to which rows are added
+   one by one. */
+enum { NC_AHEAD = 4, NC_SOON = 16, NC_SPIKES = 2048, NC_WAITS = 32, NC_PREFETCH = 32, NC_FEW = 12 };
 enum { NC_SLACK = 32 };                  /* places behind a list that may be written */
 
 typedef struct {
     int64_t core;
     int32_t n, n_full;                   /* active axons to add row by row, and those whose rows need not be read */
-    uint16_t *axons;                     /* the former, ascending */
-    uint64_t *active;                    /* and as bits [axon word] */
+    uint16_t *axons;                     /* the former: by type if they are more than NC_FEW */
+    uint32_t of_type[256];               /* then so many of each type */
     uint32_t full[256];                  /* the latter by type, if there are any */
 } nc_job;
 
 typedef struct {
     nc_events outputs, spikes;
-    nc_job jobs[NC_AHEAD];
+    nc_job jobs[NC_AHEAD];               /* first_job to last_job, in a ring, wait for their rows */
+    unsigned first_job, last_job;
     uint16_t *axons;                     /* [NC_AHEAD][n_axons]: the jobs' lists */
-    uint64_t *active;                    /* [NC_AHEAD][axon word]: and their bits */
-    uint16_t *of_type;                   /* [n_axons]: active axons of one type */
+    uint64_t *active;                    /* [axon word]: active axons of the core that is being collected */
     uint32_t *fired;                     /* neurons whose spikes wait for their destination to arrive in the cache */
-    int32_t n_fired;
-    nc_box own;                          /* deliveries to the thread's own cores, whose scheduler words were asked for */
+    int32_t n_fired, waits;              /* how many they are, and how often any was added since the last were sent */
     uint64_t slot_start[256];            /* first bit of the scheduler plane that is so many ticks ahead */
-    nc_box *boxes[2];                    /* [parity of the tick][thread] */
+    nc_box boxes[2];                     /* [parity of the tick] */
     int failed;
 } nc_scratch;
 
@@ -203,17 +207,6 @@ static int nc_push(nc_events *events, int64_t tick, int32_t a, int32_t b) {
     events->items[events->length].tick = tick;
     events->items[events->length].a = a;
     events->items[events->length++].b = b;
-    return 0;
-}
-
-/* Room for n more deliveries. */
-static int nc_reserve(nc_box *box, size_t n, int wide) {
-    if (box->length + n <= box->capacity) return 0;
-    size_t capacity = 2 * (box->length + n) + 1024;
-    void *items = realloc(box->items, capacity * (wide ? 8 : 4));
-    if (!items) return -1;
-    box->items = items;
-    box->capacity = capacity;
     return 0;
 }
 
@@ -236,9 +229,10 @@ struct nc_pool {
     const nc_program *program;
     nc_cores_function run;
     nc_worker *workers;
-    uint8_t *owner;                      /* the thread that owns a scheduler bit: owner[bit >> owner_shift] */
-    int owner_shift, n_threads, capacity, started;
-    int64_t chunk, n_ticks;              /* cores taken at a time */
+    int64_t *room;                       /* [group + 1]: first byte of the box of a group; its room is for all its neurons */
+    int64_t n_groups, n_ticks;
+    int group_shift, n_threads, capacity, started;
+    int64_t chunk;                       /* cores of a group, and those taken at a time */
     int arrived, passed;                 /* the barrier */
     int quits;
     int64_t generation;                  /* of calls, for the threads that wait for one */
@@ -267,8 +261,10 @@ NC_COLD void nc_spill(nc_tally *t, int64_t unit) {
     t->added[unit] = t->folded[unit] = 0;
 }
 
-/* Asks for the high planes if the low ones will be full after the next addition. */
-NC_INLINE void nc_expect_fold(const nc_tally *t, int64_t unit) {
+/* Asks for the low planes, and for the high ones if the low ones will be full after the next addition. */
+NC_INLINE void nc_expect_count(const nc_tally *t, int64_t unit) {
+    const uint64_t *low = t->low + unit * NC_LOW * NC_WORDS;
+    for (int b = 0; b < NC_LOW; b += 2) __builtin_prefetch(low + b * NC_WORDS, 1);
     if (t->added[unit] != NC_LOW_FULL - 1) return;
     const uint64_t *high = t->high + unit * NC_HIGH * NC_WORDS;
     for (int b = 0; b < NC_HIGH; b += 2) __builtin_prefetch(high + b * NC_WORDS, 1);
@@ -409,34 +405,17 @@ static void nc_pending(const nc_program *p, const nc_state *s, int64_t first, in
 
 /* ---------------------------------------------------------------- deliveries */
 
-/* Sets the bits whose numbers a box holds, and asks for the words of later ones. */
-#define NC_SET_BITS(type, box, scheduler)                                                         \
+/* Sets the bits whose numbers stand from `first` to `last`, and asks for the words of later ones. */
+#define NC_SET_BITS(type, first, last, scheduler)                                                 \
     do {                                                                                          \
-        const type *items = (const type *)(box)->items, *end = items + (box)->length;             \
-        const type *sure = (box)->length > NC_PREFETCH ? end - NC_PREFETCH : items;               \
-        for (; items < sure; items++) {                                                           \
-            __builtin_prefetch((scheduler) + (items[NC_PREFETCH] >> 6), 1);                       \
-            (scheduler)[*items >> 6] |= 1ull << (*items & 63);                                    \
+        const type *at = (const type *)(first), *const end = (const type *)(last);                \
+        const type *const sure = end - at > NC_PREFETCH ? end - NC_PREFETCH : at;                 \
+        for (; at < sure; at++) {                                                                 \
+            __builtin_prefetch((scheduler) + (at[NC_PREFETCH] >> 6), 1);                          \
+            (scheduler)[*at >> 6] |= 1ull << (*at & 63);                                          \
         }                                                                                         \
-        for (; items < end; items++) (scheduler)[*items >> 6] |= 1ull << (*items & 63);           \
+        for (; at < end; at++) (scheduler)[*at >> 6] |= 1ull << (*at & 63);                       \
     } while (0)
-
-/* Sets the bits of the deliveries that the thread kept, but for the last `but`: whose words are on their way to the cache. */
-#define NC_SETTLE(type, box, scheduler, n, but)                                                   \
-    do {                                                                                          \
-        type *const items = (type *)(box)->items;                                                 \
-        for (size_t i = 0; i < n; i++) (scheduler)[items[i] >> 6] |= 1ull << (items[i] & 63);     \
-        memmove(items, items + n, sizeof(type) * (but));                                          \
-    } while (0)
-
-NC_INLINE void nc_settle(nc_worker *w, size_t but) {
-    nc_box *own = &w->scratch.own;
-    if (own->length <= but) return;
-    const size_t n = own->length - but;
-    if (w->pool->program->wide) NC_SETTLE(uint64_t, own, w->state.scheduler, n, but);
-    else NC_SETTLE(uint32_t, own, w->state.scheduler, n, but);
-    own->length = but;
-}
 
 /* ---------------------------------------------------------------- one tick, for each instruction set */
 

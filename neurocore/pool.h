@@ -1,8 +1,9 @@
 /* The loop over ticks in a pool of threads that live as long as the engine; included by kernel.h.
 
-   Each thread owns a range of cores: only it writes their scheduler rows. Spikes for others' cores go through boxes, which their
-   owner empties at the next tick, so that no delivery needs an atomic operation and the order of events cannot matter. A
-   thread that is done with its own cores takes over chunks of those of others. One barrier a tick. */
+   Each thread owns a range of cores: only it writes their scheduler rows. Spikes go through boxes, one for each thread and group of
+   destination cores, which the owner of the group empties at the next tick, so that no delivery needs an atomic operation, the
+   order of events cannot matter, and a group's scheduler words are written while they are in the first cache. A thread that is
+   done with its own cores takes over chunks of those of others. One barrier a tick. */
 
 static void nc_pause(int spins) {
 #if defined(__x86_64__)
@@ -21,15 +22,41 @@ static void nc_wait(nc_pool *pool) {
     for (int spins = 0; __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE) == generation; spins++) nc_pause(spins);
 }
 
-/* Completes the deliveries of the last tick: those that the thread kept, and those in the boxes that others filled for it. */
-static void nc_receive(nc_worker *w) {
-    nc_pool *pool = w->pool;
-    nc_settle(w, 0);
+/* The first group of destinations in the chunk of a core. */
+static int64_t nc_group(const nc_pool *pool, int64_t core) {
+    return (core / pool->chunk * pool->chunk * pool->program->axon_words * 64) >> pool->group_shift;
+}
+
+/* Asks for all scheduler words of a group if most of them will be written. */
+static void nc_expect_group(const nc_worker *w, int64_t group) {
+    const nc_pool *pool = w->pool;
+    const nc_program *p = pool->program;
+    const int64_t words = 1ll << (pool->group_shift - 6);
+    int64_t bytes = 0;
     for (int k = 0; k < pool->n_threads; k++) {
-        nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1][w->index];
-        if (pool->program->wide) NC_SET_BITS(uint64_t, box, w->state.scheduler);
-        else NC_SET_BITS(uint32_t, box, w->state.scheduler);
-        box->length = 0;
+        const nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1];
+        bytes += (char *)box->end[group] - (char *)box->items - pool->room[group];
+    }
+    if (bytes < 2 * words * p->n_slots) return;
+    const uint64_t *plane = w->state.scheduler + group * words;
+    for (int64_t slot = 0; slot < p->n_slots; slot++, plane += p->n_words)
+        for (int64_t word = 0; word < words; word += 8) __builtin_prefetch(plane + word, 1, 2);
+}
+
+/* Delivers what all threads sent in the last tick to the thread's own cores. */
+static void nc_receive(nc_worker *w) {
+    const nc_pool *pool = w->pool;
+    const int wide = pool->program->wide;
+    const int64_t first = nc_group(pool, w->begin), last = nc_group(pool, w->end + pool->chunk - 1);
+    for (int64_t group = first; group < last; group++) {
+        if (group + 1 < last) nc_expect_group(w, group + 1);
+        for (int k = 0; k < pool->n_threads; k++) {
+            nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1];
+            char *items = (char *)box->items + pool->room[group];
+            if (wide) NC_SET_BITS(uint64_t, items, box->end[group], w->state.scheduler);
+            else NC_SET_BITS(uint32_t, items, box->end[group], w->state.scheduler);
+            box->end[group] = items;
+        }
     }
 }
 
@@ -119,7 +146,7 @@ static void nc_announce(nc_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* Divides the cores among the threads, in whole chunks whose scheduler words are aligned to a power of two. */
+/* Divides the cores among the threads, in whole chunks. */
 static void nc_divide(nc_pool *pool) {
     const nc_program *p = pool->program;
     int64_t n_chunks = (p->n_cores + pool->chunk - 1) / pool->chunk;
@@ -129,9 +156,6 @@ static void nc_divide(nc_pool *pool) {
         w->end = n_chunks * (k + 1) / pool->n_threads * pool->chunk;
         if (w->end > p->n_cores) w->end = p->n_cores;
         w->ready = -1;
-        for (int64_t entry = w->begin / pool->chunk * p->axon_words; entry < (w->end + pool->chunk - 1) / pool->chunk * p->axon_words;
-             entry++)
-            pool->owner[entry] = (uint8_t)k;
     }
 }
 
@@ -160,42 +184,68 @@ static void nc_start(nc_pool *pool) {
     }
 }
 
-static void nc_close_worker(nc_worker *w, int n_threads) {
+static void nc_close_worker(nc_worker *w) {
     free(w->scratch.outputs.items);
     free(w->scratch.spikes.items);
     free(w->scratch.axons);
     free(w->scratch.active);
-    free(w->scratch.of_type);
     free(w->scratch.fired);
-    free(w->scratch.own.items);
     for (int parity = 0; parity < 2; parity++) {
-        for (int k = 0; w->scratch.boxes[parity] && k < n_threads; k++) free(w->scratch.boxes[parity][k].items);
-        free(w->scratch.boxes[parity]);
+        free(w->scratch.boxes[parity].items);
+        free(w->scratch.boxes[parity].end);
     }
 }
 
 static void nc_pool_close(nc_pool *pool) {
     if (!pool) return;
     nc_stop(pool);
-    for (int k = 0; pool->workers && k < pool->capacity; k++) nc_close_worker(&pool->workers[k], pool->capacity);
+    for (int k = 0; pool->workers && k < pool->capacity; k++) nc_close_worker(&pool->workers[k]);
     free(pool->workers);
-    free(pool->owner);
+    free(pool->room);
     free(pool);
 }
 
-static int nc_open_worker(nc_worker *w, const nc_program *p, int n_threads) {
+/* Empty boxes for any tick of a pool. */
+static int nc_open_box(nc_box *box, const nc_pool *pool) {
+    box->items = malloc((size_t)pool->room[pool->n_groups] + 1);
+    box->end = (void **)malloc(sizeof(void *) * (size_t)(pool->n_groups + 1));
+    if (!box->items || !box->end) return -1;
+    for (int64_t group = 0; group < pool->n_groups; group++) box->end[group] = (char *)box->items + pool->room[group];
+    return 0;
+}
+
+static int nc_open_worker(nc_worker *w, const nc_pool *pool) {
     nc_scratch *s = &w->scratch;
+    const nc_program *p = pool->program;
     size_t axons = (size_t)p->n_axons + NC_SLACK;
     s->axons = (uint16_t *)malloc(sizeof(uint16_t) * NC_AHEAD * axons);
-    s->active = (uint64_t *)malloc(sizeof(uint64_t) * NC_AHEAD * (size_t)p->axon_words);
-    s->of_type = (uint16_t *)malloc(sizeof(uint16_t) * axons);
+    s->active = (uint64_t *)malloc(sizeof(uint64_t) * (size_t)p->axon_words);
     s->fired = (uint32_t *)malloc(sizeof(uint32_t) * (NC_SPIKES + 3 * NC_LANES + NC_SLACK));
-    for (int parity = 0; parity < 2; parity++) s->boxes[parity] = (nc_box *)calloc((size_t)n_threads, sizeof(nc_box));
-    if (nc_reserve(&s->own, NC_LAG + NC_SPIKES + NC_LANES, p->wide)) return -1;
-    if (!s->axons || !s->active || !s->of_type || !s->fired || !s->boxes[0] || !s->boxes[1]) return -1;
-    for (int k = 0; k < NC_AHEAD; k++) {
-        s->jobs[k].axons = s->axons + (size_t)k * axons;
-        s->jobs[k].active = s->active + (size_t)k * (size_t)p->axon_words;
+    if (!s->axons || !s->active || !s->fired) return -1;
+    if (nc_open_box(&s->boxes[0], pool) || nc_open_box(&s->boxes[1], pool)) return -1;
+    for (int k = 0; k < NC_AHEAD; k++) s->jobs[k].axons = s->axons + (size_t)k * axons;
+    return 0;
+}
+
+enum { NC_PAGE = 4096, NC_LINE = 64 };
+
+/* Groups the destinations by powers of two of scheduler words, so that no group has cores of two chunks, and gives each group room.
+   Boxes fill at about the same pace: they begin at different lines of a page, or all their ends would meet in a few sets of the
+   cache. */
+static int nc_group_destinations(nc_pool *pool) {
+    const nc_program *p = pool->program;
+    const uint64_t below = (1ull << p->target_shift) - 1;
+    pool->group_shift = 6 + __builtin_ctzll((uint64_t)pool->chunk * (uint64_t)p->axon_words);
+    pool->n_groups = ((p->n_words * 64 - 1) >> pool->group_shift) + 1;
+    pool->room = (int64_t *)calloc((size_t)pool->n_groups + 1, sizeof(int64_t));
+    if (!pool->room) return -1;
+    for (int64_t i = 0; i < p->n_cores * p->units * NC_LANES; i++) {
+        const uint64_t target = p->wide ? ((const uint64_t *)p->target)[i] : ((const uint32_t *)p->target)[i];
+        if (target >> p->target_shift) pool->room[((target & below) >> pool->group_shift) + 1] += p->wide ? 8 : 4;
+    }
+    for (int64_t group = 0; group < pool->n_groups; group++) {
+        const int64_t pages = (pool->room[group + 1] + NC_PAGE - 1) / NC_PAGE;
+        pool->room[group + 1] = pool->room[group] + pages * NC_PAGE + NC_PAGE / 2 + NC_LINE;
     }
     return 0;
 }
@@ -209,14 +259,12 @@ static nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
     pool->n_threads = pool->capacity = n_threads;
     pool->chunk = 1;
     while (pool->chunk < 64 && pool->chunk * 4 * n_threads < program->n_cores) pool->chunk *= 2;
-    pool->owner_shift = 6 + __builtin_ctzll((uint64_t)pool->chunk);
     pool->workers = (nc_worker *)calloc((size_t)n_threads, sizeof(nc_worker));
-    pool->owner = (uint8_t *)calloc((size_t)(program->n_words / pool->chunk + program->axon_words + 1), 1);
-    int failed = !pool->workers || !pool->owner;
+    int failed = !pool->workers || nc_group_destinations(pool);
     for (int k = 0; !failed && k < n_threads; k++) {
         pool->workers[k].pool = pool;
         pool->workers[k].index = k;
-        failed = nc_open_worker(&pool->workers[k], program, n_threads);
+        failed = nc_open_worker(&pool->workers[k], pool);
     }
     if (failed) {
         nc_pool_close(pool);

@@ -59,10 +59,10 @@ NC_INLINE void NC_NAME(nc_list_16)(uint64_t word, int n, uint16_t base, uint16_t
 NC_INLINE void NC_NAME(nc_list_32)(uint64_t word, int n, uint32_t base, uint32_t *out) {
     const __m512i listed = NC_COMPRESSED(word), first = _mm512_set1_epi32((int)base);
     _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(listed)), first));
-    if (n > 16) {
-        uint8_t rest[64];
-        _mm512_storeu_si512(rest, listed);
-        for (int i = 16; i < n; i++) out[i] = base + rest[i];
+    if (n > 16) _mm512_storeu_si512(out + 16, _mm512_add_epi32(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(listed, 1)), first));
+    if (n > 32) {
+        _mm512_storeu_si512(out + 32, _mm512_add_epi32(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(listed, 2)), first));
+        _mm512_storeu_si512(out + 48, _mm512_add_epi32(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(listed, 3)), first));
     }
 }
 #undef NC_COMPRESSED

@@ -119,8 +119,20 @@ def used_bits(planes: Array) -> Array:
     return used.astype(np.uint32)
 
 
+PAGE_WORDS = 512
+"""Words of a memory page of 4 KB."""
+
 WORTH_COUNTING = 0.5
 """Share of full crossbar rows from which they are counted instead of read."""
+
+
+def scheduler_pitch(n_words: int) -> int:
+    """Words from one plane of the scheduler to the next, for planes of ``n_words``.
+
+    The planes of a large chip are an odd number of half memory pages apart: a whole number would put a core's words of all
+    planes in one set of a processor's cache, which holds eight lines.
+    """
+    return n_words if n_words < PAGE_WORDS else -(-n_words // PAGE_WORDS) * PAGE_WORDS + PAGE_WORDS // 2
 
 
 class Tables:
@@ -131,6 +143,7 @@ class Tables:
         self.n = len(chip.cores)
         self.units = units_of(self.arch.core.neurons)
         self.axon_words = WORDS * -(-self.arch.core.axons // LANES)
+        self.scheduler_words = scheduler_pitch(self.n * self.axon_words)
         self.random_bits = self.arch.neuron.random_bits
         self.planes = self._planes()
 
@@ -163,6 +176,7 @@ class Tables:
             "n_types": core.axon_types,
             "n_slots": core.scheduler_slots,
             "axon_words": self.axon_words,
+            "scheduler_words": self.scheduler_words,
             "units": self.units,
             "planes": self.planes,
             "random_bits": self.random_bits,
@@ -341,7 +355,7 @@ class Tables:
     def _targets(self) -> tuple[Array, int]:
         """Destinations as ``kernel.h`` packs them, in 32 bits if they fit, and where the delay begins."""
         cores, slots = self.cores, self.arch.core.scheduler_slots
-        plane_bits = self.n * self.axon_words * 64
+        plane_bits = self.scheduler_words * 64
         shift = max((plane_bits - 1).bit_length() if plane_bits else 1, self.chip.n_outputs.bit_length())
         wide = shift + (slots - 1).bit_length() > 32 or slots * plane_bits > 2**32
         kind: Any = np.uint64 if wide else np.uint32

@@ -113,55 +113,57 @@ NC_COLD void NC_NAME(nc_sum_wide_rows)(const nc_program *p, int64_t core, int un
     }
 }
 
-/* Adds four rows to the counts of each lane, carry-save. */
-NC_INLINE void NC_NAME(nc_count_four)(nc_vec *count, const int levels, nc_vec a, nc_vec b, nc_vec c, nc_vec d) {
-    nc_vec first = NC_MAJORITY(count[0], a, b);
-    count[0] = NC_XOR3(count[0], a, b);
-    nc_vec second = NC_MAJORITY(count[0], c, d);
-    count[0] = NC_XOR3(count[0], c, d);
-    nc_vec carry = NC_MAJORITY(count[1], first, second);
-    count[1] = NC_XOR3(count[1], first, second);
-    NC_UNROLL for (int level = 2; level < levels; level++) {
-        nc_vec x = count[level];
+/* Two bits of a lane in, their sum out, with the bit that was there; returns the carry. */
+NC_INLINE nc_vec NC_NAME(nc_add_two)(nc_vec *count, nc_vec a, nc_vec b) {
+    const nc_vec x = *count;
+    *count = NC_XOR3(x, a, b);
+    return NC_MAJORITY(x, a, b);
+}
+
+/* Adds eight rows to the counts of each lane, carry-save. */
+NC_INLINE void NC_NAME(nc_count_eight)(nc_vec *count, const int levels, const nc_vec *row) {
+    nc_vec two[4], four[2];
+    NC_UNROLL for (int k = 0; k < 4; k++) two[k] = NC_NAME(nc_add_two)(&count[0], row[2 * k], row[2 * k + 1]);
+    NC_UNROLL for (int k = 0; k < 2; k++) four[k] = NC_NAME(nc_add_two)(&count[1], two[2 * k], two[2 * k + 1]);
+    nc_vec carry = NC_NAME(nc_add_two)(&count[2], four[0], four[1]);
+    NC_UNROLL for (int level = 3; level < levels; level++) {
+        const nc_vec x = count[level];
         count[level] = x ^ carry;
         carry &= x;
     }
 }
 
-/* Counts, per lane, in how many of the listed rows it is set. */
+/* Counts, per lane, in how many of the m listed rows it is set. */
 NC_INLINE void NC_NAME(nc_count_rows)(const uint64_t *rows, int64_t pitch, const uint16_t *list, int m, nc_vec *out, const int levels) {
     static const uint64_t none[NC_WORDS] = {0};
-    nc_vec count[NC_MAX_PLANES];
+    nc_vec count[NC_MAX_PLANES], row[8];
     int i = 0;
     NC_UNROLL for (int level = 0; level < levels; level++) count[level] = (nc_vec){0};
-    for (; i + 4 <= m; i += 4)
-        NC_NAME(nc_count_four)(count, levels, nc_get(rows + list[i] * pitch), nc_get(rows + list[i + 1] * pitch),
-                               nc_get(rows + list[i + 2] * pitch), nc_get(rows + list[i + 3] * pitch));
-    if (i < m)
-        NC_NAME(nc_count_four)(count, levels, nc_get(rows + list[i] * pitch), nc_get(i + 1 < m ? rows + list[i + 1] * pitch : none),
-                               nc_get(i + 2 < m ? rows + list[i + 2] * pitch : none), (nc_vec){0});
+    for (; i + 8 <= m; i += 8) {
+        NC_UNROLL for (int k = 0; k < 8; k++) row[k] = nc_get(rows + list[i + k] * pitch);
+        NC_NAME(nc_count_eight)(count, levels, row);
+    }
+    if (i < m) {
+        NC_UNROLL for (int k = 0; k < 8; k++) row[k] = nc_get(i + k < m ? rows + list[i + k] * pitch : none);
+        NC_NAME(nc_count_eight)(count, levels, row);
+    }
     NC_UNROLL for (int level = 0; level < levels; level++) out[level] = count[level];
 }
 
 /* By axon type: counts the active rows of a type, then multiplies by its weights. Best for many active axons. */
-NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, nc_scratch *scratch, int64_t core, int unit, const nc_job *job,
+NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, int64_t core, int unit, const nc_job *job,
                                       nc_vec *restrict sum, int bits) {
-    const int64_t pitch = (int64_t)p->units * NC_WORDS, blocks = p->axon_words / NC_WORDS;
+    const int64_t pitch = (int64_t)p->units * NC_WORDS;
     const uint64_t *rows = p->crossbar + core * p->n_axons * pitch + unit * NC_WORDS;
     const nc_header *header = &p->header[core];
-    const uint64_t *mask = p->type_mask + (int64_t)header->wiring * p->n_types * p->axon_words;
-    uint16_t *const list = scratch->of_type;
-    for (int g = 0; g < p->n_types; g++, mask += p->axon_words) {
-        int m = 0;
-        for (int64_t block = 0; block < blocks; block++) {
-            nc_vec mine = nc_get(job->active + block * NC_WORDS) & nc_get(mask + block * NC_WORDS);
-            if (NC_ANY(mine)) m += (int)NC_NAME(nc_list_axons)(mine, block * NC_LANES, list + m);
-        }
+    const uint16_t *list = job->axons;
+    for (int g = 0, m; g < p->n_types; g++, list += m) {
+        m = (int)job->of_type[g];
         if (!m) continue;
         int levels = 32 - __builtin_clz((unsigned)m);
         nc_vec count[NC_MAX_PLANES];
-        if (levels <= 3) NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 3);
-        else if (levels <= 5) NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 5);
+        if (levels <= 5) NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 5);
+        else if (levels <= 7) NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 7);
         else NC_NAME(nc_count_rows)(rows, pitch, list, m, count, 17);
         const int64_t place = (int64_t)header->weights * p->n_types + g;
         const uint64_t *number = nc_weights(p, place, unit);
@@ -219,7 +221,7 @@ NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *re
     }
 #undef NC_SUM
     for (int b = 0; b < bits; b++) sum[b] = nc_get(drive->leak + b * NC_WORDS);
-    if (job->n > NC_FEW) NC_NAME(nc_sum_counts)(p, &w->scratch, core, unit, job, sum, bits);
+    if (job->n > NC_FEW) NC_NAME(nc_sum_counts)(p, core, unit, job, sum, bits);
     else if (job->n) NC_NAME(nc_sum_wide_rows)(w->pool->program, core, unit, job, sum, bits);
     if (features & NC_RANDOM_LEAK) NC_NAME(nc_add_bit)(sum, 0, bits, drive->steps, drive->minus);
     if (job->n_full) NC_NAME(nc_sum_full)(w->pool->program, unit, job, sum, bits);
@@ -512,89 +514,46 @@ static __attribute__((noinline)) void NC_NAME(nc_any_unit)(nc_worker *w, const n
 
 /* ---------------------------------------------------------------- spikes */
 
-/* Asks for at + list[i] * size for n > 0 numbers; for the few that are usual without a branch that depends on n. Many are brought
-   to the second cache only: the first holds as few requests as a core of low activity makes, and stalls at more. */
-#define NC_ASK(list, n, at, size)                                                              \
-    do {                                                                                       \
-        if ((n) <= 8) {                                                                        \
-            NC_UNROLL for (int64_t i = 0; i < 8; i++)                                          \
-                __builtin_prefetch((at) + (list)[i < (n) ? i : 0] * (size));                   \
-        } else {                                                                               \
-            for (int64_t i = 0; i < (n); i++) __builtin_prefetch((at) + (list)[i] * (size), 0, 2);\
-        }                                                                                      \
-    } while (0)
+/* Asks for at + list[i] * size for up to 8 numbers, without a branch that depends on how many; n > 0. */
+#define NC_ASK_FEW(list, n, at, size)                                                          \
+    NC_UNROLL for (int64_t i = 0; i < 8; i++) __builtin_prefetch((at) + (list)[i < (n) ? i : 0] * (size))
 
-/* Routes n waiting neurons; `put(bit in a plane, bit in the scheduler)` takes a delivery. */
-#define NC_ROUTE(item_type, target_type, put)                                                                  \
+/* Asks for the crossbar rows of n listed axons, `pitch` bytes apart. Many are brought to the second cache only: the first holds as
+   few requests as a core of low activity makes, and stalls at more. May ask for a few rows that are not listed. */
+NC_INLINE void NC_NAME(nc_ask_rows)(const char *rows, int64_t pitch, const uint16_t *list, int64_t n) {
+    if (n <= 8) NC_ASK_FEW(list, n, rows, pitch);
+    else
+        for (int64_t i = 0; i < n; i += 8)
+            NC_UNROLL for (int64_t k = i; k < i + 8; k++) __builtin_prefetch(rows + list[k] * pitch, 0, 2);
+}
+
+/* Routes n waiting neurons. */
+#define NC_ROUTE(type)                                                                                         \
     do {                                                                                                       \
-        const target_type *const targets = (const target_type *)p->target;                                     \
+        const type *const targets = (const type *)p->target;                                                   \
+        const uint32_t *const fired = scratch->fired;                                                          \
+        type **const boxes = (type **)scratch->boxes[w->state.tick & 1].end;                                   \
         for (int64_t i = 0; i < n; i++) {                                                                      \
-            const uint64_t target = targets[scratch->fired[i]], bit = target & below, delay = target >> shift; \
+            const uint64_t target = targets[fired[i]], bit = target & below, delay = target >> shift;          \
             if (__builtin_expect(delay != 0, 1)) {                                                             \
-                const item_type item = (item_type)(slot_start[delay] + bit);                                   \
-                put(bit, item);                                                                                \
+                type **const box = &boxes[bit >> group_shift], *const at = (*box)++;                           \
+                *at = (type)(slot_start[delay] + bit);                                                         \
+                __builtin_prefetch(at + 32, 1);                                                                \
             } else if (bit) {                                                                                  \
                 if (nc_push(&scratch->outputs, w->state.tick, (int32_t)(bit - 1), 0)) scratch->failed = 1;     \
             }                                                                                                  \
         }                                                                                                      \
     } while (0)
 
-/* Sends the spikes of the first n waiting neurons: the thread keeps those for its own cores until their scheduler words have
-   arrived in the cache, and puts the others into boxes. A delay is never a whole turn of the scheduler, so that no word of the
-   present tick is written. */
-NC_INLINE void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restrict w, int64_t n) {
+/* Sends the spikes of the first n waiting neurons: they go into boxes by groups of destination cores, whose scheduler words are few
+   enough for the first cache, and are delivered group by group before the next tick. Many are sent at once, so that the ends of
+   the boxes stay in that cache meanwhile. */
+static __attribute__((noinline)) void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restrict w, int64_t n) {
     nc_scratch *scratch = &w->scratch;
-    const int n_threads = w->pool->n_threads, shift = p->target_shift, owner_shift = w->pool->owner_shift, self = w->index;
-    const uint8_t *const owner = w->pool->owner;
+    const int shift = p->target_shift, group_shift = w->pool->group_shift;
     const uint64_t *const slot_start = scratch->slot_start, below = (1ull << shift) - 1;
-    nc_box *const boxes = scratch->boxes[w->state.tick & 1], *const own = &scratch->own;
-    const uint64_t *const scheduler = w->state.scheduler;
-    for (int k = 0; k < n_threads; k++)
-        if (k != self && nc_reserve(&boxes[k], (size_t)n, p->wide)) {
-            scratch->failed = 1;
-            return;
-        }
-#define NC_PUT_ANY(type, bit, item)                                                            \
-    do {                                                                                       \
-        const int k = owner[(bit) >> owner_shift];                                             \
-        nc_box *const box = k == self ? own : &boxes[k];                                       \
-        ((type *)box->items)[box->length++] = (item);                                          \
-    } while (0)
-    if (p->wide) {
-#define NC_PUT(bit, item) NC_PUT_ANY(uint64_t, bit, item)
-        NC_ROUTE(uint64_t, uint64_t, NC_PUT);
-#undef NC_PUT
-    } else if (n_threads == 1) {
-        uint32_t *kept = (uint32_t *)own->items + own->length;
-#define NC_PUT(bit, item) (__builtin_prefetch(scheduler + ((item) >> 6), 0, 2), *kept++ = (item))
-        NC_ROUTE(uint32_t, uint32_t, NC_PUT);
-#undef NC_PUT
-        own->length = (size_t)(kept - (uint32_t *)own->items);
-    } else if (n_threads == 2) {
-        /* Written to both, kept in one: no branch and no memory between a delivery and the next. */
-        const uint64_t begin = (uint64_t)(w->begin * p->axon_words) * 64, size = (uint64_t)((w->end - w->begin) * p->axon_words) * 64;
-        nc_box *const others = &boxes[1 - self];
-        uint32_t *kept = (uint32_t *)own->items + own->length, *sent = (uint32_t *)others->items + others->length, latest = 0;
-#define NC_PUT(bit, item)                                                                      \
-    do {                                                                                       \
-        const int mine = (bit) - begin < size;                                                 \
-        *kept = *sent = (item);                                                                \
-        latest = mine ? (item) : latest;                                                       \
-        __builtin_prefetch(scheduler + (latest >> 6), 0, 2);                                   \
-        kept += mine;                                                                          \
-        sent += 1 - mine;                                                                      \
-    } while (0)
-        NC_ROUTE(uint32_t, uint32_t, NC_PUT);
-#undef NC_PUT
-        own->length = (size_t)(kept - (uint32_t *)own->items);
-        others->length = (size_t)(sent - (uint32_t *)others->items);
-    } else {
-#define NC_PUT(bit, item) NC_PUT_ANY(uint32_t, bit, item)
-        NC_ROUTE(uint32_t, uint32_t, NC_PUT);
-#undef NC_PUT
-    }
-#undef NC_PUT_ANY
-    nc_settle(w, NC_LAG);
+    if (p->wide) NC_ROUTE(uint64_t);
+    else NC_ROUTE(uint32_t);
 }
 #undef NC_ROUTE
 
@@ -614,13 +573,14 @@ NC_INLINE void NC_NAME(nc_send)(const nc_program *restrict p, nc_worker *restric
     if (w->state.probe) NC_NAME(nc_note)(w, core, unit, &fires);
     uint32_t *fired = scratch->fired + scratch->n_fired;
     const int64_t n = NC_NAME(nc_list_neurons)(fires, first, fired), size = p->wide ? 8 : 4;
-    if (n <= 8) NC_ASK(fired, n, (const char *)p->target, size);
+    if (n <= 8) NC_ASK_FEW(fired, n, (const char *)p->target, size);
     else
         for (int64_t at = first * size; at < (first + NC_LANES) * size; at += 64) __builtin_prefetch((const char *)p->target + at, 0, 2);
     scratch->n_fired += (int)n;
-    if (scratch->n_fired >= NC_SPIKES) {
+    if (scratch->n_fired >= NC_SPIKES || ++scratch->waits == NC_WAITS) {
+        scratch->waits = 0;
         int old = scratch->n_fired - (int)n;
-        NC_NAME(nc_route)(p, w, old);
+        NC_NAME(nc_route)(w->pool->program, w, old);
         memmove(scratch->fired, scratch->fired + old, sizeof(uint32_t) * (size_t)n);
         scratch->n_fired = (int)n;
     }
@@ -632,7 +592,7 @@ NC_INLINE void NC_NAME(nc_send)(const nc_program *restrict p, nc_worker *restric
 NC_INLINE void NC_NAME(nc_expect)(const nc_program *restrict p, const nc_state *s, int64_t core) {
     const int64_t bytes = NC_WORDS * sizeof(uint64_t);
     for (int64_t place = core * p->units; place < (core + 1) * p->units; place++) {
-        nc_expect_fold(&s->neurons, place);
+        nc_expect_count(&s->neurons, place);
         const char *near = (const char *)(s->near + place * NC_NEAR * NC_WORDS);
         for (int64_t at = 0; at < s->width[place] * bytes; at += 64) __builtin_prefetch(near + at, 1);
     }
@@ -658,12 +618,33 @@ NC_INLINE nc_vec NC_NAME(nc_set_aside)(const nc_program *restrict p, nc_job *job
     return NC_NAME(nc_split)(p, job, place, &active);
 }
 
+/* Lists the active axons of a core: by type if they are many, as their rows will be counted by type. */
+NC_INLINE void NC_NAME(nc_list_active)(const nc_program *restrict p, nc_job *job, const uint64_t *active) {
+    const int64_t blocks = p->axon_words / NC_WORDS;
+    uint16_t *axons = job->axons;
+    if (job->n <= NC_FEW) {
+        for (int64_t block = 0; block < blocks; block++)
+            axons += NC_NAME(nc_list_axons)(nc_get(active + block * NC_WORDS), block * NC_LANES, axons);
+        return;
+    }
+    const uint64_t *mask = p->type_mask + (int64_t)p->header[job->core].wiring * p->n_types * p->axon_words;
+    for (int g = 0; g < p->n_types; g++) {
+        const uint16_t *const first = axons;
+        for (int64_t block = 0; block < blocks; block++, mask += NC_WORDS) {
+            const nc_vec mine = nc_get(active + block * NC_WORDS) & nc_get(mask);
+            if (NC_ANY(mine)) axons += NC_NAME(nc_list_axons)(mine, block * NC_LANES, axons);
+        }
+        job->of_type[g] = (uint32_t)(axons - first);
+    }
+}
+
 /* Reads and clears the scheduler row of a core, lists its active axons and asks for their rows; returns whether there is work. */
 NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restrict w, nc_job *job, int64_t core, int keep) {
     nc_state *s = &w->state;
     const int64_t slot = w->slot, blocks = p->axon_words / NC_WORDS, pitch = (int64_t)p->units * NC_WORDS;
-    uint64_t *row = s->scheduler + (slot * p->n_cores + core) * p->axon_words;
+    uint64_t *row = s->scheduler + slot * p->n_words + core * p->axon_words;
     const char *rows = (const char *)(p->crossbar + core * p->n_axons * pitch);
+    uint64_t *const active = w->scratch.active;
     int64_t total = 0;
     __builtin_prefetch(row + NC_SOON * p->axon_words, 1);
     nc_vec any = nc_get(row);
@@ -673,23 +654,22 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
         return 0;
     }
     if (core + NC_SOON < p->n_cores)
-        for (int64_t block = 0; block < blocks; block++) nc_expect_fold(&s->axons, (core + NC_SOON) * blocks + block);
+        for (int64_t block = 0; block < blocks; block++) nc_expect_count(&s->axons, (core + NC_SOON) * blocks + block);
     job->core = core;
     job->n_full = 0;
     for (int64_t block = 0; block < blocks; block++) {
         nc_vec bits = nc_get(row + block * NC_WORDS);
-        nc_put(job->active + block * NC_WORDS, bits);
-        if (!NC_ANY(bits)) continue;
-        nc_put(row + block * NC_WORDS, (nc_vec){0});
-        nc_count(&s->axons, core * blocks + block, bits);
-        if (p->full) {
-            bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
-            nc_put(job->active + block * NC_WORDS, bits);
+        if (NC_ANY(bits)) {
+            nc_put(row + block * NC_WORDS, (nc_vec){0});
+            nc_count(&s->axons, core * blocks + block, bits);
+            if (p->full) bits = NC_NAME(nc_set_aside)(p, job, core * blocks + block, bits);
         }
-        total += NC_NAME(nc_list_axons)(bits, block * NC_LANES, job->axons + total);
+        nc_put(active + block * NC_WORDS, bits);
+        NC_UNROLL for (int k = 0; k < NC_WORDS; k++) total += __builtin_popcountll(bits[k]);
     }
     job->n = (int32_t)total;
-    if (total) NC_ASK(job->axons, total, rows, 8 * pitch);
+    NC_NAME(nc_list_active)(p, job, active);
+    if (total) NC_NAME(nc_ask_rows)(rows, 8 * pitch, job->axons, total);
     NC_NAME(nc_expect)(p, s, core);
     return 1;
 }
@@ -717,19 +697,23 @@ NC_INLINE void NC_NAME(nc_core)(const nc_program *restrict p, nc_worker *restric
 NC_INLINE void NC_NAME(nc_range)(const nc_program *restrict p, nc_worker *restrict w, int64_t begin, int64_t end, int keep,
                                  const int common) {
     nc_job *const jobs = w->scratch.jobs;
-    unsigned first = 0, last = 0;        /* jobs[first..last), in a ring, wait for their rows */
+    unsigned first = w->scratch.first_job, last = w->scratch.last_job;
     for (int64_t core = begin; core < end; core++) {
         if (last - first == NC_AHEAD) NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
         last += (unsigned)NC_NAME(nc_collect)(p, w, &jobs[last % NC_AHEAD], core, keep);
     }
-    while (first != last) NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
+    if (begin == end)
+        while (first != last) NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
+    w->scratch.first_job = first;
+    w->scratch.last_job = last;
     if (begin < end) return;
-    NC_NAME(nc_route)(p, w, w->scratch.n_fired);
+    NC_NAME(nc_route)(w->pool->program, w, w->scratch.n_fired);
     w->scratch.n_fired = 0;
 }
 
-/* Ticks the cores [begin, end), or with none of them sends the spikes that wait; `keep` says whether who fired will be asked for later. Cores of at most 256 axons and neurons are
-   the common case, which is compiled with these numbers as constants: the copy is never stored to. */
+/* Ticks the cores [begin, end), the last few of them with the next call; with none, ends the tick: ticks those that wait and sends
+   the spikes that wait. `keep` says whether who fired will be asked for later. Cores of at most 256 axons and neurons are the
+   common case, which is compiled with these numbers as constants: the copy is never stored to. */
 static void NC_NAME(nc_cores)(const nc_program *whole, nc_worker *w, int64_t begin, int64_t end, int keep) {
     nc_program p = *whole;
     if (p.units == 1 && p.axon_words == NC_WORDS && !p.wide) {
