@@ -16,7 +16,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble
-from neurocore.compiler.certificate import certificate, horizon, in_frames, prove_chip, prove_dilated
+from neurocore.compiler.certificate import Rewritten, certificate, horizon, of_network, prove_chip, prove_rewritten
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.defects import Defects, load_defects
 from neurocore.compiler.dilate import Dilated
@@ -26,6 +26,7 @@ from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_sour
 from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
+from neurocore.compiler.thermometer import Thermometer
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
 from neurocore.spikes import Spikes
@@ -56,7 +57,8 @@ class CompileReport:
     are too far for a packet or broken; ``placement`` gives the content of a placement file.
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
     many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
-    exactness where membranes may rise without end; None if there is no bound.
+    exactness where membranes may rise without end; None if there is no bound. ``fan_in`` says what else was done for neurons
+    that read more than a core has axons for, in words.
     """
 
     network: IntegerNetwork | None
@@ -68,6 +70,7 @@ class CompileReport:
     latency: int = 0
     dilation: int = 1
     exact_ticks: int | None = None
+    fan_in: str = ""
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
     least_cores: int = 0
@@ -109,6 +112,7 @@ class CompileReport:
             "latency_ticks": self.latency,
             "dilation": self.dilation,
             "exact_ticks": self.exact_ticks,
+            "fan_in": self.fan_in,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -152,8 +156,9 @@ def compile_network(
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
     ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
-    "dilate") go before what the network asks for. With "dilate" a network with neurons that read more than a core has axons
-    for takes several ticks of the chip to a tick: the chip's ``dilation``. ``placement`` is a placement file, or an earlier
+    "dilate", "thermometer") go before what the network asks for. With "dilate" a network with neurons that read more than a
+    core has axons for takes several ticks of the chip to a tick: the chip's ``dilation``. With "thermometer" it takes neurons
+    beside those, that tell them sums of what they read. ``placement`` is a placement file, or an earlier
     chip (or its file), whose cores keep their places if they hold the same neurons. ``defects`` (or a file of them) are cores,
     axons and links that must not be used.
 
@@ -187,14 +192,14 @@ def compile_with_report(
     wishes = Wishes(seed, read_source(placement), broken)
     network = _loaded(network, chip, quantise, fan_in)
     flat, routed, report = _routed(network, arch, show=show)
-    if routed.dilated is not None:
-        _prove_dilation(flat, routed.dilated, arch, report)
+    if routed.rewritten is not None:
+        _prove_rewritten(flat, routed.rewritten, arch, report)
     layout = _laid_out(routed, arch, wishes, report, show)
     show("assemble", 0, 1)
     with report.timed("assemble"):
         result = _assembled(flat, routed, layout, arch, report)
     with report.timed("prove"), _own_faults():
-        prove_chip(flat, result, routed.dilated, broken, partial(show, "prove"))
+        prove_chip(flat, result, routed.rewritten, broken, partial(show, "prove"))
     if sample is not None:
         show("measure quantisation", 0, 1)
         with report.timed("sample"):
@@ -208,10 +213,10 @@ def compile_with_report(
     return result, report
 
 
-def _prove_dilation(flat: IntegerNetwork, dilated: Dilated, arch: Architecture, report: CompileReport) -> None:
-    """Check the dilated network, and warn if it is exact only for so long."""
+def _prove_rewritten(flat: IntegerNetwork, rewritten: Rewritten, arch: Architecture, report: CompileReport) -> None:
+    """Check what the network became, and warn if it is exact only for so long."""
     with report.timed("prove"), _own_faults():
-        report.exact_ticks = prove_dilated(flat, dilated, arch)
+        report.exact_ticks = prove_rewritten(flat, rewritten, arch)
     if report.exact_ticks is not None:
         report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
 
@@ -230,10 +235,11 @@ def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: Compil
 def _assembled(
     flat: IntegerNetwork, routed: Routed, layout: Layout, arch: Architecture, report: CompileReport
 ) -> ChipConfig:
-    """The chip with its certificate; a dilated one as a chip of the network itself."""
-    notes = certificate(flat, report.latency, report.dilation, report.exact_ticks, report.quantisation, report.declared)
+    """The chip with its certificate; that of a rewritten network as a chip of the network itself."""
+    known = (report.latency, report.dilation, report.exact_ticks, report.fan_in, report.quantisation, report.declared)
+    notes = certificate(flat, *known)
     result = assemble(routed.network, layout.routing, layout.virtual, layout.placement, arch, notes)
-    return (result if routed.dilated is None else in_frames(result, flat, routed.dilated)).validate()
+    return of_network(result, flat, routed.rewritten).validate()
 
 
 def _fill_layout(report: CompileReport, layout: Layout, wishes: Wishes) -> None:
@@ -266,7 +272,7 @@ def estimate_network(
 
     Small networks are routed, larger ones estimated from shapes and a few sampled neurons. A network to be quantised is, and then
     routed whatever its size, which takes longer: its codes are not known before. So is one with merged spikes, and one
-    that may be dilated. Raises as compile_network does for what it looks at.
+    that may be rewritten for its fan-in. Raises as compile_network does for what it looks at.
     """
     network, arch = _loaded(network, chip, quantise, fan_in), load_architecture(chip)
     n_synapses = count_synapses(network)
@@ -274,7 +280,7 @@ def estimate_network(
     sound = network.populations and all(
         item.source in known and item.target in network.populations for item in network.projections
     )
-    special = network.fan_in == "dilate" or any(item.merge == "or" for item in network.projections)
+    special = network.fan_in != "refuse" or any(item.merge == "or" for item in network.projections)
     if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or special:
         return _routed(network, arch, quick=True)[-1]
     report = CompileReport(None, basis="shapes")
@@ -342,18 +348,20 @@ def _routed(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs a shortest delay"
             f" of 1 ({arch.routing.delay.min - 1} over). Use another chip"
         )
-    routed = fit(flat, arch, dilating=network.fan_in == "dilate", quick=quick, timed=report.timed, show=show)
+    routed = fit(flat, arch, fan_in=network.fan_in, quick=quick, timed=report.timed, show=show)
     check_capacity(routed, arch)
     _fill(report, arch, routed)
     _warn_unused(report, flat)
-    if routed.dilated is not None:
-        report.dilation = routed.dilated.factor
+    if isinstance(routed.rewritten, Thermometer):
+        report.fan_in = str(routed.rewritten)
+    if isinstance(routed.rewritten, Dilated):
+        report.dilation = routed.rewritten.factor
         report.warnings.append(f"W-DILATED a tick of the network takes {report.dilation} ticks of the chip")
     return flat, routed, report
 
 
 def _fill(report: CompileReport, arch: Architecture, routed: Routed) -> None:
-    """What a routed network takes; it is the dilated one, if the network is dilated."""
+    """What a routed network takes; it is what the network became, if it was rewritten."""
     network, parts, routing = routed.network, routed.parts, routed.routing
     report.cores, report.latency = routing.n_cores, routed.latency
     report.copies, report.relays = routing.n_copies, routing.n_relays

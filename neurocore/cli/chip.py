@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 QUANTISE_HELP = 'How numbers with a fraction become integers: "fit" or "fit=CORES", "weight_bits=B", "levels=N".'
 FAN_IN_HELP = (
     "What is done about neurons that read more than a core has axons for; default: as the network says, refused. Dilated, the"
-    " network is exact, but a tick of it takes many of the chip."
+    " network is exact, but a tick of it takes many of the chip. With a thermometer code it is exact and a tick or so later,"
+    " but needs a neuron for every sum that matters."
 )
 PLACEMENT_HELP = (
     "Places of the cores: a file as --save-placement writes it (.yaml or .json), or an earlier chip file, whose cores keep"
@@ -63,7 +64,7 @@ def _read(path: str) -> str:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the placement.")
 @click.option("--estimate", is_flag=True, help="Only say what the network would need; write nothing.")
 @click.option("--quantise", metavar="METHOD", help=QUANTISE_HELP)
-@click.option("--fan-in", type=click.Choice(["refuse", "dilate"]), help=FAN_IN_HELP)
+@click.option("--fan-in", type=click.Choice(["refuse", "dilate", "thermometer"]), help=FAN_IN_HELP)
 @click.option("--sample", type=click.Path(), help="Input spikes on which the effect of quantisation is measured.")
 @click.option(
     "--ticks", type=click.IntRange(min=1), help="Ticks of the sample; default: to its last spike and 16 more."
@@ -187,6 +188,7 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
         ),
         ("latency", f"{report.latency} ticks"),
         *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
+        *([("fan-in", report.fan_in)] if report.fan_in else []),
         ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included"),
         *([("basis", "shapes and a few sampled neurons")] if report.basis == "shapes" else []),
         *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),

@@ -70,6 +70,13 @@ def with_late_loop() -> Network:
     return net
 
 
+def wide_loop() -> Network:
+    net = layers(300, 2)
+    net.connect("p", "p", [[0, 1], [0, 0]])
+    net.connect("p", "p", [[0, 0], [1, 0]])
+    return net
+
+
 def plain(**rules: bool) -> Architecture:
     """Tiny without some of its rules."""
     tiny = load_architecture("tiny")
@@ -157,7 +164,8 @@ CASES: list[tuple[str, Trigger, str]] = [
         r"population 'p' <- 'x': p\[0\] reads 300 signals \(source and delay\), each of which needs an axon; a core of"
         r" 'truenorth' has 256 \(44 over; 2 of 2 neurons are\)\. Limit receptive fields to 256 signals, for instance 2 groups of"
         r" 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
-        r' use fan_in="dilate": exact, 1 tick becomes 152',
+        r' use fan_in="thermometer": exact, with 2 more neurons, which take 1 tick; or use fan_in="dilate": exact, 1 tick becomes'
+        r" 152",
     ),
     (
         "E-FANIN",
@@ -165,7 +173,8 @@ CASES: list[tuple[str, Trigger, str]] = [
         r"population 'p' <- 'x': p\[\d\] reads 200 signals with 6 different weights, for which the best code found takes \d+"
         r" axons; a core of 'truenorth' has 256 \(\d+ over\)\. Limit receptive fields to 85 signals, for instance 3 groups of 67"
         r" \(with weights such as its own, neurons that share a core need 3 axons a signal\); or use at most 4 different"
-        r' weights a neuron, of which one reads up to 256; or use fan_in="dilate": exact, 1 tick becomes 269',
+        r' weights a neuron, of which one reads up to 256; or use fan_in="thermometer": exact, with \d+ more neurons, which take'
+        r' 1 tick; or use fan_in="dilate": exact, 1 tick becomes 269',
     ),
     (
         "E-FANIN",
@@ -200,6 +209,27 @@ CASES: list[tuple[str, Trigger, str]] = [
         r"population 'p' does not fit even if dilated: E-FANIN population 'p' <- 'p\.partial', 'p\.clock': p\[0\] reads \d+"
         r" signals \(source and delay\), each of which needs an axon; a core of 'truenorth' has 256 \(\d+ over; 1 of 1 neurons"
         r" are\)\. Limit receptive fields .*",
+    ),
+    (
+        "E-THERMOMETER",
+        lambda: refused(layers(300, 2, threshold=9, reset_mode="linear"), "truenorth", fan_in="thermometer"),
+        r"population 'p': p\[0\] needs 300 lines for the 300 signals that it reads, one for every sum that they may have, as with"
+        r" reset_mode linear each leaves it another membrane; a core of 'truenorth' has 256 axons \(44 over\)\. Use smaller"
+        r' receptive fields or weights, a lower threshold, a higher floor, or reset_mode value; or use fan_in="dilate": exact,'
+        r" until a membrane nears its clamp, 1 tick becomes 152",
+    ),
+    (
+        "E-THERMOMETER",
+        lambda: refused(layers(300, 2, stochastic=True), "truenorth", fan_in="thermometer"),
+        r"population 'p': p\[0\] reads stochastic weights, for which each of its lines would draw other numbers\. Use plain"
+        r" weights; fan_in=\"dilate\" is no way out: population 'p': p\[0\] draws random numbers, and would draw them in every"
+        r" tick of the chip; use plain weights and parameters",
+    ),
+    (
+        "E-THERMOMETER",
+        lambda: refused(layers(30, 1, [[7], [9]] * 15, threshold=27), fan_in="thermometer"),
+        r"population 'p': p\[0\] needs a line for sums above 25, whose leak takes that much away; 'tiny' has leaks -17\.\.17 \(8"
+        r' over\)\. Use smaller weights or receptive fields, or a lower threshold; fan_in="dilate" is no way out: .*',
     ),
     (
         "E-LEVELS",
@@ -265,6 +295,12 @@ CASES: list[tuple[str, Trigger, str]] = [
         r"'a' -> 'a' has 1 tick less delay than its relays need: neurons on it must reach more axons than their cores have room"
         r" for copies\. 'a' draws random numbers, so it cannot be copied\. Raise a delay on the cycle by 1, or give its neurons"
         r" fewer targets",
+    ),
+    (
+        "E-CYCLE",
+        lambda: refused(wide_loop(), "truenorth", fan_in="thermometer"),
+        r"'p' -> 'p' has 1 tick less delay than its neurons need: lines of a thermometer code take a tick of their"
+        r' own\. Raise a delay on the cycle by 1; or use fan_in="dilate": exact, 1 tick becomes 153',
     ),
     (
         "E-CYCLE",
