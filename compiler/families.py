@@ -120,10 +120,10 @@ class SumRange:
         if not self.bounded[v]:
             mode = RESET_MODES[int(self.network.neuron["reset_mode"][v])]
             return f"one for every sum that they may have, as with reset_mode {mode} each leaves it another membrane"
-        return (
-            f"as its membrane is {int(self.least[v])} to {int(self.largest[v])} and sums from {int(self.low[v]) + 1} to"
-            f" {int(self.high[v])} may matter to it"
-        )
+        weight = self.network.weight[int(self.network.start[v]) : int(self.network.start[v + 1])].astype(np.int64)
+        low = max(int(self.low[v]) + 1, int(weight[weight < 0].sum()))
+        high = min(int(self.high[v]), int(weight[weight > 0].sum()))
+        return f"as its membrane is {int(self.least[v])} to {int(self.largest[v])} and sums from {low} to {high} may matter to it"
 
     def too_many(self, v: int, n_lines: int, arch: Architecture) -> str:
         """Why a neuron has too many lines, after its name."""
@@ -147,6 +147,14 @@ class Division:
     most_lines: int = 0
     neuron: int = -1
     problem: str | None = None
+
+    @property
+    def n_synapses(self) -> int:
+        """What all lines read; families with one key share theirs."""
+        size: dict[bytes, int] = {}
+        for family, sums in zip(self.families, self.sums, strict=True):
+            size[family.key] = max(size.get(family.key, 0), (len(sums) - 1) * len(family.source))
+        return sum(size.values())
 
     def by_neuron(self, begin: int, end: int) -> list[list[tuple[Family, Array]]]:
         """Families and sums of each of the neurons begin..end-1."""
@@ -193,8 +201,10 @@ def _list_sums(limits: SumRange, arch: Architecture, mine: list[Family], sums: d
             )
         sums[id(family)] = family.sums(needed)
     found = [sums[id(family)] for family in mine]
-    if max(map(len, found)) - 1 > arch.core.axons:
-        return limits.too_many(v, sum(map(len, found)) - len(found), arch)
+    n_lines, n_signals = sum(map(len, found)) - len(found), sum(len(family.source) for family in mine)
+    # Lines of lines can only help where there are fewer of them each time.
+    if n_lines > arch.core.axons and n_lines >= n_signals:
+        return limits.too_many(v, n_lines, arch)
     largest = max(int(item[-2]) for item in found)
     if largest > -leaks.min:
         return (

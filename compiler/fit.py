@@ -105,7 +105,7 @@ def _fit_plain(network: IntegerNetwork, arch: Architecture, quick: bool, timed: 
 def _thermometer_advice(network: IntegerNetwork, arch: Architecture) -> str:
     """What a thermometer code would take for such a network, as the end of a sentence; nothing if it is no way out."""
     try:
-        lined = thermometer(network, arch)
+        lined = thermometer(network, arch, MOST_ADVISED)
     except FitError:
         return ""
     if lined is None:

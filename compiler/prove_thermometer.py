@@ -112,11 +112,10 @@ class _Prover:
     def check_lines(self) -> None:
         """Lines forget everything in every tick, and read what the network has, without random numbers."""
         part = {name: self.lined.neuron[name][self.n :] for name in NEURON_ARRAYS}
-        wanted = {"threshold": 1, "floor_mode": 1}
-        wrong = part["leak"] > 0
-        for name in NEURON_ARRAYS:
-            if name != "leak":
-                wrong |= part[name] != wanted.get(name, 0)
+        wrong = (part["leak"] > 0) | (part["threshold"] != 1)
+        # Below a floor of 0 a neuron is held at 0 or reset to minus its reset value: either is 0.
+        for name in set(NEURON_ARRAYS) - {"leak", "threshold", "floor_mode"}:
+            wrong |= part[name] != 0
         reads = slice(int(self.lined.start[self.n]), None)
         target = self.lined.target[reads]
         wrong[target[self.is_line(self.lined.source[reads]) | self.lined.stochastic[reads]] - self.n] = True

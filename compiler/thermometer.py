@@ -69,14 +69,16 @@ class Thermometer:
         return f"{lines} of a thermometer code tell{'s' * (self.n_lines == 1)} {readers} the sums of what they read"
 
 
-def thermometer(network: IntegerNetwork, arch: Architecture) -> Thermometer | None:
+def thermometer(network: IntegerNetwork, arch: Architecture, most_synapses: int | None = None) -> Thermometer | None:
     """The network with lines for its widest neurons; None if all neurons fit a core as they are.
 
-    Raises FitError that names every population for which lines are no way out, and why, or a cycle that has no time for them.
+    Lines have at most ``most_synapses``, or those of the whole chip. Raises FitError that names every population for which lines
+    are no way out, and why, or a cycle that has no time for them.
     """
+    most = arch.n_cores * arch.core.axons * arch.core.neurons if most_synapses is None else most_synapses
     steps, wide = [network], _misfits(network, arch)
     while wide:
-        builder = _Builder(steps[-1], arch, sorted(wide))
+        builder = _Builder(steps[-1], arch, sorted(wide), most)
         steps.append(builder.run())
         wide = _misfits(steps[-1], arch)
         builder.check(steps[-1], wide)
@@ -113,8 +115,8 @@ class _Rows:
 class _Builder:
     """Puts the network with lines together: the neurons that there were, then the lines of each wide population."""
 
-    def __init__(self, network: IntegerNetwork, arch: Architecture, wide: list[int]) -> None:
-        self.network, self.arch, self.wide = network, arch, wide
+    def __init__(self, network: IntegerNetwork, arch: Architecture, wide: list[int], most_synapses: int) -> None:
+        self.network, self.arch, self.wide, self.room = network, arch, wide, most_synapses
         self.range = SumRange(network)
         self.groups = list(network.populations)
         self.rows, self.lines = _Rows(), _Rows()
@@ -152,11 +154,20 @@ class _Builder:
         if division.problem is not None:
             self.fail(division.neuron, division.problem)
             return
+        begin, end = self.network.offsets()[number : number + 2].tolist()
+        self.room -= division.n_synapses
+        if self.room < 0:
+            cores, over = f"{self.arch.n_cores:,} cores of {self.arch.name!r}", -self.room
+            self.fail(
+                begin,
+                f"and those after it need lines that read more than {cores} can ({over:,} synapse{'s' * (over > 1)} over). Use"
+                " fewer neurons or smaller receptive fields",
+            )
+            return
         before, name = len(self.leak), self.network.populations[number].name
         known: dict[bytes, dict[int, int]] = {}
         for family, sums in zip(division.families, division.sums, strict=True):
             self.lines_of(family, sums.tolist(), known.setdefault(family.key, {}))
-        begin, end = self.network.offsets()[number : number + 2].tolist()
         for mine in division.by_neuron(begin, end):
             parts = [self.read(family, sums, known[family.key]) for family, sums in mine]
             line, weight, wait = np.concatenate([np.zeros((3, 0), np.int64), *parts], axis=1)
@@ -196,7 +207,9 @@ class _Builder:
         of_line, of_union = source < 0, source >= net.unions.first
         source = np.where(of_line, net.unions.first - 1 - source, source + np.where(of_union, n, 0))
         added = dict.fromkeys(NEURON_ARRAYS, np.zeros(n, np.int64))
-        added["threshold"] = added["floor_mode"] = np.ones(n, np.int64)
+        added["threshold"] = np.ones(n, np.int64)
+        # Below the floor of 0 both modes lead to 0, as the reset is to 0; some chips have only one.
+        added["floor_mode"] = np.full(n, "saturate" in self.arch.neuron.floor_modes, np.int64)
         added["leak"] = np.array(self.leak, np.int64)
         return replace(
             net,
@@ -223,8 +236,8 @@ class _Builder:
         return np.concatenate([old, added]).astype(given.dtype)
 
     def check(self, network: IntegerNetwork, misfits: dict[int, str]) -> None:
-        """Raise FitError if populations do not fit, lines included, and lines of their lines would be no fewer."""
-        before, after = np.diff(self.network.start), np.diff(network.start)
+        """Raise FitError if populations do not fit, lines included, and lines of their lines cannot help."""
+        after = np.diff(network.start)
         for number, text in misfits.items():
             if number >= len(self.network.populations):
                 self.problems.append(
@@ -233,9 +246,7 @@ class _Builder:
                 continue
             begin, end = network.offsets()[number : number + 2].tolist()
             worst = begin + int(np.argmax(after[begin:end]))
-            if after[worst] > self.arch.core.axons and after[worst] >= before[begin:end].max():
-                self.fail(worst, self.range.too_many(worst, int(after[worst]), self.arch))
-            elif after[worst] <= self.arch.core.axons:
+            if after[worst] <= self.arch.core.axons:
                 self.fail(worst, f"reads {after[worst]} lines, which do not fit either: {text}")
         if self.problems:
             raise FitError(self.problems)

@@ -227,8 +227,8 @@ CASES: list[tuple[str, Trigger, str]] = [
     ),
     (
         "E-THERMOMETER",
-        lambda: refused(layers(30, 1, [[7], [9]] * 15, threshold=27), fan_in="thermometer"),
-        r"population 'p': p\[0\] needs a line for sums above 25, whose leak takes that much away; 'tiny' has leaks -17\.\.17 \(8"
+        lambda: refused(layers(14, 1, [[17], [19]] * 7, threshold=36), fan_in="thermometer"),
+        r"population 'p': p\[0\] needs a line for sums above 34, whose leak takes that much away; 'tiny' has leaks -17\.\.17 \(17"
         r' over\)\. Use smaller weights or receptive fields, or a lower threshold; fan_in="dilate" is no way out: .*',
     ),
     (

@@ -149,6 +149,17 @@ def test_lines_of_lines() -> None:
     assert chip.latency >= 2
 
 
+@pytest.mark.parametrize("chip", ["ranc", "paicore"])
+def test_other_chips(chip: str) -> None:
+    """One has no floor that holds a membrane, but resets it; the other has so wide a core that parts are larger."""
+    net = counting(1500, floor_mode="reset")
+    compiled = compile_network(net, chip, fan_in="thermometer")
+    verdict = verify(net, compiled, spikes_for(net, 60, 3), 60, run)
+    assert verdict.equal
+    assert not verdict.cause
+    assert verdict.spikes_compared > 10
+
+
 def test_a_network_that_fits_is_left_alone() -> None:
     net = counting(200)
     plain, asked = compile_network(net), compile_network(net, fan_in="thermometer")
@@ -234,7 +245,7 @@ def test_probes_show_the_membranes_of_the_network(tmp_path) -> None:
     [
         (
             counting(floor=None, weights=[[1]] * 590 + [[-1]] * 10),
-            r"needs 600 lines for the 600 signals that it reads, as its membrane is -262143 to 3 and sums from -262146 to",
+            r"needs 600 lines for the 600 signals that it reads, as its membrane is -262143 to 3 and sums from -10 to 590 may",
         ),
         (
             counting(weights=10_007 * (np.arange(600)[:, None] % 2) + 20_011, threshold=200_000),
@@ -249,6 +260,14 @@ def test_probes_show_the_membranes_of_the_network(tmp_path) -> None:
 def test_refusals(net: Network, sentence: str) -> None:
     with pytest.raises(FitError, match=rf"^E-THERMOMETER population 'hidden': hidden\[\d\] {sentence}"):
         compile_network(net, fan_in="thermometer")
+
+
+def test_lines_of_a_whole_population_need_room() -> None:
+    """12 lines read 200 signals each; for more than that a refusal of fan-in would not be told in time."""
+    flat = check(counting(), TRUENORTH)
+    assert thermometer(flat, TRUENORTH, 2400) is not None
+    with pytest.raises(FitError, match=r"read more than 4,096 cores of 'truenorth' can \(1 synapse over\)"):
+        thermometer(flat, TRUENORTH, 2399)
 
 
 def test_a_neuron_that_cannot_wait() -> None:
