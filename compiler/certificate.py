@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.carry import Carry, carry
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.defects import Defects
 from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.prove import Decoded, origin_problems, prove
+from neurocore.compiler.prove_carry import prove_carry
 from neurocore.compiler.prove_dilation import Claim, prove_dilation
 from neurocore.compiler.prove_thermometer import prove_thermometer
 from neurocore.compiler.quantise import QuantisationReport
 from neurocore.compiler.thermometer import Thermometer, thermometer
-from neurocore.config import ChipConfig
+from neurocore.config import ChipConfig, Group
 from neurocore.errors import FitError, MismatchError
 
-Rewritten = Dilated | Thermometer
+Rewritten = Dilated | Thermometer | Carry
 """What a network may become because of its fan-in."""
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What a network became, checked: it does exactly what the network does or not, for so many ticks or (None) for ever."""
+
+    rewritten: Rewritten
+    exact: bool = True
+    ticks: int | None = None
 
 
 def certificate(
@@ -30,18 +41,23 @@ def certificate(
     dilation: int,
     exact_ticks: int | None,
     fan_in: str,
+    approximations: Sequence[str],
     losses: QuantisationReport | None,
     declared: Sequence[str],
 ) -> tuple[tuple[str, str], ...]:
     """Notes for the chip: equal to what and for how long, and what lies between that and the network as given.
 
-    ``fan_in`` says what was done for neurons that read more than a core has axons for, if anything beside dilation.
+    ``fan_in`` says what was done for neurons that read more than a core has axons for, if anything beside dilation, and
+    ``approximations`` what that changes.
     """
-    what = "network" if losses is None else "the quantised network"
-    parts = [f"exact: equal to {what} {network.digest()[:16]}, spike for spike, {latency} ticks late"]
+    what = f"{'network' if losses is None else 'the quantised network'} {network.digest()[:16]}"
+    parts = [f"exact: equal to {what}, spike for spike, {latency} ticks late"]
+    if approximations:
+        parts = [f"approximate: equal to {what} with sums that are carried over, spike for spike, {latency} ticks late"]
     parts += [f"{dilation} ticks of the chip to one of the network"] if dilation != 1 else []
     parts += [horizon(exact_ticks)] if exact_ticks is not None else []
     parts += [fan_in] if fan_in else []
+    parts += approximations
     parts += [] if losses is None else [losses.sentence()]
     parts += [f"approximation declared: {text}" for text in declared]
     notes = [("certificate", "; ".join(parts))]
@@ -67,42 +83,44 @@ def of_network(chip: ChipConfig, network: IntegerNetwork, rewritten: Rewritten |
     return replace(chip, dilation=rewritten.factor, latency=latency, timing=timing)
 
 
-def prove_rewritten(network: IntegerNetwork, rewritten: Rewritten, arch: Architecture) -> int | None:
-    """Check that a rewritten network does what a network says; for how many ticks, if that has a bound.
+def prove_rewritten(network: IntegerNetwork, rewritten: Rewritten, arch: Architecture) -> Proven:
+    """Check that a rewritten network does what a network does, if not always in time where sums are carried over.
 
-    See :func:`prove_dilation` and :func:`prove_thermometer`.
+    See :func:`prove_dilation`, :func:`prove_thermometer` and :func:`prove_carry`. Raises MismatchError.
     """
     if isinstance(rewritten, Dilated):
         claim = Claim(rewritten.network, rewritten.factor, rewritten.phase, rewritten.latency)
-        return prove_dilation(network, claim, arch)
+        return Proven(rewritten, ticks=prove_dilation(network, claim, arch))
+    if isinstance(rewritten, Carry):
+        prove_carry(network, rewritten.network)
+        return Proven(rewritten, exact=False)
     for before, after in pairwise((network, *rewritten.steps)):
         prove_thermometer(before, after)
-    return None
+    return Proven(rewritten)
 
 
 def prove_chip(
     network: IntegerNetwork,
     chip: ChipConfig,
-    rewritten: Rewritten | None = None,
+    proven: Proven | None = None,
     defects: Defects | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Decoded:
-    """Check that a chip, whatever was done for its fan-in, does what a network says.
+) -> tuple[Decoded, Proven | None]:
+    """Check that a chip does what a network says, or what that became because of its fan-in. Raises MismatchError.
 
-    A chip of a rewritten network is checked against that, and it against the network. It is no more than a witness between the
-    two: were it wrong, one of the checks would refuse it. One that is given has passed :func:`prove_rewritten`. ``defects`` and
-    ``progress`` are those of :func:`neurocore.compiler.prove.prove`. Raises MismatchError that lists what differs.
+    A chip of a rewritten network is checked against that, and it against the network, unless it is given as ``proven``. It is no
+    more than a witness between the two: were it wrong, one of the checks would refuse it. ``defects`` and ``progress`` are those
+    of :func:`neurocore.compiler.prove.prove`. Returns where the network is on the chip, and what it became.
     """
-    witness = _witness(network, chip) if rewritten is None else rewritten
+    witness = _witness(network, chip) if proven is None else proven.rewritten
     if witness is None:
-        return prove(network, chip, defects, progress)
-    if rewritten is None:
-        prove_rewritten(network, witness, chip.architecture)
+        return prove(network, chip, defects, progress), None
+    proven = prove_rewritten(network, witness, chip.architecture) if proven is None else proven
     foreign = origin_problems(network, chip)
     if foreign:
         raise MismatchError(foreign)
     decoded = prove(witness.network, _as_rewritten(chip, witness), defects, progress)
-    return _decoded_for(network, witness.network, decoded)
+    return _decoded_for(network, witness.network, decoded), proven
 
 
 def _witness(network: IntegerNetwork, chip: ChipConfig) -> Rewritten | None:
@@ -115,17 +133,28 @@ def _witness(network: IntegerNetwork, chip: ChipConfig) -> Rewritten | None:
     return _lines_of(network, chip) if len(chip.populations) > len(network.populations) else None
 
 
-def _lines_of(network: IntegerNetwork, chip: ChipConfig) -> Thermometer:
+def _lines_of(network: IntegerNetwork, chip: ChipConfig) -> Thermometer | Carry:
     """The network with the lines that a chip with more populations must have."""
-    first = chip.populations[len(network.populations)].name
-    try:
-        lined = thermometer(network, chip.architecture)
-    except FitError as error:
-        why = f"no thermometer code has: {error.problems[0]}"
-        raise MismatchError([f"the chip has a population {first!r}, which {why}"]) from error
-    if lined is None:
-        raise MismatchError([f"the chip has a population {first!r}, which the network does not need"])
-    return lined
+    added = chip.populations[len(network.populations) :]
+    makers: list[Callable[[IntegerNetwork, Architecture], Thermometer | Carry | None]] = [thermometer, carry]
+    others = []
+    for make in makers:
+        try:
+            lined = make(network, chip.architecture)
+        except FitError as error:
+            others.append(error.problems[0])
+            continue
+        if lined is None:
+            raise MismatchError([f"the chip has populations that the network does not need: {_shown(added)}"])
+        if lined.network.populations == chip.populations:
+            return lined
+        others.append(f"{_shown(lined.network.populations[len(network.populations) :])} would be such")
+    head = f"the chip has populations that are no lines for the network with these spike_rates: {_shown(added)}"
+    raise MismatchError(["; ".join([head, *others])])
+
+
+def _shown(groups: Sequence[Group]) -> str:
+    return ", ".join(f"{group.name!r} ({group.size:,})" for group in groups)
 
 
 def _as_rewritten(chip: ChipConfig, rewritten: Rewritten) -> ChipConfig:

@@ -108,13 +108,6 @@ class SumRange:
         against = sum(item.scale * int(item.sums(enough)[-1]) for item in positive)
         yield from ((item, against - int(self.low[v])) for item in negative)
 
-    def random(self, v: int) -> str | None:
-        """Why a neuron with stochastic weights can have no lines."""
-        part = slice(int(self.network.start[v]), int(self.network.start[v + 1]))
-        if not self.network.stochastic[part].any():
-            return None
-        return "reads stochastic weights, for which each of its lines would draw other numbers. Use plain weights"
-
     def reason(self, v: int) -> str:
         """Why a neuron needs as many lines as it does, as part of a sentence."""
         if not self.bounded[v]:
@@ -167,8 +160,8 @@ class Division:
 def divide(network: IntegerNetwork, arch: Architecture, limits: SumRange, number: int) -> Division:
     """Families of a population with the fewest cores for their lines, or else with the fewest lines."""
     tried: list[Division] = []
-    for room in _rooms(network, arch, number):
-        tried.append(_divide(limits, arch, _find_families(network, number, room)))
+    for room in find_rooms(network, arch, number):
+        tried.append(_divide(limits, arch, find_families(network, number, room)))
         if tried[-1].problem is None and tried[-1].most_lines <= arch.core.axons:
             break
     return min(tried, key=lambda item: (item.problem is not None, item.most_lines))
@@ -176,13 +169,10 @@ def divide(network: IntegerNetwork, arch: Architecture, limits: SumRange, number
 
 def _divide(limits: SumRange, arch: Architecture, families: list[Family]) -> Division:
     """The sums of all families; or the first neuron that can have no lines for them."""
-    of_neuron: dict[int, list[Family]] = {}
-    for family in families:
-        of_neuron.setdefault(family.neuron, []).append(family)
     sums: dict[int, Array] = {}
     most_lines = 0
-    for v, mine in of_neuron.items():
-        problem = limits.random(v) or _list_sums(limits, arch, mine, sums)
+    for v, mine in by_neuron(families).items():
+        problem = random_weights(limits.network, v) or _list_sums(limits, arch, mine, sums)
         if problem is not None:
             return Division(families, [], neuron=v, problem=problem)
         most_lines = max(most_lines, sum(len(sums[id(family)]) - 1 for family in mine))
@@ -214,7 +204,22 @@ def _list_sums(limits: SumRange, arch: Architecture, mine: list[Family], sums: d
     return None
 
 
-def _find_families(network: IntegerNetwork, number: int, room: int) -> list[Family]:
+def random_weights(network: IntegerNetwork, v: int) -> str | None:
+    """Why a neuron can have no lines, if its weights are stochastic; after its name."""
+    if not network.stochastic[int(network.start[v]) : int(network.start[v + 1])].any():
+        return None
+    return "reads stochastic weights, for which each of its lines would draw other numbers. Use plain weights"
+
+
+def by_neuron(families: list[Family]) -> dict[int, list[Family]]:
+    """Families of each neuron."""
+    result: dict[int, list[Family]] = {}
+    for family in families:
+        result.setdefault(family.neuron, []).append(family)
+    return result
+
+
+def find_families(network: IntegerNetwork, number: int, room: int) -> list[Family]:
     """Families of all neurons of a population, part by part; a part has at most ``room`` signals for a neuron."""
     entries = _entries(network, number)
     if not len(entries.neuron):
@@ -226,7 +231,7 @@ def _find_families(network: IntegerNetwork, number: int, room: int) -> list[Fami
     return [_family(entries, mine) for mine in np.split(order, first[1:])]
 
 
-def _rooms(network: IntegerNetwork, arch: Architecture, number: int) -> list[int]:
+def find_rooms(network: IntegerNetwork, arch: Architecture, number: int) -> list[int]:
     """Signals that a part may have: as many as fit a core of lines of any neurons, or of one alone, which takes more cores."""
     entries = _entries(network, number)
     start = np.flatnonzero(np.append(True, np.diff(entries.neuron) != 0))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.carry import Carry, carry
 from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
@@ -67,23 +68,28 @@ def fit(
     ``quick`` looks for cores as an estimate does. Raises FitError that lists what does not fit.
     """
     rewriters: dict[str, Callable[[IntegerNetwork, Architecture], Rewritten | None]]
-    rewriters, rewritten = {"dilate": dilate, "thermometer": _lined}, None
+    rewriters = {"dilate": dilate, "thermometer": partial(_lined, thermometer), "carry": partial(_lined, carry)}
+    rewritten = None
     if fan_in in rewriters:
         show(fan_in, 0, 1)
         with timed(fan_in):
             rewritten = rewriters[fan_in](network, arch)
     if isinstance(rewritten, Dilated):
         return _fit_dilated(network, rewritten, arch, quick, timed, show)
-    if isinstance(rewritten, Thermometer):
+    if isinstance(rewritten, Thermometer | Carry):
         lined = rewritten.network
         return replace(_agree(lined, Cutter(lined, arch, quick=quick), timed, show), rewritten=rewritten)
     return _fit_plain(network, arch, quick, timed, show)
 
 
-def _lined(network: IntegerNetwork, arch: Architecture) -> Thermometer | None:
-    """:func:`thermometer`; a refusal says whether dilation would help."""
+def _lined(
+    make: Callable[[IntegerNetwork, Architecture], Thermometer | Carry | None],
+    network: IntegerNetwork,
+    arch: Architecture,
+) -> Thermometer | Carry | None:
+    """A network with lines, if they serve it; a refusal says whether dilation would."""
     try:
-        return thermometer(network, arch)
+        return make(network, arch)
     except FitError as error:
         if network.n_synapses > MOST_ADVISED:
             raise
@@ -99,6 +105,8 @@ def _fit_plain(network: IntegerNetwork, arch: Architecture, quick: bool, timed: 
         if not any(problem.startswith("E-FANIN") for problem in error.problems) or network.n_synapses > MOST_ADVISED:
             raise
         advice = _thermometer_advice(network, arch) + _dilation_advice(network, arch)
+        if 'or use fan_in="' not in advice:
+            advice += _carry_advice(network, arch)
         raise FitError([problem + advice * problem.startswith("E-FANIN") for problem in error.problems]) from error
 
 
@@ -113,6 +121,15 @@ def _thermometer_advice(network: IntegerNetwork, arch: Architecture) -> str:
     lines = "1 more neuron, which takes" if lined.n_lines == 1 else f"{lined.n_lines:,} more neurons, which take"
     ticks = "1 tick" if len(lined.steps) == 1 else f"{len(lined.steps)} ticks"
     return f'; or use fan_in="thermometer": exact, with {lines} {ticks}'
+
+
+def _carry_advice(network: IntegerNetwork, arch: Architecture) -> str:
+    """What carrying sums over would take, as the end of a sentence, for a network for which nothing exact helps."""
+    try:
+        lined = carry(network, arch)
+    except FitError:
+        return ""
+    return "" if lined is None else f'; or use fan_in="carry": approximate, with {lined.n_lines:,} more neurons'
 
 
 def _dilation_advice(network: IntegerNetwork, arch: Architecture) -> str:

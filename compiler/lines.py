@@ -40,6 +40,12 @@ def count_readers(network: IntegerNetwork, n: int) -> int:
     return len(np.unique(reader[reader < n]))
 
 
+def said_lines(n_lines: int, what: str, n_readers: int) -> str:
+    """What was done, for certificates and reports; ``what`` lines are or do."""
+    lines, readers = (f"{n:,} {word}{'s' * (n != 1)}" for n, word in ((n_lines, "line"), (n_readers, "neuron")))
+    return f"{lines} {what} tell{'s' * (n_lines == 1)} {readers} the sums of what they read"
+
+
 class _Rows:
     """Synapses under construction, neuron after neuron; a source -1 - k is line k."""
 

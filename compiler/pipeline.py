@@ -16,9 +16,19 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble
-from neurocore.compiler.certificate import Rewritten, certificate, horizon, of_network, prove_chip, prove_rewritten
+from neurocore.compiler.carry import Carry
+from neurocore.compiler.certificate import (
+    Proven,
+    Rewritten,
+    certificate,
+    horizon,
+    of_network,
+    prove_chip,
+    prove_rewritten,
+)
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.defects import Defects, load_defects
+from neurocore.compiler.deviation import Deviation, deviation
 from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
 from neurocore.compiler.fit import Progress, Routed, check_capacity, fit
@@ -58,7 +68,7 @@ class CompileReport:
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
     many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
     exactness where membranes may rise without end; None if there is no bound. ``fan_in`` says what else was done for neurons
-    that read more than a core has axons for, in words.
+    that read more than a core has axons for, in words; if the chip is then not ``exact``, ``deviation`` is what was measured.
     """
 
     network: IntegerNetwork | None
@@ -71,6 +81,8 @@ class CompileReport:
     dilation: int = 1
     exact_ticks: int | None = None
     fan_in: str = ""
+    exact: bool = True
+    deviation: Deviation | None = None
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
     least_cores: int = 0
@@ -113,6 +125,8 @@ class CompileReport:
             "dilation": self.dilation,
             "exact_ticks": self.exact_ticks,
             "fan_in": self.fan_in,
+            "exact": self.exact,
+            "approximations": self.approximations,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -125,8 +139,15 @@ class CompileReport:
             fields["quantisation"] = self.quantisation.as_dict()
         if self.effect is not None:
             fields["effect"] = self.effect.as_dict()
+        if self.deviation is not None:
+            fields["deviation"] = self.deviation.as_dict()
         fields["declared"] = self.declared
         return fields
+
+    @property
+    def approximations(self) -> list[str]:
+        """In what the chip is not the (quantised) network, and by how much."""
+        return [] if self.deviation is None else [str(self.deviation)]
 
     @property
     def kept_text(self) -> str:
@@ -156,11 +177,11 @@ def compile_network(
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
     ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
-    "dilate", "thermometer") go before what the network asks for. With "dilate" a network with neurons that read more than a
-    core has axons for takes several ticks of the chip to a tick: the chip's ``dilation``. With "thermometer" it takes neurons
-    beside those, that tell them sums of what they read. ``placement`` is a placement file, or an earlier
-    chip (or its file), whose cores keep their places if they hold the same neurons. ``defects`` (or a file of them) are cores,
-    axons and links that must not be used.
+    "dilate", "thermometer", "carry") go before what the network asks for. With "dilate" a network with neurons that read more
+    than a core has axons for takes several ticks of the chip to a tick: the chip's ``dilation``. With "thermometer" it takes
+    more neurons, which tell those the sums of what they read; with "carry" they do so approximately. ``placement`` is a
+    placement file, or an earlier chip (or its file), whose cores keep their places if they hold the same neurons. ``defects``
+    (or a file of them) are cores, axons and links that must not be used.
 
     Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
     """
@@ -192,14 +213,14 @@ def compile_with_report(
     wishes = Wishes(seed, read_source(placement), broken)
     network = _loaded(network, chip, quantise, fan_in)
     flat, routed, report = _routed(network, arch, show=show)
-    if routed.rewritten is not None:
-        _prove_rewritten(flat, routed.rewritten, arch, report)
+    became = routed.rewritten
+    proven = None if became is None else _prove_rewritten(flat, became, arch, report, show)
     layout = _laid_out(routed, arch, wishes, report, show)
     show("assemble", 0, 1)
     with report.timed("assemble"):
         result = _assembled(flat, routed, layout, arch, report)
     with report.timed("prove"), _own_faults():
-        prove_chip(flat, result, routed.rewritten, broken, partial(show, "prove"))
+        prove_chip(flat, result, proven, broken, partial(show, "prove"))
     if sample is not None:
         show("measure quantisation", 0, 1)
         with report.timed("sample"):
@@ -213,12 +234,21 @@ def compile_with_report(
     return result, report
 
 
-def _prove_rewritten(flat: IntegerNetwork, rewritten: Rewritten, arch: Architecture, report: CompileReport) -> None:
-    """Check what the network became, and warn if it is exact only for so long."""
+def _prove_rewritten(
+    flat: IntegerNetwork, rewritten: Rewritten, arch: Architecture, report: CompileReport, show: Progress
+) -> Proven:
+    """Check what the network became, and warn if it is exact only for so long, or not."""
     with report.timed("prove"), _own_faults():
-        report.exact_ticks = prove_rewritten(flat, rewritten, arch)
-    if report.exact_ticks is not None:
-        report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
+        proven = prove_rewritten(flat, rewritten, arch)
+    report.exact_ticks, report.exact = proven.ticks, proven.exact
+    if proven.ticks is not None:
+        report.warnings.append(f"W-HORIZON exact {horizon(proven.ticks)}")
+    if not proven.exact:
+        show("measure", 0, 1)
+        with report.timed("measure"):
+            report.deviation = deviation(flat, rewritten.network, arch)
+        report.warnings.append(f"W-CARRY {report.fan_in}: {report.deviation}")
+    return proven
 
 
 def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress) -> Layout:
@@ -236,8 +266,8 @@ def _assembled(
     flat: IntegerNetwork, routed: Routed, layout: Layout, arch: Architecture, report: CompileReport
 ) -> ChipConfig:
     """The chip with its certificate; that of a rewritten network as a chip of the network itself."""
-    known = (report.latency, report.dilation, report.exact_ticks, report.fan_in, report.quantisation, report.declared)
-    notes = certificate(flat, *known)
+    ticks = report.latency, report.dilation, report.exact_ticks
+    notes = certificate(flat, *ticks, report.fan_in, report.approximations, report.quantisation, report.declared)
     result = assemble(routed.network, layout.routing, layout.virtual, layout.placement, arch, notes)
     return of_network(result, flat, routed.rewritten).validate()
 
@@ -352,8 +382,8 @@ def _routed(
     check_capacity(routed, arch)
     _fill(report, arch, routed)
     _warn_unused(report, flat)
-    if isinstance(routed.rewritten, Thermometer):
-        report.fan_in = str(routed.rewritten)
+    if isinstance(routed.rewritten, Thermometer | Carry):
+        report.fan_in, report.exact = str(routed.rewritten), isinstance(routed.rewritten, Thermometer)
     if isinstance(routed.rewritten, Dilated):
         report.dilation = routed.rewritten.factor
         report.warnings.append(f"W-DILATED a tick of the network takes {report.dilation} ticks of the chip")

@@ -7,7 +7,7 @@ axon a synapse uses), so for a network with random parts the chip's own places a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,12 @@ class Places:
         # Synapses of the network are sorted by (target, source, delay) and random ones occur once.
         axon[network.stochastic] = decoded.axon[mine][order]
         return Places(keys[row], slot, chip.timing, axon)
+
+    def among(self, network: IntegerNetwork, larger: IntegerNetwork) -> Places:
+        """The same for a network that has these neurons first and others, which draw nothing, after them."""
+        axon = np.full(larger.n_synapses, -1, np.int64)
+        axon[larger.stochastic] = self.axon[network.stochastic]
+        return replace(self, axon=axon)
 
 
 class Reference:

@@ -480,7 +480,7 @@ def _start_problems(network: IntegerNetwork, late: Array, possible: Array) -> li
         at_once = (network.delay[network.start[first] : network.start[first + 1]] == 0).any()
         problems.append(
             f"E-START population {network.populations[number].name!r}: {network.label(first)} must start"
-            f" {ticks} late because {'lines of a thermometer code' if at_once else 'relays'} feed it, but with leak"
+            f" {ticks} late because {'lines that tell it sums' if at_once else 'relays'} feed it, but with leak"
             f" {values['leak']}, threshold {values['threshold']} and initial {values['initial']} it does not stay as it is until"
             f" then ({len(mine)} such neurons). Give its sources {'delays of 2 or more to it, and ' if at_once else ''}fewer"
             " targets or a longer delay to them, so that no relay is needed"

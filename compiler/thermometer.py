@@ -26,7 +26,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.families import Division, Family, SumRange, divide
-from neurocore.compiler.lines import LineBuilder, check_cycles, count_readers, too_wide
+from neurocore.compiler.lines import LineBuilder, check_cycles, count_readers, said_lines, too_wide
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -49,17 +49,9 @@ class Thermometer:
         """Lines in all."""
         return self.network.n_neurons - self.origin.n_neurons
 
-    @property
-    def n_readers(self) -> int:
-        """Neurons of the network that read lines."""
-        return count_readers(self.network, self.origin.n_neurons)
-
     def __str__(self) -> str:
         """What was done, for certificates and reports."""
-        lines, readers = (
-            f"{n:,} {word}{'s' * (n != 1)}" for n, word in ((self.n_lines, "line"), (self.n_readers, "neuron"))
-        )
-        return f"{lines} of a thermometer code tell{'s' * (self.n_lines == 1)} {readers} the sums of what they read"
+        return said_lines(self.n_lines, "of a thermometer code", count_readers(self.network, self.origin.n_neurons))
 
 
 def thermometer(network: IntegerNetwork, arch: Architecture, most_synapses: int | None = None) -> Thermometer | None:

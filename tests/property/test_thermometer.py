@@ -1,4 +1,4 @@
-"""Chips with thermometer codes are the networks they came from: proved, and replayed spike for spike."""
+"""Chips with thermometer codes are the networks they came from, proved and replayed; those with carry are what they declare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, check, random_neurons
@@ -19,11 +19,13 @@ from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, MismatchError
 from neurocore.spikes import Spikes
-from random_networks import counting_network, random_spikes, wide_chip
+from random_networks import counting_network, random_spikes, wide_chip, wide_network
 
 SEEDS = st.integers(0, 2**32 - 1)
-REFUSALS = ("E-THERMOMETER", "E-START", "E-CYCLE", "E-CAP", "E-LEVELS")
+REFUSALS = ("E-THERMOMETER", "E-CARRY", "E-START", "E-CYCLE", "E-CAP", "E-LEVELS")
 TICKS = 25
+FEWER = settings().max_examples // 2
+"""Examples: half as many as of small networks, as these take longer."""
 SMALL = wide_chip()
 
 
@@ -49,9 +51,42 @@ def check_one(seed: int) -> str:
     return "random" if random_neurons(check(net, SMALL)).any() else "lined"
 
 
+def carry_one(seed: int) -> str:
+    """The same with sums that are carried over: all that differs is what is declared."""
+    net = (counting_network if seed % 2 else wide_network)(SMALL, seed)
+    try:
+        chip, report = compile_with_report(net, SMALL, fan_in="carry")
+    except FitError as refusal:
+        unknown = [problem for problem in refusal.problems if not problem.startswith(REFUSALS)]
+        if unknown:
+            raise
+        return "refused"
+    verdict = verify(net, chip, random_spikes(net, seed, TICKS), TICKS, run)
+    assert verdict.as_declared, verdict
+    assert not verdict.cause
+    assert verdict.approximate != report.exact
+    if report.exact:
+        return "plain"
+    return "equal" if verdict.equal else "differing"
+
+
+@settings(max_examples=FEWER)
 @given(seed=SEEDS)
 def test_counting_networks(seed: int) -> None:
     check_one(seed)
+
+
+@settings(max_examples=FEWER // 2)
+@given(seed=SEEDS)
+def test_networks_with_carry(seed: int) -> None:
+    carry_one(seed)
+
+
+@pytest.mark.slow
+def test_many_networks_with_carry() -> None:
+    outcomes = [carry_one(seed) for seed in range(30)]
+    assert outcomes.count("equal") > 4
+    assert outcomes.count("differing") > 2
 
 
 @pytest.mark.slow
@@ -119,6 +154,7 @@ def accepted_corruptions(seed: int, n: int) -> tuple[int, int]:
     return n, accepted
 
 
+@settings(max_examples=FEWER)
 @given(seed=SEEDS)
 def test_what_the_proof_accepts_behaves_the_same(seed: int) -> None:
     accepted_corruptions(seed, 10)

@@ -93,6 +93,12 @@ def without_modes() -> Architecture:
     return tiny.model_copy(update={"neuron": tiny.neuron.model_copy(update={"reset_modes": ("value", "linear")})})
 
 
+def low_thresholds() -> Architecture:
+    """Tiny with thresholds that are soon exceeded."""
+    tiny = load_architecture("tiny")
+    return tiny.model_copy(update={"neuron": tiny.neuron.model_copy(update={"threshold": Range(min=0, max=3)})})
+
+
 def tight_loop() -> Network:
     """Random neurons cannot be copied; each must reach two cores, and its way back has one tick."""
     net = Network("loop")
@@ -232,6 +238,26 @@ CASES: list[tuple[str, Trigger, str]] = [
         r' over\)\. Use smaller weights or receptive fields, or a lower threshold; fan_in="dilate" is no way out: .*',
     ),
     (
+        "E-CARRY",
+        lambda: refused(layers(300, 2, stochastic=True), "truenorth", fan_in="carry"),
+        r"population 'p': p\[0\] reads stochastic weights, for which each of its lines would draw other numbers\. Use plain"
+        r" weights; fan_in=\"dilate\" is no way out: .*",
+    ),
+    (
+        "E-CARRY",
+        lambda: refused(layers(200, 1, np.arange(1, 201)[:, None]), fan_in="carry"),
+        r"population 'p': p\[0\] has \d+ sums of parts to read; with their weights a core of 'tiny' has axons for 13 \(\d+"
+        r" over\)\. Use smaller receptive fields or weights; fan_in=\"dilate\" is no way out: .*",
+    ),
+    (
+        "E-CARRY",
+        lambda: refused(
+            layers(14, 1, np.full((14, 1), 1) + 6 * np.eye(14, 1, dtype=int)), low_thresholds(), fan_in="carry"
+        ),
+        r"population 'p': p\[0\] must be told sums up to \d+ in a tick, which is the threshold of their lines; 'tiny' has"
+        r" thresholds 0\.\.3 \(\d+ over\)\. Use smaller weights; .*",
+    ),
+    (
         "E-LEVELS",
         lambda: refused(layers(5, 1, np.array([[20000], [3], [7], [11], [13]]))),
         r"population 'p': p\[0\] has 5 different weights up to 20000; a core of 'tiny' has 3 axon types of -29\.\.29 \(2 over\)"
@@ -353,6 +379,13 @@ CASES: list[tuple[str, Trigger, str]] = [
         lambda: warned(dilating(layers(300, 2, threshold=9, reset_mode="linear")), "truenorth")[1:],
         r"exact for 1,350 ticks of the network whatever the input, then as long as no membrane has risen higher than it could"
         r" until then",
+    ),
+    (
+        "W-CARRY",
+        lambda: warned(layers(300, 2, reset_mode="linear"), "truenorth", fan_in="carry"),
+        r"\d+ lines with carry tell 2 neurons the sums of what they read: in 300 ticks of random input at the network's rates"
+        r" \(seed 0\) 0\.00% of their ticks differ and their spike counts by 0\.00% of 598 spikes; at the outputs 0\.00% and"
+        r" 0\.00%",
     ),
     ("W-APPROXIMATE", lambda: warned(declared()), r"resets of 'p' are to zero instead of by the threshold"),
     (

@@ -382,7 +382,7 @@ def test_more_bursts_than_axons() -> None:
 
 def test_unknown_treatment() -> None:
     with pytest.raises(
-        InputError, match="network 'dense': fan_in is 'fold'; it must be one of refuse, dilate, thermometer"
+        InputError, match="network 'dense': fan_in is 'fold'; it must be one of refuse, dilate, thermometer, carry"
     ):
         compile_network(dense(), fan_in="fold")
 
