@@ -53,25 +53,27 @@ class Deviation:
 
 def deviation(network: IntegerNetwork, carried: IntegerNetwork, arch: Architecture) -> Deviation:
     """Run both networks on input lines that spike at their expected rates; random neurons draw the same in both."""
-    both = [recorded(item, arch, TICKS, SEED) for item in (network, carried)]
-    fired = np.stack([item[:, network.n_inputs : network.n_inputs + network.n_neurons] for item in both])
+    both = [recorded(item, arch, TICKS, SEED, network.n_inputs + network.n_neurons) for item in (network, carried)]
+    fired = np.stack(both)[:, :, network.n_inputs :]
     reader = carried.target[carried.source >= carried.n_inputs + network.n_neurons]
     told = np.unique(reader[reader < network.n_neurons])
     outputs = _compared(fired[:, :, network.output_neuron])
     return Deviation(TICKS, int(fired[0][:, told].sum()), *_compared(fired[:, :, told]), *outputs)
 
 
-def recorded(network: IntegerNetwork, arch: Architecture, ticks: int, seed: int) -> npt.NDArray[np.bool_]:
-    """Which sources [ticks, sources] spike when input lines do so at their expected rates, at random."""
+def recorded(
+    network: IntegerNetwork, arch: Architecture, ticks: int, seed: int, n_sources: int | None = None
+) -> npt.NDArray[np.bool_]:
+    """Which sources [ticks, sources] spike when input lines do so at their expected rates, at random; all, or the first ones."""
     rng, rate = np.random.default_rng(seed), network.rate[: network.n_inputs]
     simulator = Reference(network, arch, _places(network, arch, seed))
-    result = np.zeros((ticks, network.unions.first + len(network.unions)), bool)
+    n_sources = network.unions.first + len(network.unions) if n_sources is None else n_sources
+    result = np.zeros((ticks, n_sources), bool)
     for now in range(ticks):
         lines = np.flatnonzero(rng.random(network.n_inputs) < rate)
-        fired = simulator.tick(lines)
-        spiking = np.concatenate([lines, network.n_inputs + np.flatnonzero(fired)])
-        result[now, spiking] = True
-        result[now, network.unions.first + network.unions.active(spiking)] = True
+        single = np.concatenate([lines, network.n_inputs + np.flatnonzero(simulator.tick(lines))])
+        spiking = np.concatenate([single, network.unions.first + network.unions.active(single)])
+        result[now, spiking[spiking < n_sources]] = True
     return result
 
 

@@ -36,6 +36,9 @@ SLACK = (0, 1, 2, 4, 8)
 MOST_ADVISED = 5_000_000
 """Synapses up to which a refusal says what dilation and thermometer codes would do."""
 
+MOST_SIMULATED = 1_000_000
+"""Synapses up to which a refusal says what carrying sums over would do, for which the network is run."""
+
 
 @dataclass(frozen=True)
 class Routed:
@@ -125,6 +128,8 @@ def _thermometer_advice(network: IntegerNetwork, arch: Architecture) -> str:
 
 def _carry_advice(network: IntegerNetwork, arch: Architecture) -> str:
     """What carrying sums over would take, as the end of a sentence, for a network for which nothing exact helps."""
+    if network.n_synapses > MOST_SIMULATED:
+        return ""
     try:
         lined = carry(network, arch)
     except FitError:

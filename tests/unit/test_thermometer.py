@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import neurocore as nc
-from neurocore.architecture import load_architecture
+from neurocore.architecture import Range, load_architecture
 from neurocore.cli import main
 from neurocore.compiler.certificate import prove_chip
 from neurocore.compiler.check import IntegerNetwork, check
@@ -22,7 +22,7 @@ from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, MismatchError
 from neurocore.spikes import Spikes
-from random_networks import wide_chip
+from random_networks import counting_network, random_spikes, wide_chip
 
 TRUENORTH = load_architecture("truenorth")
 
@@ -194,6 +194,22 @@ def test_places_are_kept() -> None:
     again, kept = compile_with_report(counting(), fan_in="thermometer", seed=1, placement=chip)
     assert kept.cores_kept == report.cores
     assert (again.cores.core == chip.cores.core).all()
+
+
+@pytest.mark.parametrize("fan_in", ["thermometer", "carry"])
+def test_relays_on_far_ways(fan_in: str) -> None:
+    """Lines stay in step when packets travel two cores only; some sources of this network are merged besides."""
+    wide, near = wide_chip(), Range(min=-2, max=2)
+    reach = wide.routing.reach.model_copy(update={"dx": near, "dy": near})
+    arch = wide.model_copy(update={"routing": wide.routing.model_copy(update={"reach": reach})})
+    net = counting_network(arch, 17)
+    chip, report = compile_with_report(net, arch, fan_in=fan_in)
+    assert report.stations > 0
+    assert report.latency == chip.latency
+    verdict = verify(net, chip, random_spikes(net, 17, 25), 25, run)
+    assert verdict.as_declared
+    assert not verdict.cause
+    assert verdict.spikes_compared > 100
 
 
 def test_command_line(tmp_path, capsys) -> None:
