@@ -126,11 +126,20 @@ def prove_chip(
 def _witness(network: IntegerNetwork, chip: ChipConfig) -> Rewritten | None:
     """What the network must have become for this chip; None if the chip does not look as if it was rewritten."""
     if chip.dilation != 1:
-        dilated = dilate(network, chip.architecture, chip.dilation)
-        if dilated is None:
-            raise MismatchError([f"{chip.dilation} ticks of the chip make one of the network, which needs no dilation"])
-        return dilated
+        return _dilated_for(network, chip)
     return _lines_of(network, chip) if len(chip.populations) > len(network.populations) else None
+
+
+def _dilated_for(network: IntegerNetwork, chip: ChipConfig) -> Dilated:
+    """The network with as many ticks of the chip to one of its own as a chip takes."""
+    head = f"{chip.dilation} ticks of the chip make one of the network"
+    try:
+        dilated = dilate(network, chip.architecture, chip.dilation)
+    except FitError as error:
+        raise MismatchError([f"{head}, which cannot be dilated: {error.problems[0]}"]) from error
+    if dilated is None:
+        raise MismatchError([f"{head}, which needs no dilation"])
+    return dilated
 
 
 def _lines_of(network: IntegerNetwork, chip: ChipConfig) -> Thermometer | Carry:

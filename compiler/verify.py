@@ -13,7 +13,7 @@ from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.network import Network
 from neurocore.compiler.reference import Places, Reference
 from neurocore.config import ChipConfig
-from neurocore.errors import FitError, InputError, MismatchError
+from neurocore.errors import InputError, MismatchError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
@@ -97,8 +97,6 @@ def verify(
             places = Places.of(flat, chip, decoded, chip.seed if seed is None else seed)
         if proven is not None and not proven.exact:
             carried = proven.rewritten.network
-    except FitError as error:
-        cause = error.problems
     except MismatchError as error:
         cause = error.problems
         if random_neurons(flat).any():

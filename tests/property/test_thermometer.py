@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corruptions import FIELDS, corrupt
+from neurocore.compiler.certificate import prove_chip
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, check, random_neurons
 from neurocore.compiler.pipeline import compile_with_report
 from neurocore.compiler.prove_thermometer import prove_thermometer
@@ -17,7 +19,7 @@ from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.compiler.verify import verify
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
-from neurocore.errors import FitError, MismatchError
+from neurocore.errors import FitError, InputError, MismatchError
 from neurocore.spikes import Spikes
 from random_networks import counting_network, random_spikes, wide_chip, wide_network
 
@@ -158,6 +160,47 @@ def accepted_corruptions(seed: int, n: int) -> tuple[int, int]:
 @given(seed=SEEDS)
 def test_what_the_proof_accepts_behaves_the_same(seed: int) -> None:
     accepted_corruptions(seed, 10)
+
+
+def attacked_chip(seed: int, n: int) -> tuple[int, int]:
+    """How many corruptions of a chip with lines were tried and accepted; the outputs of those accepted are as before."""
+    net = counting_network(SMALL, seed, random_parts=False)
+    try:
+        chip, report = compile_with_report(net, SMALL, fan_in="thermometer")
+    except FitError:
+        return 0, 0
+    if not report.fan_in:
+        return 0, 0
+    flat, spikes, rng = check(net, SMALL), random_spikes(net, seed, TICKS), np.random.default_rng(seed)
+    ticks, tried, accepted = TICKS + chip.latency, 0, 0
+    expected = run(chip, spikes, ticks)
+    for name in rng.choice(FIELDS, n):
+        change = corrupt(chip, str(name), rng)
+        try:
+            changed = chip if change is None else change.chip.validate()
+        except InputError:
+            continue
+        tried += changed is not chip
+        try:
+            prove_chip(flat, changed)
+        except MismatchError:
+            continue
+        accepted += changed is not chip
+        assert run(changed, spikes, ticks) == expected, change
+    return tried, accepted
+
+
+@settings(max_examples=FEWER)
+@given(seed=SEEDS)
+def test_what_the_proof_accepts_of_chips_behaves_the_same(seed: int) -> None:
+    attacked_chip(seed, 8)
+
+
+@pytest.mark.slow
+def test_corruptions_of_chips() -> None:
+    tried, accepted = np.sum([attacked_chip(seed, 40) for seed in range(60)], axis=0)
+    assert tried > 150
+    assert accepted < 0.4 * tried
 
 
 @pytest.mark.slow
