@@ -123,7 +123,7 @@ def _divide(entries: Entries, arch: Architecture) -> Partials:
     """Divide what the neurons read among as few cores as their weights allow, and make a partial for either sign."""
     mixed = bool((entries.weight > 0).any() and (entries.weight < 0).any())
     # Where signs are mixed, a partial has a twin with the opposite weights.
-    part = _parts(entries, max(arch.core.axons // axons_per_signal(entries.weight, arch, mirrored=mixed), 1))
+    part = find_parts(entries, max(arch.core.axons // axons_per_signal(entries.weight, arch, mirrored=mixed), 1))
     n_neurons = int(entries.neuron.max()) + 1
     share = part * n_neurons + entries.neuron
     keys, numbers, read = [], [], []
@@ -151,7 +151,7 @@ def _first_sources(share: Array, source: Array) -> Array:
     return first
 
 
-def _parts(entries: Entries, room: int) -> Array:
+def find_parts(entries: Entries, room: int) -> Array:
     """Part of every entry; a neuron reads at most ``room`` signals of a part.
 
     Where most neurons read most of the signals, parts are ranges of these, so that many partials share a core; else every

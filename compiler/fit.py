@@ -1,4 +1,4 @@
-"""Cores and routes for a network as it is, or dilated: partition and routing until both agree."""
+"""Cores and routes for a network as it is, dilated, or with lines: partition and routing until both agree."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.carry import Carry, carry
+from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
+from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -30,27 +33,30 @@ Timed = Callable[[str], AbstractContextManager[None]]
 MAX_REPAIRS = 40
 SLACK = (0, 1, 2, 4, 8)
 """Ticks that a dilated tick is lengthened by, one after the other, where cycles leave no time for relays."""
-MOST_DILATED = 5_000_000
-"""Synapses up to which a refusal says what dilation would do."""
+MOST_ADVISED = 5_000_000
+"""Synapses up to which a refusal says what dilation and thermometer codes would do."""
+
+MOST_SIMULATED = 1_000_000
+"""Synapses up to which a refusal says what carrying sums over would do, for which the network is run."""
 
 
 @dataclass(frozen=True)
 class Routed:
     """The network that goes onto cores, its partition, its routing, and the populations whose neurons get copies first.
 
-    If the network was dilated, ``dilated`` says how and ``network`` is what it became.
+    If the network was rewritten for its fan-in, ``rewritten`` says how and ``network`` is what it became.
     """
 
     network: IntegerNetwork
     parts: Partition
     urgent: frozenset[int]
     routing: Routing
-    dilated: Dilated | None = None
+    rewritten: Rewritten | None = None
 
     @property
     def latency(self) -> int:
         """Ticks of the chip by which output spikes are late."""
-        return self.routing.latency + (0 if self.dilated is None else self.dilated.latency)
+        return self.routing.latency + (self.rewritten.latency if isinstance(self.rewritten, Dilated) else 0)
 
     def again(self, arch: Architecture, more: Array) -> Routing:
         """The same cores, routed with so many more ticks [N] for the spikes of some neurons."""
@@ -58,31 +64,77 @@ class Routed:
 
 
 def fit(
-    network: IntegerNetwork, arch: Architecture, *, dilating: bool, quick: bool, timed: Timed, show: Progress
+    network: IntegerNetwork, arch: Architecture, *, fan_in: str, quick: bool, timed: Timed, show: Progress
 ) -> Routed:
-    """Find cores and routes; with ``dilating`` a network with neurons that fit no core is dilated.
+    """Find cores and routes; ``fan_in`` says what becomes of a network with neurons that fit no core.
 
     ``quick`` looks for cores as an estimate does. Raises FitError that lists what does not fit.
     """
-    dilated = None
-    if dilating:
-        show("dilate", 0, 1)
-        with timed("dilate"):
-            dilated = dilate(network, arch)
-    if dilated is None:
-        return _fit_plain(network, arch, quick, timed, show)
-    return _fit_dilated(network, dilated, arch, quick, timed, show)
+    rewriters: dict[str, Callable[[IntegerNetwork, Architecture], Rewritten | None]]
+    rewriters = {"dilate": dilate, "thermometer": partial(_lined, thermometer), "carry": partial(_lined, carry)}
+    rewritten = None
+    if fan_in in rewriters:
+        show(fan_in, 0, 1)
+        with timed(fan_in):
+            rewritten = rewriters[fan_in](network, arch)
+    if isinstance(rewritten, Dilated):
+        return _fit_dilated(network, rewritten, arch, quick, timed, show)
+    if isinstance(rewritten, Thermometer | Carry):
+        lined = rewritten.network
+        return replace(_agree(lined, Cutter(lined, arch, quick=quick), timed, show), rewritten=rewritten)
+    return _fit_plain(network, arch, quick, timed, show)
+
+
+def _lined(
+    make: Callable[[IntegerNetwork, Architecture], Thermometer | Carry | None],
+    network: IntegerNetwork,
+    arch: Architecture,
+) -> Thermometer | Carry | None:
+    """A network with lines, if they serve it; a refusal says whether dilation would."""
+    try:
+        return make(network, arch)
+    except FitError as error:
+        if network.n_synapses > MOST_ADVISED:
+            raise
+        advice = _dilation_advice(network, arch)
+        raise FitError([problem + advice for problem in error.problems]) from error
 
 
 def _fit_plain(network: IntegerNetwork, arch: Architecture, quick: bool, timed: Timed, show: Progress) -> Routed:
-    """:func:`_agree`; where fan-in is what does not fit, the refusal says whether dilation would help."""
+    """:func:`_agree`; where fan-in is what does not fit, the refusal says what would help."""
     try:
         return _agree(network, Cutter(network, arch, quick=quick), timed, show)
     except FitError as error:
-        if not any(problem.startswith("E-FANIN") for problem in error.problems) or network.n_synapses > MOST_DILATED:
+        if not any(problem.startswith("E-FANIN") for problem in error.problems) or network.n_synapses > MOST_ADVISED:
             raise
-        advice = _dilation_advice(network, arch)
+        advice = _thermometer_advice(network, arch) + _dilation_advice(network, arch)
+        if 'or use fan_in="' not in advice:
+            advice += _carry_advice(network, arch)
         raise FitError([problem + advice * problem.startswith("E-FANIN") for problem in error.problems]) from error
+
+
+def _thermometer_advice(network: IntegerNetwork, arch: Architecture) -> str:
+    """What a thermometer code would take for such a network, as the end of a sentence; nothing if it is no way out."""
+    try:
+        lined = thermometer(network, arch, MOST_ADVISED)
+    except FitError:
+        return ""
+    if lined is None:
+        return ""
+    lines = "1 more neuron, which takes" if lined.n_lines == 1 else f"{lined.n_lines:,} more neurons, which take"
+    ticks = "1 tick" if len(lined.steps) == 1 else f"{len(lined.steps)} ticks"
+    return f'; or use fan_in="thermometer": exact, with {lines} {ticks}'
+
+
+def _carry_advice(network: IntegerNetwork, arch: Architecture) -> str:
+    """What carrying sums over would take, as the end of a sentence, for a network for which nothing exact helps."""
+    if network.n_synapses > MOST_SIMULATED:
+        return ""
+    try:
+        lined = carry(network, arch)
+    except FitError:
+        return ""
+    return "" if lined is None else f'; or use fan_in="carry": approximate, with {lined.n_lines:,} more neurons'
 
 
 def _dilation_advice(network: IntegerNetwork, arch: Architecture) -> str:
@@ -107,7 +159,7 @@ def _fit_dilated(
         assert again is not None, "the network needs dilation"
         try:
             found = _agree(again.network, Cutter(again.network, arch, quick=quick), timed, show)
-            return replace(found, dilated=again)
+            return replace(found, rewritten=again)
         except FitError as error:
             if slack == SLACK[-1] or not error.problems[0].startswith("E-CYCLE"):
                 raise

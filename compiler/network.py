@@ -41,7 +41,7 @@ NEURON_DEFAULTS: dict[str, Any] = {
     "initial": 0,
 }
 """Neuron parameters and their defaults; ``floor`` None is the chip's largest, as good as no floor."""
-FAN_INS = ("refuse", "dilate")
+FAN_INS = ("refuse", "dilate", "thermometer", "carry")
 """What is done about neurons that read more than a core has axons for."""
 MERGES = ("sum", "or")
 """What becomes of spikes that arrive together; see :class:`Projection`."""
@@ -135,8 +135,10 @@ class Network:
 
     ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantise.Quantise` or what its
     ``of`` takes); without it they are refused. ``fan_in`` says what becomes of neurons that read more than a core has axons for:
-    they are refused, or the network is dilated (:mod:`neurocore.compiler.dilate`). ``declared`` are approximations that the
-    network's reader made. ``codes`` are left by quantisation for the later stages and change no spike.
+    they are refused, or the network is dilated (:mod:`neurocore.compiler.dilate`), or lines tell them the sums of what they
+    read, exactly (:mod:`neurocore.compiler.thermometer`) or not always in time (:mod:`neurocore.compiler.carry`). ``declared``
+    are approximations that the network's reader made. ``codes`` are left by quantisation for the later stages and change no
+    spike.
     """
 
     name: str

@@ -16,9 +16,19 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble
-from neurocore.compiler.certificate import certificate, horizon, in_frames, prove_chip, prove_dilated
+from neurocore.compiler.carry import Carry
+from neurocore.compiler.certificate import (
+    Proven,
+    Rewritten,
+    certificate,
+    horizon,
+    of_network,
+    prove_chip,
+    prove_rewritten,
+)
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.defects import Defects, load_defects
+from neurocore.compiler.deviation import Deviation, deviation
 from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
 from neurocore.compiler.fit import Progress, Routed, check_capacity, fit
@@ -26,6 +36,7 @@ from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_sour
 from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
+from neurocore.compiler.thermometer import Thermometer
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
 from neurocore.spikes import Spikes
@@ -56,7 +67,8 @@ class CompileReport:
     are too far for a packet or broken; ``placement`` gives the content of a placement file.
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
     many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
-    exactness where membranes may rise without end; None if there is no bound.
+    exactness where membranes may rise without end; None if there is no bound. ``fan_in`` says what else was done for neurons
+    that read more than a core has axons for, in words; if the chip is then not ``exact``, ``deviation`` is what was measured.
     """
 
     network: IntegerNetwork | None
@@ -68,6 +80,9 @@ class CompileReport:
     latency: int = 0
     dilation: int = 1
     exact_ticks: int | None = None
+    fan_in: str = ""
+    exact: bool = True
+    deviation: Deviation | None = None
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
     least_cores: int = 0
@@ -109,6 +124,9 @@ class CompileReport:
             "latency_ticks": self.latency,
             "dilation": self.dilation,
             "exact_ticks": self.exact_ticks,
+            "fan_in": self.fan_in,
+            "exact": self.exact,
+            "approximations": self.approximations,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -121,8 +139,15 @@ class CompileReport:
             fields["quantisation"] = self.quantisation.as_dict()
         if self.effect is not None:
             fields["effect"] = self.effect.as_dict()
+        if self.deviation is not None:
+            fields["deviation"] = self.deviation.as_dict()
         fields["declared"] = self.declared
         return fields
+
+    @property
+    def approximations(self) -> list[str]:
+        """In what the chip is not the (quantised) network, and by how much."""
+        return [] if self.deviation is None else [str(self.deviation)]
 
     @property
     def kept_text(self) -> str:
@@ -152,10 +177,11 @@ def compile_network(
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
     ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
-    "dilate") go before what the network asks for. With "dilate" a network with neurons that read more than a core has axons
-    for takes several ticks of the chip to a tick: the chip's ``dilation``. ``placement`` is a placement file, or an earlier
-    chip (or its file), whose cores keep their places if they hold the same neurons. ``defects`` (or a file of them) are cores,
-    axons and links that must not be used.
+    "dilate", "thermometer", "carry") go before what the network asks for. With "dilate" a network with neurons that read more
+    than a core has axons for takes several ticks of the chip to a tick: the chip's ``dilation``. With "thermometer" it takes
+    more neurons, which tell those the sums of what they read; with "carry" they do so approximately. ``placement`` is a
+    placement file, or an earlier chip (or its file), whose cores keep their places if they hold the same neurons. ``defects``
+    (or a file of them) are cores, axons and links that must not be used.
 
     Raises InputError for a network that is wrong in itself and FitError for one that does not fit, listing all faults.
     """
@@ -187,14 +213,14 @@ def compile_with_report(
     wishes = Wishes(seed, read_source(placement), broken)
     network = _loaded(network, chip, quantise, fan_in)
     flat, routed, report = _routed(network, arch, show=show)
-    if routed.dilated is not None:
-        _prove_dilation(flat, routed.dilated, arch, report)
+    became = routed.rewritten
+    proven = None if became is None else _prove_rewritten(flat, became, arch, report, show)
     layout = _laid_out(routed, arch, wishes, report, show)
     show("assemble", 0, 1)
     with report.timed("assemble"):
         result = _assembled(flat, routed, layout, arch, report)
     with report.timed("prove"), _own_faults():
-        prove_chip(flat, result, routed.dilated, broken, partial(show, "prove"))
+        prove_chip(flat, result, proven, broken, partial(show, "prove"))
     if sample is not None:
         show("measure quantisation", 0, 1)
         with report.timed("sample"):
@@ -208,12 +234,21 @@ def compile_with_report(
     return result, report
 
 
-def _prove_dilation(flat: IntegerNetwork, dilated: Dilated, arch: Architecture, report: CompileReport) -> None:
-    """Check the dilated network, and warn if it is exact only for so long."""
+def _prove_rewritten(
+    flat: IntegerNetwork, rewritten: Rewritten, arch: Architecture, report: CompileReport, show: Progress
+) -> Proven:
+    """Check what the network became, and warn if it is exact only for so long, or not."""
     with report.timed("prove"), _own_faults():
-        report.exact_ticks = prove_dilated(flat, dilated, arch)
-    if report.exact_ticks is not None:
-        report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
+        proven = prove_rewritten(flat, rewritten, arch)
+    report.exact_ticks, report.exact = proven.ticks, proven.exact
+    if proven.ticks is not None:
+        report.warnings.append(f"W-HORIZON exact {horizon(proven.ticks)}")
+    if not proven.exact:
+        show("measure", 0, 1)
+        with report.timed("measure"):
+            report.deviation = deviation(flat, rewritten.network, arch)
+        report.warnings.append(f"W-CARRY {report.fan_in}: {report.deviation}")
+    return proven
 
 
 def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress) -> Layout:
@@ -230,10 +265,11 @@ def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: Compil
 def _assembled(
     flat: IntegerNetwork, routed: Routed, layout: Layout, arch: Architecture, report: CompileReport
 ) -> ChipConfig:
-    """The chip with its certificate; a dilated one as a chip of the network itself."""
-    notes = certificate(flat, report.latency, report.dilation, report.exact_ticks, report.quantisation, report.declared)
+    """The chip with its certificate; that of a rewritten network as a chip of the network itself."""
+    ticks = report.latency, report.dilation, report.exact_ticks
+    notes = certificate(flat, *ticks, report.fan_in, report.approximations, report.quantisation, report.declared)
     result = assemble(routed.network, layout.routing, layout.virtual, layout.placement, arch, notes)
-    return (result if routed.dilated is None else in_frames(result, flat, routed.dilated)).validate()
+    return of_network(result, flat, routed.rewritten).validate()
 
 
 def _fill_layout(report: CompileReport, layout: Layout, wishes: Wishes) -> None:
@@ -266,7 +302,7 @@ def estimate_network(
 
     Small networks are routed, larger ones estimated from shapes and a few sampled neurons. A network to be quantised is, and then
     routed whatever its size, which takes longer: its codes are not known before. So is one with merged spikes, and one
-    that may be dilated. Raises as compile_network does for what it looks at.
+    that may be rewritten for its fan-in. Raises as compile_network does for what it looks at.
     """
     network, arch = _loaded(network, chip, quantise, fan_in), load_architecture(chip)
     n_synapses = count_synapses(network)
@@ -274,7 +310,7 @@ def estimate_network(
     sound = network.populations and all(
         item.source in known and item.target in network.populations for item in network.projections
     )
-    special = network.fan_in == "dilate" or any(item.merge == "or" for item in network.projections)
+    special = network.fan_in != "refuse" or any(item.merge == "or" for item in network.projections)
     if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or special:
         return _routed(network, arch, quick=True)[-1]
     report = CompileReport(None, basis="shapes")
@@ -342,18 +378,20 @@ def _routed(
             f"E-DELAY {arch.name!r} has delays of at least {arch.routing.delay.min} ticks; the compiler needs a shortest delay"
             f" of 1 ({arch.routing.delay.min - 1} over). Use another chip"
         )
-    routed = fit(flat, arch, dilating=network.fan_in == "dilate", quick=quick, timed=report.timed, show=show)
+    routed = fit(flat, arch, fan_in=network.fan_in, quick=quick, timed=report.timed, show=show)
     check_capacity(routed, arch)
     _fill(report, arch, routed)
     _warn_unused(report, flat)
-    if routed.dilated is not None:
-        report.dilation = routed.dilated.factor
+    if isinstance(routed.rewritten, Thermometer | Carry):
+        report.fan_in, report.exact = str(routed.rewritten), isinstance(routed.rewritten, Thermometer)
+    if isinstance(routed.rewritten, Dilated):
+        report.dilation = routed.rewritten.factor
         report.warnings.append(f"W-DILATED a tick of the network takes {report.dilation} ticks of the chip")
     return flat, routed, report
 
 
 def _fill(report: CompileReport, arch: Architecture, routed: Routed) -> None:
-    """What a routed network takes; it is the dilated one, if the network is dilated."""
+    """What a routed network takes; it is what the network became, if it was rewritten."""
     network, parts, routing = routed.network, routed.parts, routed.routing
     report.cores, report.latency = routing.n_cores, routed.latency
     report.copies, report.relays = routing.n_copies, routing.n_relays

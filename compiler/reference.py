@@ -7,7 +7,7 @@ axon a synapse uses), so for a network with random parts the chip's own places a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,15 @@ class Places:
         axon[network.stochastic] = decoded.axon[mine][order]
         return Places(keys[row], slot, chip.timing, axon)
 
+    def among(self, network: IntegerNetwork, larger: IntegerNetwork) -> Places:
+        """The same for a network that has these neurons first and others, which draw nothing, after them."""
+        axon = np.full(larger.n_synapses, -1, np.int64)
+        axon[larger.stochastic] = self.axon[network.stochastic]
+        return replace(self, axon=axon)
+
 
 class Reference:
-    """The network in its initial state; :meth:`tick` runs one tick."""
+    """The network in its initial state; :meth:`tick` runs one tick. Delays of 0, as of rewritten networks, close no cycle."""
 
     def __init__(self, network: IntegerNetwork, arch: Architecture, places: Places | None = None) -> None:
         self.network, self.arch, self.places = network, arch, places
@@ -66,25 +72,51 @@ class Reference:
 
     def tick(self, lines: Array) -> npt.NDArray[np.bool_]:
         """Run one tick in which the given input lines spike; returns who fired [N]."""
-        net = self.network
-        total = np.zeros(net.n_neurons, np.int64)
-        for delay, matrix in self.matrices.items():
-            sources = self.history.get(self.now - delay)
-            if sources is not None and len(sources):
-                total += matrix[sources].sum(axis=0)
+        total = np.zeros(self.network.n_neurons, np.int64)
+        for delay in self.matrices.keys() - {0}:
+            total += self._arriving(delay)
         total += self._random_steps()
-        membrane = (self.membrane + total).astype(np.int32)
         leak, random = self._leak(), self._threshold()
-        membrane = neuron.leaked(membrane, leak, net.neuron["leak_reversal"] != 0, self.arch.rules)
-        names = ("threshold", "floor", "reset", "reset_mode", "floor_mode")
-        self.membrane, fired = neuron.fired_and_reset(
-            membrane, **{name: net.neuron[name] for name in names}, random=random, architecture=self.arch
-        )
-        spiking = np.concatenate([lines, net.n_inputs + np.flatnonzero(fired)]).astype(np.int64)
-        self.history[self.now] = np.concatenate([spiking, net.unions.first + net.unions.active(spiking)])
+        membrane, fired = self._after(total, leak, random)
+        if 0 in self.matrices:
+            membrane, fired = self._settled(total, leak, random, lines, fired)
+        self.membrane, self.history[self.now] = membrane, self._spiking(lines, fired)
         self.history.pop(self.now - int(self.delays.max(initial=0)), None)
         self.now += 1
         return fired
+
+    def _arriving(self, delay: int) -> Array:
+        """Sum [N] of the plain weights of the spikes that arrive after some delay."""
+        sources = self.history.get(self.now - delay)
+        if sources is None or not len(sources):
+            return np.zeros(self.network.n_neurons, np.int64)
+        return np.asarray(self.matrices[delay][sources].sum(axis=0))
+
+    def _after(self, total: Array, leak: Array, random: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Membranes after the tick, and who fires, if so much arrives."""
+        values = self.network.neuron
+        membrane = (self.membrane + total).astype(np.int32)
+        membrane = neuron.leaked(membrane, leak, values["leak_reversal"] != 0, self.arch.rules)
+        names = ("threshold", "floor", "reset", "reset_mode", "floor_mode")
+        parameters = {name: values[name] for name in names}
+        return neuron.fired_and_reset(membrane, **parameters, random=random, architecture=self.arch)
+
+    def _settled(
+        self, total: Array, leak: Array, random: Array, lines: Array, fired: npt.NDArray[np.bool_]
+    ) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """:meth:`_after`, delays of 0 included: spikes go on until nothing changes, which no cycle of them prevents."""
+        while True:
+            self.history[self.now] = self._spiking(lines, fired)
+            before = fired
+            membrane, fired = self._after(total + self._arriving(0), leak, random)
+            if np.array_equal(before, fired):
+                return membrane, fired
+
+    def _spiking(self, lines: Array, fired: npt.NDArray[np.bool_]) -> Array:
+        """Sources that spike: lines, neurons, and unions with one of them."""
+        net = self.network
+        spiking = np.concatenate([lines, net.n_inputs + np.flatnonzero(fired)]).astype(np.int64)
+        return np.concatenate([spiking, net.unions.first + net.unions.active(spiking)])
 
     def _keys(self, neurons: Array, purpose: int | Array) -> Array:
         """Tick keys of the given neurons at their own chip tick."""

@@ -77,6 +77,8 @@ def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
         *([("relays on the way", stations)] if report.stations else []),
         ("latency", f"{report.latency} ticks"),
         *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
+        *([("fan-in", report.fan_in)] if report.fan_in else []),
+        *(("approximate", text) for text in report.approximations),
         ("hops", f"{mesh.mean_hops:.2f} on average, {hops}, {mesh.most_hops} at most"),
         ("packets", f"{report.packets_per_tick:,.1f} a tick expected, inputs included"),
         ("busiest link", f"{mesh.busiest_link}, {mesh.busiest_link_packets_per_tick:.3f} packets a tick expected"),

@@ -329,7 +329,7 @@ class _Router:
         edge, member = np.unique(begin * n + reads.block, return_inverse=True)
         need = np.full(len(edge), np.iinfo(np.int64).min)
         np.maximum.at(need, member, slack)
-        shift = _longest_paths(edge // n, edge % n, need, n)
+        shift = longest_paths(edge // n, edge % n, need, n)
         sinks = np.ones(n, bool)
         sinks[edge // n] = False
         out = np.zeros(n, bool)
@@ -426,15 +426,24 @@ class _Reach:
         return Deliveries(self.neuron[order], self.core[order], self.axon[order], self.after[order])
 
 
-def _longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:
-    """Least values >= 0 with value[target] >= value[source] + need. Raises TightCycleError if a cycle needs more than 0."""
+def longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:
+    """Least values [n] >= 0 with value[target] >= value[source] + need.
+
+    Raises TightCycleError if a cycle needs more than 0; its ``blocks`` are the nodes on it.
+    """
     value = np.zeros(n, np.int64)
     via = np.full(n, -1, np.int64)
+    most = np.zeros(n, np.int64)
+    np.maximum.at(most, target, need)
+    # A way that meets no node twice adds up to no more than this; a larger value has gone round a cycle.
+    bound = int(most.sum())
     for _ in range(n + 1):
         candidate = value[source] + need
         better = candidate > value[target]
         if not better.any():
             return value
+        if value.max() > bound:
+            break
         edge = np.flatnonzero(better)
         edge = edge[np.argsort(candidate[edge], kind="stable")]
         value[target[edge]] = candidate[edge]
@@ -468,10 +477,12 @@ def _start_problems(network: IntegerNetwork, late: Array, possible: Array) -> li
         first = int(mine[0])
         values = {name: int(column[first]) for name, column in network.neuron.items()}
         ticks = "1 tick" if late[first] == 1 else f"{int(late[first])} ticks"
+        at_once = (network.delay[network.start[first] : network.start[first + 1]] == 0).any()
         problems.append(
             f"E-START population {network.populations[number].name!r}: {network.label(first)} must start"
-            f" {ticks} late because relays feed it, but with leak {values['leak']}, threshold"
-            f" {values['threshold']} and initial {values['initial']} it does not stay as it is until then"
-            f" ({len(mine)} such neurons). Give its sources fewer targets or a longer delay to them, so that no relay is needed"
+            f" {ticks} late because {'lines that tell it sums' if at_once else 'relays'} feed it, but with leak"
+            f" {values['leak']}, threshold {values['threshold']} and initial {values['initial']} it does not stay as it is until"
+            f" then ({len(mine)} such neurons). Give its sources {'delays of 2 or more to it, and ' if at_once else ''}fewer"
+            " targets or a longer delay to them, so that no relay is needed"
         )
     return problems

@@ -13,7 +13,7 @@ from neurocore.compiler.check import IntegerNetwork, check, random_neurons
 from neurocore.compiler.network import Network
 from neurocore.compiler.reference import Places, Reference
 from neurocore.config import ChipConfig
-from neurocore.errors import FitError, InputError, MismatchError
+from neurocore.errors import InputError, MismatchError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
@@ -31,6 +31,8 @@ class Verdict:
     """The outcome of a comparison.
 
     ``cause`` is what the static check finds wrong with the chip; where spikes are equal nevertheless, this input did not show it.
+    ``approximate`` chips carry sums over (:mod:`neurocore.compiler.carry`), by which ``spikes_differing`` may be late, missing
+    or too many; ``as_declared`` says that a chip does what it should: all that the network does, or all but that.
     """
 
     equal: bool
@@ -39,6 +41,9 @@ class Verdict:
     spikes_compared: int
     first_difference: dict[str, Any] | None
     cause: tuple[str, ...] = ()
+    approximate: bool = False
+    spikes_differing: int = 0
+    as_declared: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The fields of ``verify --json``."""
@@ -49,6 +54,9 @@ class Verdict:
             "spikes_compared": self.spikes_compared,
             "first_difference": self.first_difference,
             "cause": list(self.cause),
+            "approximate": self.approximate,
+            "spikes_differing": self.spikes_differing,
+            "as_declared": self.as_declared,
         }
 
 
@@ -82,13 +90,13 @@ def verify(
             f"network {flat.name!r} and chip {chip.name!r} differ in inputs or outputs; were they made together?"
         )
     cause: tuple[str, ...] = ()
-    places = None
+    places, carried = None, None
     try:
-        decoded = prove_chip(flat, chip)
+        decoded, proven = prove_chip(flat, chip)
         if chip.dilation == 1:
             places = Places.of(flat, chip, decoded, chip.seed if seed is None else seed)
-    except FitError as error:
-        cause = error.problems
+        if proven is not None and not proven.exact:
+            carried = proven.rewritten.network
     except MismatchError as error:
         cause = error.problems
         if random_neurons(flat).any():
@@ -97,6 +105,11 @@ def verify(
     inside = spikes.window(0, ticks)
     found = run(chip, inside, ticks * chip.dilation + chip.latency)
     difference = _first_difference(flat, expected, found, chip)
+    declared = difference is None
+    if carried is not None and not declared:
+        own = reference_spikes(carried, chip, inside, ticks, None if places is None else places.among(flat, carried))
+        unexpected = _first_difference(flat, own, found, chip)
+        declared, difference = unexpected is None, unexpected or difference
     return Verdict(
         equal=difference is None,
         latency=chip.latency,
@@ -104,7 +117,17 @@ def verify(
         spikes_compared=len(expected),
         first_difference=difference,
         cause=cause,
+        approximate=carried is not None,
+        spikes_differing=len(_differing(expected, found, chip)),
+        as_declared=declared,
     )
+
+
+def _differing(expected: Spikes, found: Spikes, chip: ChipConfig) -> set[tuple[int, int]]:
+    """(chip tick without the latency, line) of every spike that only one side has."""
+    have = set(zip((found.tick - chip.latency).tolist(), found.line.tolist(), strict=True))
+    want = set(zip((expected.tick * chip.dilation).tolist(), expected.line.tolist(), strict=True))
+    return have ^ want
 
 
 def _first_difference(
@@ -114,11 +137,10 @@ def _first_difference(
 
     A spike between two ticks of the network, on a dilated chip, is one as well, of the tick before.
     """
-    have = set(zip((found.tick - chip.latency).tolist(), found.line.tolist(), strict=True))
-    want = set(zip((expected.tick * chip.dilation).tolist(), expected.line.tolist(), strict=True))
-    if have == want:
+    differing = _differing(expected, found, chip)
+    if not differing:
         return None
-    chip_tick, line = place = min(have ^ want)
+    chip_tick, line = min(differing)
     tick = chip_tick // chip.dilation
     name = next((group.name for group in network.outputs if group.start <= line < group.start + group.size), "?")
     return {
@@ -126,6 +148,6 @@ def _first_difference(
         "line": line,
         "output": name,
         "neuron": network.label(int(network.output_neuron[line])) if line < len(network.output_neuron) else None,
-        "network": place in want,
-        "chip": place in have,
+        "network": bool(((expected.tick * chip.dilation == chip_tick) & (expected.line == line)).any()),
+        "chip": bool(((found.tick - chip.latency == chip_tick) & (found.line == line)).any()),
     }

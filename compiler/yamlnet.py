@@ -117,7 +117,7 @@ class _File(_Part):
     outputs: dict[str, _Output] = {}
     spike_rates: dict[str, Float] = {}
     quantise: Text | dict[Text, Int | Flag] | None = None
-    fan_in: Literal["refuse", "dilate"] = "refuse"
+    fan_in: Literal["refuse", "dilate", "thermometer", "carry"] = "refuse"
 
 
 def load_network(

@@ -26,12 +26,19 @@ def chip_fields(chip: ChipConfig) -> dict[str, Any]:
         "populations": [_group(group) for group in chip.populations],
         "latency_ticks": chip.latency,
         "dilation": chip.dilation,
+        "exact": _is_exact(chip),
         "seed": chip.seed,
         "digest": chip.digest(),
         "network_digest": chip.network_digest,
         "notes": dict(chip.notes),
         "core_list": [list(chip.architecture.core_xy(int(core))) for core in chip.cores.core],
     }
+
+
+def _is_exact(chip: ChipConfig) -> bool | None:
+    """Whether the chip's certificate says that it is exactly its network; None if it has none."""
+    text = dict(chip.notes).get("certificate")
+    return None if text is None else text.startswith("exact: ")
 
 
 def _group(group: Group) -> dict[str, Any]:

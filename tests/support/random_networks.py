@@ -333,3 +333,53 @@ def _quiet_neuron(rng: np.random.Generator, size: int, axons: int) -> dict[str, 
     if rng.random() < 0.05:
         values.update(reset_mode="none")
     return values
+
+
+def counting_network(arch: Architecture, seed: int, *, random_parts: bool = True) -> Network:
+    """A network whose widest neurons mostly need to count few spikes, so that lines can tell them; some may be random."""
+    rng = np.random.default_rng(seed)
+    axons = arch.core.axons
+    net = Network(f"counting{seed}")
+    places = [net.input("in", int(rng.integers(axons, 4 * axons)))]
+    for number in range(rng.integers(1, 4)):
+        size = int(rng.integers(1, 2 * axons if rng.random() < 0.3 else 8))
+        places.append(net.population(f"p{number}", size, **_counting_neuron(rng, size, random_parts)))
+    for number in range(rng.integers(2, 6)):
+        source = places[0] if number == 0 else places[rng.integers(0, len(places))]
+        target = places[rng.integers(1, len(places))]
+        weights = _counted(rng, source.size, target.size)
+        delay, merge = int(rng.choice([1, 2, 2, 3])), "or" if rng.random() < 0.2 else "sum"
+        net.connect(source, target, weights, delay=delay, merge=merge)
+    if random_parts and rng.random() < 0.4:
+        last = net.population("drawn", 3, threshold=2)
+        net.connect(places[1], last, _sparse(rng, places[1].size, 3, most=4, values=[-9, 7, 12]), stochastic=True)
+        net.output("drawn", last)
+    for place in places[1:]:
+        if rng.random() < 0.6:
+            net.output(f"out_{place.name}", place)
+    return net
+
+
+def _counted(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
+    """Weights that are mostly of one sign and have few values."""
+    values = rng.choice([1, 2, 3, 6], int(rng.integers(1, 3))) * int(rng.choice([1, 1, 1, -1]))
+    weights = rng.choice(values, (n, size)) * (rng.random((n, size)) < rng.choice([0.3, 0.7, 1.0]))
+    few = rng.random((n, size)) < rng.choice([0.0, 0.02])
+    return np.where(few, -weights, weights)
+
+
+def _counting_neuron(rng: np.random.Generator, size: int, random_parts: bool) -> dict[str, object]:
+    """Parameters of neurons that forget most of what they count."""
+    values: dict[str, object] = {
+        "threshold": rng.integers(1, 7, size),
+        "leak": int(rng.choice([0, 0, 1, -1, -5])),
+        "floor": int(rng.choice([0, 0, 2])),
+        "reset": int(rng.choice([0, 0, 0, 1, -1])),
+        "floor_mode": str(rng.choice(["saturate", "saturate", "saturate", "reset"])),
+        "leak_reversal": bool(rng.random() < 0.15),
+        "leak_stochastic": bool(rng.random() < 0.15 * random_parts),
+        "threshold_mask_bits": int(rng.choice([0, 0, 0, 0, 2 * random_parts])),
+    }
+    if rng.random() < 0.1:
+        values["reset_mode"] = str(rng.choice(["linear", "none"]))
+    return values

@@ -70,6 +70,13 @@ def with_late_loop() -> Network:
     return net
 
 
+def wide_loop() -> Network:
+    net = layers(300, 2)
+    net.connect("p", "p", [[0, 1], [0, 0]])
+    net.connect("p", "p", [[0, 0], [1, 0]])
+    return net
+
+
 def plain(**rules: bool) -> Architecture:
     """Tiny without some of its rules."""
     tiny = load_architecture("tiny")
@@ -84,6 +91,12 @@ def slow_delays() -> Architecture:
 def without_modes() -> Architecture:
     tiny = load_architecture("tiny")
     return tiny.model_copy(update={"neuron": tiny.neuron.model_copy(update={"reset_modes": ("value", "linear")})})
+
+
+def low_thresholds() -> Architecture:
+    """Tiny with thresholds that are soon exceeded."""
+    tiny = load_architecture("tiny")
+    return tiny.model_copy(update={"neuron": tiny.neuron.model_copy(update={"threshold": Range(min=0, max=3)})})
 
 
 def tight_loop() -> Network:
@@ -157,7 +170,8 @@ CASES: list[tuple[str, Trigger, str]] = [
         r"population 'p' <- 'x': p\[0\] reads 300 signals \(source and delay\), each of which needs an axon; a core of"
         r" 'truenorth' has 256 \(44 over; 2 of 2 neurons are\)\. Limit receptive fields to 256 signals, for instance 2 groups of"
         r" 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
-        r' use fan_in="dilate": exact, 1 tick becomes 152',
+        r' use fan_in="thermometer": exact, with 2 more neurons, which take 1 tick; or use fan_in="dilate": exact, 1 tick becomes'
+        r" 152",
     ),
     (
         "E-FANIN",
@@ -165,7 +179,8 @@ CASES: list[tuple[str, Trigger, str]] = [
         r"population 'p' <- 'x': p\[\d\] reads 200 signals with 6 different weights, for which the best code found takes \d+"
         r" axons; a core of 'truenorth' has 256 \(\d+ over\)\. Limit receptive fields to 85 signals, for instance 3 groups of 67"
         r" \(with weights such as its own, neurons that share a core need 3 axons a signal\); or use at most 4 different"
-        r' weights a neuron, of which one reads up to 256; or use fan_in="dilate": exact, 1 tick becomes 269',
+        r' weights a neuron, of which one reads up to 256; or use fan_in="thermometer": exact, with \d+ more neurons, which take'
+        r' 1 tick; or use fan_in="dilate": exact, 1 tick becomes 269',
     ),
     (
         "E-FANIN",
@@ -200,6 +215,47 @@ CASES: list[tuple[str, Trigger, str]] = [
         r"population 'p' does not fit even if dilated: E-FANIN population 'p' <- 'p\.partial', 'p\.clock': p\[0\] reads \d+"
         r" signals \(source and delay\), each of which needs an axon; a core of 'truenorth' has 256 \(\d+ over; 1 of 1 neurons"
         r" are\)\. Limit receptive fields .*",
+    ),
+    (
+        "E-THERMOMETER",
+        lambda: refused(layers(300, 2, threshold=9, reset_mode="linear"), "truenorth", fan_in="thermometer"),
+        r"population 'p': p\[0\] needs 300 lines for the 300 signals that it reads, one for every sum that they may have, as with"
+        r" reset_mode linear each leaves it another membrane; a core of 'truenorth' has 256 axons \(44 over\)\. Use smaller"
+        r' receptive fields or weights, a lower threshold, a higher floor, or reset_mode value; or use fan_in="dilate": exact,'
+        r" until a membrane nears its clamp, 1 tick becomes 152",
+    ),
+    (
+        "E-THERMOMETER",
+        lambda: refused(layers(300, 2, stochastic=True), "truenorth", fan_in="thermometer"),
+        r"population 'p': p\[0\] reads stochastic weights, for which each of its lines would draw other numbers\. Use plain"
+        r" weights; fan_in=\"dilate\" is no way out: population 'p': p\[0\] draws random numbers, and would draw them in every"
+        r" tick of the chip; use plain weights and parameters",
+    ),
+    (
+        "E-THERMOMETER",
+        lambda: refused(layers(14, 1, [[17], [19]] * 7, threshold=36), fan_in="thermometer"),
+        r"population 'p': p\[0\] needs a line for sums above 34, whose leak takes that much away; 'tiny' has leaks -17\.\.17 \(17"
+        r' over\)\. Use smaller weights or receptive fields, or a lower threshold; fan_in="dilate" is no way out: .*',
+    ),
+    (
+        "E-CARRY",
+        lambda: refused(layers(300, 2, stochastic=True), "truenorth", fan_in="carry"),
+        r"population 'p': p\[0\] reads stochastic weights, for which each of its lines would draw other numbers\. Use plain"
+        r" weights; fan_in=\"dilate\" is no way out: .*",
+    ),
+    (
+        "E-CARRY",
+        lambda: refused(layers(200, 1, np.arange(1, 201)[:, None]), fan_in="carry"),
+        r"population 'p': p\[0\] has \d+ sums of parts to read; with their weights a core of 'tiny' has axons for 13 \(\d+"
+        r" over\)\. Use smaller receptive fields or weights; fan_in=\"dilate\" is no way out: .*",
+    ),
+    (
+        "E-CARRY",
+        lambda: refused(
+            layers(14, 1, np.full((14, 1), 1) + 6 * np.eye(14, 1, dtype=int)), low_thresholds(), fan_in="carry"
+        ),
+        r"population 'p': p\[0\] must be told sums up to \d+ in a tick, which is the threshold of their lines; 'tiny' has"
+        r" thresholds 0\.\.3 \(\d+ over\)\. Use smaller weights; .*",
     ),
     (
         "E-LEVELS",
@@ -268,6 +324,12 @@ CASES: list[tuple[str, Trigger, str]] = [
     ),
     (
         "E-CYCLE",
+        lambda: refused(wide_loop(), "truenorth", fan_in="thermometer"),
+        r"'p' -> 'p' has 1 tick less delay than its neurons need: lines of a thermometer code take a tick of their"
+        r' own\. Raise a delay on the cycle by 1; or use fan_in="dilate": exact, 1 tick becomes 153',
+    ),
+    (
+        "E-CYCLE",
         no_repairs,
         r"network 'net': its cycles leave no time for the relays that its fan-out needs, in none of 0 ways to divide it\. Raise"
         r" delays on its cycles, or give its neurons fewer targets",
@@ -317,6 +379,13 @@ CASES: list[tuple[str, Trigger, str]] = [
         lambda: warned(dilating(layers(300, 2, threshold=9, reset_mode="linear")), "truenorth")[1:],
         r"exact for 1,350 ticks of the network whatever the input, then as long as no membrane has risen higher than it could"
         r" until then",
+    ),
+    (
+        "W-CARRY",
+        lambda: warned(layers(300, 2, reset_mode="linear"), "truenorth", fan_in="carry"),
+        r"\d+ lines with carry tell 2 neurons the sums of what they read: in 300 ticks of random input at the network's rates"
+        r" \(seed 0\) 0\.00% of their ticks differ and their spike counts by 0\.00% of 598 spikes; at the outputs 0\.00% and"
+        r" 0\.00%",
     ),
     ("W-APPROXIMATE", lambda: warned(declared()), r"resets of 'p' are to zero instead of by the threshold"),
     (

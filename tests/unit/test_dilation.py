@@ -381,8 +381,10 @@ def test_more_bursts_than_axons() -> None:
 
 
 def test_unknown_treatment() -> None:
-    with pytest.raises(InputError, match="network 'dense': fan_in is 'carry'; it must be one of refuse, dilate"):
-        compile_network(dense(), fan_in="carry")
+    with pytest.raises(
+        InputError, match="network 'dense': fan_in is 'fold'; it must be one of refuse, dilate, thermometer, carry"
+    ):
+        compile_network(dense(), fan_in="fold")
 
 
 def test_maps_share_cores() -> None:

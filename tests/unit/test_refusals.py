@@ -31,19 +31,21 @@ def test_too_many_signals() -> None:
         "E-FANIN population 'hidden' <- 'image': hidden[0] reads 300 signals (source and delay), each of which needs an axon; a"
         " core of 'truenorth' has 256 (44 over; 2 of 2 neurons are). Limit receptive fields to 256 signals, for instance 2 groups"
         " of 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
-        ' use fan_in="dilate": exact, 1 tick becomes 152'
+        ' use fan_in="thermometer": exact, with 2 more neurons, which take 1 tick; or use fan_in="dilate": exact, 1 tick becomes'
+        " 152"
     )
 
 
 def test_advice_says_what_dilation_would_do() -> None:
-    """Of a linear reset, that it is exact up to the clamp; of what cannot be dilated, why."""
+    """Of a linear reset, that it is exact up to the clamp; of what cannot be dilated, why. Lines only count to a threshold."""
     linear = two_layers(300, 2, threshold=9, reset_mode="linear")
     assert refusal(linear).endswith(
         '; or use fan_in="dilate": exact, until a membrane nears its clamp, 1 tick becomes 152'
     )
     random = two_layers(300, 2, threshold_mask_bits=1, threshold=9)
     assert refusal(random).endswith(
-        " 2 groups of 150; fan_in=\"dilate\" is no way out: population 'hidden': hidden[0] draws random numbers, and would draw"
+        ' 2 groups of 150; or use fan_in="thermometer": exact, with 20 more neurons, which take 1 tick;'
+        " fan_in=\"dilate\" is no way out: population 'hidden': hidden[0] draws random numbers, and would draw"
         " them in every tick of the chip; use plain weights and parameters"
     )
 
