@@ -18,6 +18,7 @@ from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
+from neurocore.compiler.slack import NoTimeError, next_slack
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -28,8 +29,6 @@ Timed = Callable[[str], AbstractContextManager[None]]
 """Measures a block as part of the stage of that name."""
 
 MAX_REPAIRS = 40
-SLACK = (0, 1, 2, 4, 8)
-"""Ticks that a dilated tick is lengthened by, one after the other, where cycles leave no time for relays."""
 MOST_DILATED = 5_000_000
 """Synapses up to which a refusal says what dilation would do."""
 
@@ -101,17 +100,42 @@ def _fit_dilated(
     network: IntegerNetwork, dilated: Dilated, arch: Architecture, quick: bool, timed: Timed, show: Progress
 ) -> Routed:
     """Cores and routes of a dilated network; its ticks are made longer if cycles ask for it."""
-    least = dilated.factor
-    for slack in SLACK:
-        again = dilated if not slack else dilate(network, arch, least + slack)
-        assert again is not None, "the network needs dilation"
+    try:
+        found = _agree(dilated.network, Cutter(dilated.network, arch, quick=quick), timed, show)
+        return replace(found, dilated=dilated)
+    except NoTimeError as error:
+        return fit_longer(network, dilated, error, arch, quick=quick, timed=timed, show=show)
+
+
+def fit_longer(
+    network: IntegerNetwork,
+    dilated: Dilated,
+    error: NoTimeError,
+    arch: Architecture,
+    *,
+    quick: bool,
+    timed: Timed,
+    show: Progress,
+) -> Routed:
+    """Cores and routes of a dilated network with longer ticks than in ``dilated``, which led to the ``error``.
+
+    Raises FitError that begins with the last such error if its ticks cannot be long enough.
+    """
+    least, slack = dilated.factor - dilated.slack, dilated.slack
+    while True:
+        slack = next_slack(slack, error)
         try:
-            found = _agree(again.network, Cutter(again.network, arch, quick=quick), timed, show)
-            return replace(found, dilated=again)
-        except FitError as error:
-            if slack == SLACK[-1] or not error.problems[0].startswith("E-CYCLE"):
-                raise
-    raise AssertionError("the last attempt succeeds or raises")
+            with timed("dilate"):
+                longer = dilate(network, arch, least + slack)
+            assert longer is not None, "the network needs dilation"
+            found = _agree(longer.network, Cutter(longer.network, arch, quick=quick), timed, show)
+            check_capacity(found, arch)
+            return replace(found, dilated=longer)
+        except NoTimeError as again:
+            error = again
+        except FitError as other:
+            longer_tick = f"with {least + slack} ticks of the chip to one of the network instead of {least}"
+            raise FitError(f"{error.problems[0]}; {longer_tick}, {other.problems[0]}") from other
 
 
 def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress) -> Routed:
@@ -120,6 +144,7 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
     limits: dict[int, int] = {}
     urgent: set[int] = set()
     opened: set[frozenset[int]] = set()
+    missing = 1
     for _ in range(MAX_REPAIRS):
         with timed("partition"):
             parts = _open_cores(network, partition(network, arch, limits, cutter, partial(show, "partition")), opened)
@@ -131,12 +156,13 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
         except CoreOverflowError as overflow:
             opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
         except TightCycleError as found:
-            cycle = found
+            cycle, missing = found, found.missing
         if cycle is not None:
             _loosen(network, arch, parts, cycle, limits, urgent)
-    raise FitError(
+    raise NoTimeError(
         f"E-CYCLE network {network.name!r}: its cycles leave no time for the relays that its fan-out needs, in none of"
-        f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets"
+        f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets",
+        missing,
     )
 
 
@@ -184,10 +210,11 @@ def _loosen(
             f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
             for number in sorted(drawing)
         )
-        raise FitError(
+        raise NoTimeError(
             f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
             f" must reach more axons than their cores have room for copies.{random} Raise a delay on the cycle by"
-            f" {cycle.missing}, or give its neurons fewer targets"
+            f" {cycle.missing}, or give its neurons fewer targets",
+            cycle.missing,
         )
 
 

@@ -29,6 +29,7 @@ from neurocore.compiler.placefile import (
     placement_text,
 )
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError
+from neurocore.compiler.slack import NoTimeError
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import FitError, InputError
 
@@ -89,19 +90,20 @@ def lay_out(
     """Place a routed network, and put relays where a packet would have to go too far or over a dead link.
 
     ``reroute`` gives the routing in which neurons have so many more ticks [N] for their way. Raises InputError for a given
-    placement that does not suit, FitError E-CAP, E-DEFECT or E-REACH if the cores cannot be laid out.
+    placement that does not suit, FitError E-CAP, E-DEFECT or E-REACH if the cores cannot be laid out: a NoTimeError if it is only
+    a cycle that has too little time.
     """
     ways = Ways(arch, wishes.defects)
-    failed: FitError | None = None
+    failed: list[FitError] = []
     for spared in _tries(arch, routing.n_cores, wishes.defects):
         try:
             return _attempt(network, arch, routing, wishes, reroute, progress, ways, spared)
         except FitError as error:
-            failed = failed or error
+            failed.append(error)
         if not ways.limited:
             break
-    assert failed is not None, "an attempt that returns nothing fails"
-    raise failed
+    tight = [error for error in failed if isinstance(error, NoTimeError)]
+    raise min(tight, key=lambda error: error.missing) if tight else failed[0]
 
 
 def _tries(arch: Architecture, n_cores: int, defects: Defects) -> Iterator[npt.NDArray[np.bool_]]:
@@ -184,9 +186,10 @@ def _rerouted(
     try:
         return reroute(more)
     except TightCycleError as error:
-        raise FitError(
+        raise NoTimeError(
             f"{head}; but they are on a cycle that leaves {error.missing} too few. Raise a delay on the cycle, or give its cores"
-            " places nearer to each other (--placement)"
+            " places nearer to each other (--placement)",
+            error.missing,
         ) from error
     except CoreOverflowError as error:
         raise FitError(

@@ -21,11 +21,12 @@ from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.defects import Defects, load_defects
 from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
-from neurocore.compiler.fit import Progress, Routed, check_capacity, fit
+from neurocore.compiler.fit import Progress, Routed, check_capacity, fit, fit_longer
 from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_source
 from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
+from neurocore.compiler.slack import NoTimeError
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
 from neurocore.spikes import Spikes
@@ -55,8 +56,9 @@ class CompileReport:
     ``cores_kept`` is how many cores have the place that they were given, None if none was; ``stations`` are relays on ways that
     are too far for a packet or broken; ``placement`` gives the content of a placement file.
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
-    many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
-    exactness where membranes may rise without end; None if there is no bound.
+    many ticks of the chip make one of the network, ``dilation_slack`` of them to give relays on its cycles time; packets and
+    ``latency`` are by ticks of the chip. ``exact_ticks`` bounds exactness where membranes may rise without end; None if there is
+    no bound.
     """
 
     network: IntegerNetwork | None
@@ -67,6 +69,7 @@ class CompileReport:
     relays: int = 0
     latency: int = 0
     dilation: int = 1
+    dilation_slack: int = 0
     exact_ticks: int | None = None
     mean_hops: float = 0.0
     weighted_hops: float = 0.0
@@ -108,6 +111,7 @@ class CompileReport:
             "basis": self.basis,
             "latency_ticks": self.latency,
             "dilation": self.dilation,
+            "dilation_slack": self.dilation_slack,
             "exact_ticks": self.exact_ticks,
             "mean_hops": self.mean_hops,
             "weighted_hops": self.weighted_hops,
@@ -187,9 +191,10 @@ def compile_with_report(
     wishes = Wishes(seed, read_source(placement), broken)
     network = _loaded(network, chip, quantise, fan_in)
     flat, routed, report = _routed(network, arch, show=show)
+    routed, layout = _laid_out(flat, routed, arch, wishes, report, show)
     if routed.dilated is not None:
+        _warn_dilated(routed.dilated, report)
         _prove_dilation(flat, routed.dilated, arch, report)
-    layout = _laid_out(routed, arch, wishes, report, show)
     show("assemble", 0, 1)
     with report.timed("assemble"):
         result = _assembled(flat, routed, layout, arch, report)
@@ -216,15 +221,35 @@ def _prove_dilation(flat: IntegerNetwork, dilated: Dilated, arch: Architecture, 
         report.warnings.append(f"W-HORIZON exact {horizon(report.exact_ticks)}")
 
 
-def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress) -> Layout:
-    """The cores at their places; relays on the way may change how many there are, and the latency."""
-    show("place", 0, 1)
-    with report.timed("place"):
-        again = partial(routed.again, arch)
-        layout = lay_out(routed.network, arch, routed.routing, wishes, again, partial(show, "place"))
-    if layout.routing is not routed.routing:
+def _warn_dilated(dilated: Dilated, report: CompileReport) -> None:
+    """Say how much time the network takes."""
+    report.dilation, report.dilation_slack = dilated.factor, dilated.slack
+    more = f", {dilated.slack} of them for relays on its cycles" if dilated.slack else ""
+    report.warnings.append(f"W-DILATED a tick of the network takes {dilated.factor} ticks of the chip{more}")
+
+
+def _laid_out(
+    flat: IntegerNetwork, routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress
+) -> tuple[Routed, Layout]:
+    """The cores at their places; relays on the way may change how many there are, and the latency.
+
+    The ticks of a dilated network are made longer if its cycles leave no time for such relays.
+    """
+    as_estimated = routed
+    while True:
+        show("place", 0, 1)
+        try:
+            with report.timed("place"):
+                again = partial(routed.again, arch)
+                layout = lay_out(routed.network, arch, routed.routing, wishes, again, partial(show, "place"))
+            break
+        except NoTimeError as error:
+            if routed.dilated is None:
+                raise
+            routed = fit_longer(flat, routed.dilated, error, arch, quick=False, timed=report.timed, show=show)
+    if routed is not as_estimated or layout.routing is not routed.routing:
         _fill(report, arch, replace(routed, routing=layout.routing))
-    return layout
+    return routed, layout
 
 
 def _assembled(
@@ -276,7 +301,10 @@ def estimate_network(
     )
     special = network.fan_in == "dilate" or any(item.merge == "or" for item in network.projections)
     if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or special:
-        return _routed(network, arch, quick=True)[-1]
+        _, routed, report = _routed(network, arch, quick=True)
+        if routed.dilated is not None:
+            _warn_dilated(routed.dilated, report)
+        return report
     report = CompileReport(None, basis="shapes")
     _declare(report, network)
     with report.timed("estimate"):
@@ -346,9 +374,6 @@ def _routed(
     check_capacity(routed, arch)
     _fill(report, arch, routed)
     _warn_unused(report, flat)
-    if routed.dilated is not None:
-        report.dilation = routed.dilated.factor
-        report.warnings.append(f"W-DILATED a tick of the network takes {report.dilation} ticks of the chip")
     return flat, routed, report
 
 
