@@ -13,7 +13,9 @@ from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say
 @click.command()
 @click.argument("chip", type=click.Path())
 @click.option("--input", "spikes", type=click.Path(), help="Input spikes (.npz or .csv).")
-@click.option("--ticks", type=click.IntRange(min=0), help="Ticks to run; may be left out with --live.")
+@click.option(
+    "--ticks", type=click.IntRange(min=0), help="Ticks of the chip to run; with --live, if given, of the network."
+)
 @click.option("-o", "--output", type=click.Path(), help="Run file to write.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
@@ -35,7 +37,7 @@ from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say
     "--pace",
     metavar="HZ|real",
     callback=parse_pace,
-    help="Live at this many ticks a second; 'real' is the chip definition's rate.",
+    help="Live at this many ticks of the network a second; 'real': at the chip definition's rate.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with --live: on stderr).")
 def run(
