@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.capacity import excess
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
@@ -220,18 +221,5 @@ def _loosen(
 
 def check_capacity(routed: Routed, arch: Architecture) -> None:
     """Raise FitError E-CAP if the chip has too few cores."""
-    network, parts, routing = routed.network, routed.parts, routed.routing
-    if routing.n_cores <= arch.n_cores:
-        return
-    population = network.population_of()
-    count = np.zeros(len(network.populations), np.int64)
-    for members in parts.members:
-        count[np.unique(population[members])] += 1
-    largest = int(np.argmax(count))
-    relays = routing.n_cores - parts.n_cores
-    raise FitError(
-        f"E-CAP network {network.name!r} needs {routing.n_cores:,} cores; {arch.name!r} has {arch.n_cores:,}"
-        f" ({routing.n_cores - arch.n_cores:,} over). Largest: population {network.populations[largest].name!r}"
-        f" with {network.populations[largest].size:,} neurons on {int(count[largest]):,} cores; relays take {relays:,} cores."
-        " Use fewer neurons, smaller receptive fields or a larger chip"
-    )
+    if routed.routing.n_cores > arch.n_cores:
+        raise FitError(excess(routed.network, routed.routing, arch, arch.n_cores))

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from neurocore.architecture import Architecture
 from neurocore.chipfile import load_chip
 from neurocore.compiler.assemble import VirtualChip, build
+from neurocore.compiler.capacity import excess
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.defects import Defects, clear_window
 from neurocore.compiler.detour import Detour, NoWayError, Room, Ways, detour
@@ -286,11 +287,16 @@ class _Stage:
     def avoid(self, pins: Array, spared: npt.NDArray[np.bool_]) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Sites with defects are left empty unless they are needed: then cores that can live there are pinned to them.
 
-        Returns the pins and the sites [rows, columns] that are blocked. Raises FitError E-DEFECT if too few cores can.
+        Returns the pins and the sites [rows, columns] that are blocked. Raises FitError E-CAP if there are fewer sites than
+        cores, E-DEFECT if too few cores can live there.
         """
         free, open_ = ~self.dead & ~spared, pins[:, 0] < 0
         free[pins[~open_, 1], pins[~open_, 0]] = False
         cores = np.flatnonzero(open_)
+        if len(cores) > int(free.sum()):
+            which = " that work" + " and are not kept free for relays on the way" * bool(spared.any())
+            n_sites = int(free.sum() + (~open_).sum())
+            raise FitError(excess(self.network, self.routing, self.arch, n_sites, which))
         short = self.axons < self.n_axons[cores].max(initial=0)
         weak = free & (short | (~self.io & bool(self.needs_io[cores].any())))
         n_missing = len(cores) - int((free & ~weak).sum())

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble
+from neurocore.compiler.capacity import WAYS_OUT, largest
 from neurocore.compiler.certificate import certificate, horizon, in_frames, prove_chip, prove_dilated
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.defects import Defects, load_defects
@@ -319,7 +320,7 @@ def estimate_network(
     if report.cores > arch.n_cores:
         report.warnings.append(
             f"W-CAP network {network.name!r}: about {report.cores:,} cores are needed; {arch.name!r} has {arch.n_cores:,}"
-            f" ({report.cores - arch.n_cores:,} over). Use fewer neurons, smaller receptive fields or a larger chip"
+            f" ({report.cores - arch.n_cores:,} over). Largest: {largest(found.shares)}. {WAYS_OUT}"
         )
     return report
 

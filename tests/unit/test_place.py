@@ -255,7 +255,7 @@ def test_too_many_cores() -> None:
     with pytest.raises(FitError) as raised:
         place(listed(16, [], [], []), (5, 3), blocked=blocked)
     assert str(raised.value) == (
-        "E-CAP needs 16 cores; the mesh of 5 x 3 has 14 free (2 over). Use more chips, or a smaller network."
+        "E-CAP the graph needs 16 cores; the mesh of 5 x 3 has 14 free (2 over). Use more chips, or a smaller network."
     )
 
 
