@@ -80,25 +80,30 @@ class Layout:
     given: Callable[[bool], str]
 
 
-def lay_out(
-    network: IntegerNetwork,
-    arch: Architecture,
-    routing: Routing,
-    wishes: Wishes,
-    reroute: Callable[[Array], Routing],
-    progress: Progress,
-) -> Layout:
+@dataclass(frozen=True)
+class Task:
+    """A routed network that is to be laid out; ``reroute`` gives its routing with so many more ticks [N] for neurons' ways."""
+
+    network: IntegerNetwork
+    arch: Architecture
+    routing: Routing
+    wishes: Wishes
+    reroute: Callable[[Array], Routing]
+    progress: Progress
+
+
+def lay_out(task: Task) -> Layout:
     """Place a routed network, and put relays where a packet would have to go too far or over a dead link.
 
-    ``reroute`` gives the routing in which neurons have so many more ticks [N] for their way. Raises InputError for a given
-    placement that does not suit, FitError E-CAP, E-DEFECT or E-REACH if the cores cannot be laid out: a NoTimeError if it is only
-    a cycle that has too little time.
+    Raises InputError for a given placement that does not suit, FitError E-CAP, E-DEFECT or E-REACH if the cores cannot be laid
+    out: a NoTimeError if all that is in the way is a cycle with too little time.
     """
-    ways = Ways(arch, wishes.defects)
+    defects = task.wishes.defects
+    ways = Ways(task.arch, defects)
     failed: list[FitError] = []
-    for spared in _tries(arch, routing.n_cores, wishes.defects):
+    for spared in _tries(task.arch, task.routing.n_cores, defects):
         try:
-            return _attempt(network, arch, routing, wishes, reroute, progress, ways, spared)
+            return _attempt(task, ways, spared)
         except FitError as error:
             failed.append(error)
         if not ways.limited:
@@ -132,27 +137,19 @@ def _lattice(arch: Architecture, step: int) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def _attempt(
-    network: IntegerNetwork,
-    arch: Architecture,
-    routing: Routing,
-    wishes: Wishes,
-    reroute: Callable[[Array], Routing],
-    progress: Progress,
-    ways: Ways,
-    spared: npt.NDArray[np.bool_],
-) -> Layout:
+def _attempt(task: Task, ways: Ways, spared: npt.NDArray[np.bool_]) -> Layout:
     """Lay out cores, but not on the ``spared`` [rows, columns] sites, which are for relays on the way."""
-    more = np.zeros(network.n_neurons, np.int64)
+    arch, routing = task.arch, task.routing
+    more = np.zeros(task.network.n_neurons, np.int64)
     pins = np.full((0, 2), -1)
     for _ in range(MAX_ROUNDS):
-        stage = _Stage(network, arch, routing, wishes)
-        placement, kept = stage.place(pins, spared, ways, progress)
+        stage = _Stage(task.network, arch, routing, task.wishes)
+        placement, kept = stage.place(pins, spared, ways, task.progress)
         found = _detoured(routing, placement, ways, stage.room(placement), arch) if ways.limited else None
         if found is None or not found.missing.any():
             return stage.finish(placement, kept, found)
         more += found.missing
-        routing = _rerouted(network, arch, ways, reroute, more, found.missing)
+        routing = _rerouted(task, ways, more, found.missing)
         # What holds neurons stays where it is, so that the next round has the same ways.
         pins = np.stack([placement.x, placement.y], axis=1)[: len(routing.cores)]
     raise FitError(
@@ -172,20 +169,13 @@ def _detoured(routing: Routing, placement: Placement, ways: Ways, room: Room, ar
         ) from error
 
 
-def _rerouted(
-    network: IntegerNetwork,
-    arch: Architecture,
-    ways: Ways,
-    reroute: Callable[[Array], Routing],
-    more: Array,
-    missing: Array,
-) -> Routing:
+def _rerouted(task: Task, ways: Ways, more: Array, missing: Array) -> Routing:
     """The network routed with more time, or why it cannot have it."""
-    neuron, ticks = network.label(int(np.argmax(missing))), int(missing.max())
+    neuron, ticks = task.network.label(int(np.argmax(missing))), int(missing.max())
     more_ticks = f"{ticks} more tick{'s' * (ticks > 1)}"
-    head = f"E-REACH the spikes of {neuron} need {more_ticks} for relays on their way, as {_limits(arch, ways)}"
+    head = f"E-REACH the spikes of {neuron} need {more_ticks} for relays on their way, as {_limits(task.arch, ways)}"
     try:
-        return reroute(more)
+        return task.reroute(more)
     except TightCycleError as error:
         raise NoTimeError(
             f"{head}; but they are on a cycle that leaves {error.missing} too few. Raise a delay on the cycle, or give its cores"

@@ -23,7 +23,7 @@ from neurocore.compiler.defects import Defects, load_defects
 from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
 from neurocore.compiler.fit import Progress, Routed, check_capacity, fit, fit_longer
-from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_source
+from neurocore.compiler.layout import Layout, Source, Task, Wishes, lay_out, read_source
 from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
@@ -241,8 +241,8 @@ def _laid_out(
         show("place", 0, 1)
         try:
             with report.timed("place"):
-                again = partial(routed.again, arch)
-                layout = lay_out(routed.network, arch, routed.routing, wishes, again, partial(show, "place"))
+                again, place = partial(routed.again, arch), partial(show, "place")
+                layout = lay_out(Task(routed.network, arch, routed.routing, wishes, again, place))
             break
         except NoTimeError as error:
             if routed.dilated is None:
