@@ -7,6 +7,7 @@ tick of the leg's delay; where the delay is too short, the caller routes again w
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -151,25 +152,41 @@ class _Detours:
         return np.asarray(np.maximum(stops, np.maximum(most, 0) // self.longest))
 
     def retime(self, stops: Array) -> tuple[Array, Array]:
-        """Delay of every leg when relay rows fire as late as before or, for stations after them, earlier; ticks missing [N]."""
+        """Delay of every leg, with time for its stations, and ticks [N] that neurons miss for that.
+
+        Relay rows fire as late as before, or earlier for stations after them, or later for stations before them. Where time is
+        missing it is so on the last leg.
+        """
         n_rows, start = len(self.rows), self.times()
         tapped = np.ones(n_rows, bool)
         tapped[self.next[self.to_row]] = False
         shortest = np.where(self.legs.core == OUTPUT_LINE, 0, 1 + stops)
-        arrival = np.where(self.row >= 0, np.append(start, 0)[self.row], 0) + self.legs.delay
-        time, inside = start.copy(), self.row >= 0
-        while True:
-            end = np.where(self.to_row, np.append(time, 0)[self.next], arrival)
+        inside, to_row = self.row >= 0, self.to_row
+        arrival = self.begun(start) + self.legs.delay
+
+        def earlier(time: Array) -> Array:
             again = time.copy()
-            np.minimum.at(again, self.row[inside], (end - shortest)[inside])
-            again[tapped] = start[tapped]
-            if (again == time).all():
-                break
-            time = again
-        delay = end - np.where(inside, np.append(time, 0)[self.row], 0)
+            np.minimum.at(again, self.row[inside], (self.ended(time, arrival) - shortest)[inside])
+            return np.where(tapped, start, again)
+
+        def later(time: Array) -> Array:
+            again = time.copy()
+            np.maximum.at(again, self.next[to_row], (self.begun(time) + shortest)[to_row])
+            return again
+
+        time = _settled(later, _settled(earlier, start))
+        delay = self.ended(time, arrival) - self.begun(time)
         missing = np.zeros(len(self.core_of), np.int64)
         np.maximum.at(missing, self.neuron, shortest - delay)
         return delay, missing
+
+    def begun(self, time: Array) -> Array:
+        """When every leg begins, if rows fire at some ``time`` [rows]; a source does at 0."""
+        return np.where(self.row >= 0, np.append(time, 0)[self.row], 0)
+
+    def ended(self, time: Array, arrival: Array) -> Array:
+        """When every leg ends: at ``arrival``, or as its row says."""
+        return np.where(self.to_row, np.append(time, 0)[self.next], arrival)
 
     def times(self) -> Array:
         """Ticks [rows] from a source's spike to the activity of each of its rows."""
@@ -181,7 +198,7 @@ class _Detours:
         for row in np.flatnonzero(~fed).tolist():
             time[row] = axon[int(self.rows.core[row]), int(self.rows.axon[row])]
         while (time < 0).any():
-            begun = np.where(self.row >= 0, np.append(time, 0)[self.row], 0)
+            begun = self.begun(time)
             known = self.to_row & (begun >= 0)
             time[self.next[known]] = (begun + self.legs.delay)[known]
         return time
@@ -218,6 +235,13 @@ class _Detours:
             rows=RelayRows(sources, cores, axons, start, after_rows),
             n_cores=len(self.sites.x),
         )
+
+
+def _settled(step: Callable[[Array], Array], time: Array) -> Array:
+    """Times when a step changes them no more."""
+    while not ((again := step(time)) == time).all():
+        time = again
+    return time
 
 
 def _shares(delay: int, n_stops: int, longest: int, *, ends: bool) -> list[int]:

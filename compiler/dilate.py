@@ -61,7 +61,7 @@ class Dilated:
 
     Its first neurons and all its inputs and outputs are those of the other. Neuron v of these fires at tick t * factor +
     ``phase[v]`` exactly when the other network's v fires at tick t; outputs all have the phase ``latency``. ``is_counting`` says
-    whether some membranes are counted and may rise without end.
+    whether some membranes are counted and may rise without end. ``slack`` of the ``factor`` ticks are more than it takes.
     """
 
     network: IntegerNetwork
@@ -69,6 +69,7 @@ class Dilated:
     phase: Array
     latency: int
     is_counting: bool
+    slack: int = 0
 
     @property
     def shift(self) -> Array:
@@ -122,6 +123,7 @@ class _Builder:
 
     def __init__(self, plan: Plan, factor: int) -> None:
         self.plan, self.network, self.arch, self.factor = plan, plan.network, plan.arch, factor
+        self.slack = factor - plan.least_factor
         self.groups = list(plan.network.populations)
         self.neuron = {name: [values.copy()] for name, values in plan.network.neuron.items()}
         self.rate = [plan.network.rate / factor]
@@ -136,7 +138,8 @@ class _Builder:
             self.population(number)
         neuron = {name: np.concatenate(parts) for name, parts in self.neuron.items()}
         phase = np.repeat(self.phase, np.diff(self.plan.offsets))
-        return Dilated(self.finished(neuron), self.factor, phase, self.latency, bool(self.plan.counted.any()))
+        counting = bool(self.plan.counted.any())
+        return Dilated(self.finished(neuron), self.factor, phase, self.latency, counting, self.slack)
 
     def phases(self) -> tuple[Array, int]:
         """The phase of every population, and that of the outputs.
@@ -284,7 +287,8 @@ class _Builder:
         if len(linear):
             resets = self.add(f"{name}.reset", len(linear), 1.0, threshold=1, reset_mode=LINEAR, floor=0)
             own = np.arange(resets, resets + len(linear))
-            self.connect(n_inputs + linear, own, values["threshold"][linear], RESET_DELAY)
+            # Time beyond what bursts take is for relays: here too, as this way is a cycle.
+            self.connect(n_inputs + linear, own, values["threshold"][linear], RESET_DELAY + self.slack)
             self.connect(n_inputs + own, sums + linear - mine.start, np.array(-1), 1)
         return sums
 

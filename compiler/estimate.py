@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.capacity import Share
 from neurocore.compiler.check import DEFAULT_RATE, check
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.encode import axons_per_signal
@@ -59,7 +60,10 @@ class Need:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a network needs of a chip; ``binds`` says what limits the largest share of cores: neurons, axons or fan-out."""
+    """What a network needs of a chip; ``binds`` says what limits the largest share of cores: neurons, axons or fan-out.
+
+    ``shares`` is what every population takes by itself, without copies and relays.
+    """
 
     cores: int
     neurons: int
@@ -70,6 +74,7 @@ class Estimate:
     packets_per_tick: float
     cores_lower_bound: int
     binds: str
+    shares: tuple[Share, ...]
 
 
 def estimate(network: Network, arch: Architecture) -> Estimate:
@@ -254,7 +259,12 @@ class _Estimator:
             packets_per_tick=packets + rows * DEFAULT_RATE,
             cores_lower_bound=bound,
             binds="fan-out" if relay_cores > cores else binds,
+            shares=tuple(self.share(name, need) for name, need in needs.items()),
         )
+
+    def share(self, name: str, need: Need) -> Share:
+        cores = max(math.ceil(need.cores - 1e-9), 1)
+        return Share(name, cores, need.binds.removesuffix("s"), 1 - self.size[name] / (cores * self.arch.core.neurons))
 
     def sources(self) -> Iterator[int]:
         """Sizes of everything that is read."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.capacity import excess
 from neurocore.compiler.carry import Carry, carry
 from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
@@ -20,6 +21,7 @@ from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
+from neurocore.compiler.slack import NoTimeError, next_slack
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.errors import FitError
 
@@ -31,8 +33,6 @@ Timed = Callable[[str], AbstractContextManager[None]]
 """Measures a block as part of the stage of that name."""
 
 MAX_REPAIRS = 40
-SLACK = (0, 1, 2, 4, 8)
-"""Ticks that a dilated tick is lengthened by, one after the other, where cycles leave no time for relays."""
 MOST_ADVISED = 5_000_000
 """Synapses up to which a refusal says what dilation and thermometer codes would do."""
 
@@ -54,9 +54,14 @@ class Routed:
     rewritten: Rewritten | None = None
 
     @property
+    def dilated(self) -> Dilated | None:
+        """How the network was dilated, if it was."""
+        return self.rewritten if isinstance(self.rewritten, Dilated) else None
+
+    @property
     def latency(self) -> int:
         """Ticks of the chip by which output spikes are late."""
-        return self.routing.latency + (self.rewritten.latency if isinstance(self.rewritten, Dilated) else 0)
+        return self.routing.latency + (0 if self.dilated is None else self.dilated.latency)
 
     def again(self, arch: Architecture, more: Array) -> Routing:
         """The same cores, routed with so many more ticks [N] for the spikes of some neurons."""
@@ -153,17 +158,42 @@ def _fit_dilated(
     network: IntegerNetwork, dilated: Dilated, arch: Architecture, quick: bool, timed: Timed, show: Progress
 ) -> Routed:
     """Cores and routes of a dilated network; its ticks are made longer if cycles ask for it."""
-    least = dilated.factor
-    for slack in SLACK:
-        again = dilated if not slack else dilate(network, arch, least + slack)
-        assert again is not None, "the network needs dilation"
+    try:
+        found = _agree(dilated.network, Cutter(dilated.network, arch, quick=quick), timed, show)
+        return replace(found, rewritten=dilated)
+    except NoTimeError as error:
+        return fit_longer(network, dilated, error, arch, quick=quick, timed=timed, show=show)
+
+
+def fit_longer(
+    network: IntegerNetwork,
+    dilated: Dilated,
+    error: NoTimeError,
+    arch: Architecture,
+    *,
+    quick: bool,
+    timed: Timed,
+    show: Progress,
+) -> Routed:
+    """Cores and routes of a dilated network with longer ticks than in ``dilated``, which led to the ``error``.
+
+    Raises FitError that begins with the last such error if its ticks cannot be long enough.
+    """
+    least, slack = dilated.factor - dilated.slack, dilated.slack
+    while True:
+        slack = next_slack(slack, error)
         try:
-            found = _agree(again.network, Cutter(again.network, arch, quick=quick), timed, show)
-            return replace(found, rewritten=again)
-        except FitError as error:
-            if slack == SLACK[-1] or not error.problems[0].startswith("E-CYCLE"):
-                raise
-    raise AssertionError("the last attempt succeeds or raises")
+            with timed("dilate"):
+                longer = dilate(network, arch, least + slack)
+            assert longer is not None, "the network needs dilation"
+            found = _agree(longer.network, Cutter(longer.network, arch, quick=quick), timed, show)
+            check_capacity(found, arch)
+            return replace(found, rewritten=longer)
+        except NoTimeError as again:
+            error = again
+        except FitError as other:
+            longer_tick = f"with {least + slack} ticks of the chip to one of the network instead of {least}"
+            raise FitError(f"{error.problems[0]}; {longer_tick}, {other.problems[0]}") from other
 
 
 def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress) -> Routed:
@@ -172,6 +202,7 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
     limits: dict[int, int] = {}
     urgent: set[int] = set()
     opened: set[frozenset[int]] = set()
+    missing = 1
     for _ in range(MAX_REPAIRS):
         with timed("partition"):
             parts = _open_cores(network, partition(network, arch, limits, cutter, partial(show, "partition")), opened)
@@ -183,12 +214,13 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
         except CoreOverflowError as overflow:
             opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
         except TightCycleError as found:
-            cycle = found
+            cycle, missing = found, found.missing
         if cycle is not None:
             _loosen(network, arch, parts, cycle, limits, urgent)
-    raise FitError(
+    raise NoTimeError(
         f"E-CYCLE network {network.name!r}: its cycles leave no time for the relays that its fan-out needs, in none of"
-        f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets"
+        f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets",
+        missing,
     )
 
 
@@ -236,27 +268,15 @@ def _loosen(
             f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
             for number in sorted(drawing)
         )
-        raise FitError(
+        raise NoTimeError(
             f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
             f" must reach more axons than their cores have room for copies.{random} Raise a delay on the cycle by"
-            f" {cycle.missing}, or give its neurons fewer targets"
+            f" {cycle.missing}, or give its neurons fewer targets",
+            cycle.missing,
         )
 
 
 def check_capacity(routed: Routed, arch: Architecture) -> None:
     """Raise FitError E-CAP if the chip has too few cores."""
-    network, parts, routing = routed.network, routed.parts, routed.routing
-    if routing.n_cores <= arch.n_cores:
-        return
-    population = network.population_of()
-    count = np.zeros(len(network.populations), np.int64)
-    for members in parts.members:
-        count[np.unique(population[members])] += 1
-    largest = int(np.argmax(count))
-    relays = routing.n_cores - parts.n_cores
-    raise FitError(
-        f"E-CAP network {network.name!r} needs {routing.n_cores:,} cores; {arch.name!r} has {arch.n_cores:,}"
-        f" ({routing.n_cores - arch.n_cores:,} over). Largest: population {network.populations[largest].name!r}"
-        f" with {network.populations[largest].size:,} neurons on {int(count[largest]):,} cores; relays take {relays:,} cores."
-        " Use fewer neurons, smaller receptive fields or a larger chip"
-    )
+    if routed.routing.n_cores > arch.n_cores:
+        raise FitError(excess(routed.network, routed.routing, arch, arch.n_cores))

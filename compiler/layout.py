@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from neurocore.architecture import Architecture
 from neurocore.chipfile import load_chip
 from neurocore.compiler.assemble import VirtualChip, build
+from neurocore.compiler.capacity import excess
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.defects import Defects, clear_window
 from neurocore.compiler.detour import Detour, NoWayError, Room, Ways, detour
@@ -29,6 +30,7 @@ from neurocore.compiler.placefile import (
     placement_text,
 )
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError
+from neurocore.compiler.slack import NoTimeError
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import FitError, InputError
 
@@ -78,30 +80,36 @@ class Layout:
     given: Callable[[bool], str]
 
 
-def lay_out(
-    network: IntegerNetwork,
-    arch: Architecture,
-    routing: Routing,
-    wishes: Wishes,
-    reroute: Callable[[Array], Routing],
-    progress: Progress,
-) -> Layout:
+@dataclass(frozen=True)
+class Task:
+    """A routed network that is to be laid out; ``reroute`` gives its routing with so many more ticks [N] for neurons' ways."""
+
+    network: IntegerNetwork
+    arch: Architecture
+    routing: Routing
+    wishes: Wishes
+    reroute: Callable[[Array], Routing]
+    progress: Progress
+
+
+def lay_out(task: Task) -> Layout:
     """Place a routed network, and put relays where a packet would have to go too far or over a dead link.
 
-    ``reroute`` gives the routing in which neurons have so many more ticks [N] for their way. Raises InputError for a given
-    placement that does not suit, FitError E-CAP, E-DEFECT or E-REACH if the cores cannot be laid out.
+    Raises InputError for a given placement that does not suit, FitError E-CAP, E-DEFECT or E-REACH if the cores cannot be laid
+    out: a NoTimeError if all that is in the way is a cycle with too little time.
     """
-    ways = Ways(arch, wishes.defects)
-    failed: FitError | None = None
-    for spared in _tries(arch, routing.n_cores, wishes.defects):
+    defects = task.wishes.defects
+    ways = Ways(task.arch, defects)
+    failed: list[FitError] = []
+    for spared in _tries(task.arch, task.routing.n_cores, defects):
         try:
-            return _attempt(network, arch, routing, wishes, reroute, progress, ways, spared)
+            return _attempt(task, ways, spared)
         except FitError as error:
-            failed = failed or error
+            failed.append(error)
         if not ways.limited:
             break
-    assert failed is not None, "an attempt that returns nothing fails"
-    raise failed
+    tight = [error for error in failed if isinstance(error, NoTimeError)]
+    raise min(tight, key=lambda error: error.missing) if tight else failed[0]
 
 
 def _tries(arch: Architecture, n_cores: int, defects: Defects) -> Iterator[npt.NDArray[np.bool_]]:
@@ -129,27 +137,19 @@ def _lattice(arch: Architecture, step: int) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def _attempt(
-    network: IntegerNetwork,
-    arch: Architecture,
-    routing: Routing,
-    wishes: Wishes,
-    reroute: Callable[[Array], Routing],
-    progress: Progress,
-    ways: Ways,
-    spared: npt.NDArray[np.bool_],
-) -> Layout:
+def _attempt(task: Task, ways: Ways, spared: npt.NDArray[np.bool_]) -> Layout:
     """Lay out cores, but not on the ``spared`` [rows, columns] sites, which are for relays on the way."""
-    more = np.zeros(network.n_neurons, np.int64)
+    arch, routing = task.arch, task.routing
+    more = np.zeros(task.network.n_neurons, np.int64)
     pins = np.full((0, 2), -1)
     for _ in range(MAX_ROUNDS):
-        stage = _Stage(network, arch, routing, wishes)
-        placement, kept = stage.place(pins, spared, ways, progress)
+        stage = _Stage(task.network, arch, routing, task.wishes)
+        placement, kept = stage.place(pins, spared, ways, task.progress)
         found = _detoured(routing, placement, ways, stage.room(placement), arch) if ways.limited else None
         if found is None or not found.missing.any():
             return stage.finish(placement, kept, found)
         more += found.missing
-        routing = _rerouted(network, arch, ways, reroute, more, found.missing)
+        routing = _rerouted(task, ways, more, found.missing)
         # What holds neurons stays where it is, so that the next round has the same ways.
         pins = np.stack([placement.x, placement.y], axis=1)[: len(routing.cores)]
     raise FitError(
@@ -169,24 +169,18 @@ def _detoured(routing: Routing, placement: Placement, ways: Ways, room: Room, ar
         ) from error
 
 
-def _rerouted(
-    network: IntegerNetwork,
-    arch: Architecture,
-    ways: Ways,
-    reroute: Callable[[Array], Routing],
-    more: Array,
-    missing: Array,
-) -> Routing:
+def _rerouted(task: Task, ways: Ways, more: Array, missing: Array) -> Routing:
     """The network routed with more time, or why it cannot have it."""
-    neuron, ticks = network.label(int(np.argmax(missing))), int(missing.max())
+    neuron, ticks = task.network.label(int(np.argmax(missing))), int(missing.max())
     more_ticks = f"{ticks} more tick{'s' * (ticks > 1)}"
-    head = f"E-REACH the spikes of {neuron} need {more_ticks} for relays on their way, as {_limits(arch, ways)}"
+    head = f"E-REACH the spikes of {neuron} need {more_ticks} for relays on their way, as {_limits(task.arch, ways)}"
     try:
-        return reroute(more)
+        return task.reroute(more)
     except TightCycleError as error:
-        raise FitError(
+        raise NoTimeError(
             f"{head}; but they are on a cycle that leaves {error.missing} too few. Raise a delay on the cycle, or give its cores"
-            " places nearer to each other (--placement)"
+            " places nearer to each other (--placement)",
+            error.missing,
         ) from error
     except CoreOverflowError as error:
         raise FitError(
@@ -283,11 +277,16 @@ class _Stage:
     def avoid(self, pins: Array, spared: npt.NDArray[np.bool_]) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Sites with defects are left empty unless they are needed: then cores that can live there are pinned to them.
 
-        Returns the pins and the sites [rows, columns] that are blocked. Raises FitError E-DEFECT if too few cores can.
+        Returns the pins and the sites [rows, columns] that are blocked. Raises FitError E-CAP if there are fewer sites than
+        cores, E-DEFECT if too few cores can live there.
         """
         free, open_ = ~self.dead & ~spared, pins[:, 0] < 0
         free[pins[~open_, 1], pins[~open_, 0]] = False
         cores = np.flatnonzero(open_)
+        if len(cores) > int(free.sum()):
+            which = " that work" + " and are not kept free for relays on the way" * bool(spared.any())
+            n_sites = int(free.sum() + (~open_).sum())
+            raise FitError(excess(self.network, self.routing, self.arch, n_sites, which))
         short = self.axons < self.n_axons[cores].max(initial=0)
         weak = free & (short | (~self.io & bool(self.needs_io[cores].any())))
         n_missing = len(cores) - int((free & ~weak).sum())

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler.agreement import Agreement, agreement
 from neurocore.compiler.assemble import assemble
+from neurocore.compiler.capacity import WAYS_OUT, largest
 from neurocore.compiler.carry import Carry
 from neurocore.compiler.certificate import (
     Proven,
@@ -31,11 +32,12 @@ from neurocore.compiler.defects import Defects, load_defects
 from neurocore.compiler.deviation import Deviation, deviation
 from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
-from neurocore.compiler.fit import Progress, Routed, check_capacity, fit
-from neurocore.compiler.layout import Layout, Source, Wishes, lay_out, read_source
+from neurocore.compiler.fit import Progress, Routed, check_capacity, fit, fit_longer
+from neurocore.compiler.layout import Layout, Source, Task, Wishes, lay_out, read_source
 from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.quantise import QuantisationReport, quantise
 from neurocore.compiler.report import ChipUse, chip_use
+from neurocore.compiler.slack import NoTimeError
 from neurocore.compiler.thermometer import Thermometer
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
@@ -66,9 +68,10 @@ class CompileReport:
     ``cores_kept`` is how many cores have the place that they were given, None if none was; ``stations`` are relays on ways that
     are too far for a packet or broken; ``placement`` gives the content of a placement file.
     ``basis`` says what an estimate looked at: the synapses, or shapes alone (then there is no ``network``). ``dilation`` is how
-    many ticks of the chip make one of the network; packets and ``latency`` are by ticks of the chip. ``exact_ticks`` bounds
-    exactness where membranes may rise without end; None if there is no bound. ``fan_in`` says what else was done for neurons
-    that read more than a core has axons for, in words; if the chip is then not ``exact``, ``deviation`` is what was measured.
+    many ticks of the chip make one of the network, ``dilation_slack`` of them to give relays on its cycles time; packets and
+    ``latency`` are by ticks of the chip. ``exact_ticks`` bounds exactness where membranes may rise without end; None if there is
+    no bound. ``fan_in`` says what else was done for neurons that read more than a core has axons for, in words; if the chip is
+    then not ``exact``, ``deviation`` is what was measured.
     """
 
     network: IntegerNetwork | None
@@ -79,6 +82,7 @@ class CompileReport:
     relays: int = 0
     latency: int = 0
     dilation: int = 1
+    dilation_slack: int = 0
     exact_ticks: int | None = None
     fan_in: str = ""
     exact: bool = True
@@ -123,6 +127,7 @@ class CompileReport:
             "basis": self.basis,
             "latency_ticks": self.latency,
             "dilation": self.dilation,
+            "dilation_slack": self.dilation_slack,
             "exact_ticks": self.exact_ticks,
             "fan_in": self.fan_in,
             "exact": self.exact,
@@ -213,9 +218,11 @@ def compile_with_report(
     wishes = Wishes(seed, read_source(placement), broken)
     network = _loaded(network, chip, quantise, fan_in)
     flat, routed, report = _routed(network, arch, show=show)
+    routed, layout = _laid_out(flat, routed, arch, wishes, report, show)
+    if routed.dilated is not None:
+        _warn_dilated(routed.dilated, report)
     became = routed.rewritten
     proven = None if became is None else _prove_rewritten(flat, became, arch, report, show)
-    layout = _laid_out(routed, arch, wishes, report, show)
     show("assemble", 0, 1)
     with report.timed("assemble"):
         result = _assembled(flat, routed, layout, arch, report)
@@ -251,15 +258,35 @@ def _prove_rewritten(
     return proven
 
 
-def _laid_out(routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress) -> Layout:
-    """The cores at their places; relays on the way may change how many there are, and the latency."""
-    show("place", 0, 1)
-    with report.timed("place"):
-        again = partial(routed.again, arch)
-        layout = lay_out(routed.network, arch, routed.routing, wishes, again, partial(show, "place"))
-    if layout.routing is not routed.routing:
+def _warn_dilated(dilated: Dilated, report: CompileReport) -> None:
+    """Say how much time the network takes."""
+    report.dilation, report.dilation_slack = dilated.factor, dilated.slack
+    more = f", {dilated.slack} of them for relays on its cycles" if dilated.slack else ""
+    report.warnings.append(f"W-DILATED a tick of the network takes {dilated.factor} ticks of the chip{more}")
+
+
+def _laid_out(
+    flat: IntegerNetwork, routed: Routed, arch: Architecture, wishes: Wishes, report: CompileReport, show: Progress
+) -> tuple[Routed, Layout]:
+    """The cores at their places; relays on the way may change how many there are, and the latency.
+
+    The ticks of a dilated network are made longer if its cycles leave no time for such relays.
+    """
+    as_estimated = routed
+    while True:
+        show("place", 0, 1)
+        try:
+            with report.timed("place"):
+                again, place = partial(routed.again, arch), partial(show, "place")
+                layout = lay_out(Task(routed.network, arch, routed.routing, wishes, again, place))
+            break
+        except NoTimeError as error:
+            if routed.dilated is None:
+                raise
+            routed = fit_longer(flat, routed.dilated, error, arch, quick=False, timed=report.timed, show=show)
+    if routed is not as_estimated or layout.routing is not routed.routing:
         _fill(report, arch, replace(routed, routing=layout.routing))
-    return layout
+    return routed, layout
 
 
 def _assembled(
@@ -312,7 +339,10 @@ def estimate_network(
     )
     special = network.fan_in != "refuse" or any(item.merge == "or" for item in network.projections)
     if network.quantise is not None or n_synapses <= MOST_ROUTED or not sound or special:
-        return _routed(network, arch, quick=True)[-1]
+        _, routed, report = _routed(network, arch, quick=True)
+        if routed.dilated is not None:
+            _warn_dilated(routed.dilated, report)
+        return report
     report = CompileReport(None, basis="shapes")
     _declare(report, network)
     with report.timed("estimate"):
@@ -327,7 +357,7 @@ def estimate_network(
     if report.cores > arch.n_cores:
         report.warnings.append(
             f"W-CAP network {network.name!r}: about {report.cores:,} cores are needed; {arch.name!r} has {arch.n_cores:,}"
-            f" ({report.cores - arch.n_cores:,} over). Use fewer neurons, smaller receptive fields or a larger chip"
+            f" ({report.cores - arch.n_cores:,} over). Largest: {largest(found.shares)}. {WAYS_OUT}"
         )
     return report
 
@@ -384,9 +414,6 @@ def _routed(
     _warn_unused(report, flat)
     if isinstance(routed.rewritten, Thermometer | Carry):
         report.fan_in, report.exact = str(routed.rewritten), isinstance(routed.rewritten, Thermometer)
-    if isinstance(routed.rewritten, Dilated):
-        report.dilation = routed.rewritten.factor
-        report.warnings.append(f"W-DILATED a tick of the network takes {report.dilation} ticks of the chip")
     return flat, routed, report
 
 

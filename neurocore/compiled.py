@@ -167,7 +167,9 @@ class CompiledEngine:
     def _scheduler(self) -> Array:
         """The scheduler's words [slots, n, axon words], in place."""
         size, planes = self.program.sizes, self._state.arrays["scheduler"]
-        return planes[:, : size["n_cores"] * size["axon_words"]].reshape(len(planes), size["n_cores"], size["axon_words"])
+        return planes[:, : size["n_cores"] * size["axon_words"]].reshape(
+            len(planes), size["n_cores"], size["axon_words"]
+        )
 
     def save_state(self) -> dict[str, Array]:
         """State as arrays; see :class:`neurocore.engine.Engine`."""

@@ -2,6 +2,8 @@
 
 ``docs/live.md`` describes the protocol. Without pacing the input is the clock: a tick runs as soon as a later one has been
 named. With pacing the clock of the computer is: tick k runs k periods after the start, with what has come by then.
+
+Ticks are those of the chip's network, in and out: on a dilated chip each is as many ticks of the chip as ``chip.dilation`` says.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.endpoint import Endpoint
+from neurocore.engine import Array
 from neurocore.errors import InputError, UsageError
 from neurocore.recorder import Recorder
 from neurocore.spikes import CHIP_COLUMNS, MAX_VALUE, NETWORK_COLUMNS
@@ -123,6 +126,11 @@ class RowReader:
             return
         core, axon = place
         axons = self._chip.architecture.core.axons
+        if self._chip.dilation != 1:
+            raise self.complaint(
+                f"core {core}, axon {axon}: {self._chip.name!r} takes {self._chip.dilation} ticks to one of its network, whose"
+                " spikes enter on input lines only"
+            )
         if core not in self._configured:
             raise self.complaint(f"core {core} is not configured on {self._chip.name!r}; see neurocore inspect")
         if axon >= axons:
@@ -137,11 +145,13 @@ class RowReader:
 class LiveReport:
     """What a live run did; grows while it runs.
 
-    ``late_ticks`` began more than a period after they were due, the worst of them ``worst_late_s`` seconds; ``late_spikes``
-    came after their tick and were not run. ``ended`` is ``input``, ``ticks``, ``reader gone``, ``interrupted`` or ``error``.
+    A tick is ``dilation`` ticks of the chip. ``late_ticks`` began more than a period after they were due, the worst of them
+    ``worst_late_s`` seconds; ``late_spikes`` came after their tick and were not run. ``ended`` is ``input``, ``ticks``, ``reader
+    gone``, ``interrupted`` or ``error``.
     """
 
     tick_hz: float | None = None
+    dilation: int = 1
     ticks: int = 0
     input_spikes: int = 0
     output_spikes: int = 0
@@ -156,8 +166,9 @@ class LiveReport:
         return dict(self.__dict__)
 
     def __str__(self) -> str:
+        frames = f" of {self.dilation} of the chip" if self.dilation != 1 else ""
         text = (
-            f"{self.ticks:,} ticks in {self.seconds:.3f} s, {self.input_spikes:,} spikes in, {self.output_spikes:,} out"
+            f"{self.ticks:,} ticks{frames} in {self.seconds:.3f} s, {self.input_spikes:,} spikes in, {self.output_spikes:,} out"
             f" (ended: {self.ended})"
         )
         if self.tick_hz is None:
@@ -172,8 +183,9 @@ class LiveReport:
 class LiveRun:
     """A run of ``emulator`` over ``endpoint``, up to tick ``ticks`` if given, else to the end of the input.
 
-    ``tick_hz`` asks for pacing. A ``recorder`` of the emulator keeps what it does; the caller ends it. ``clock`` (seconds) and
-    ``sleep`` are arguments so that tests need not wait.
+    ``tick_hz`` asks for pacing; its ticks are the network's, as all others. A ``recorder`` of the emulator keeps what it does;
+    the caller ends it. ``clock`` (seconds) and ``sleep`` are arguments so that tests need not wait. Raises UsageError for an
+    impossible pace, and for an emulator that stands within a tick of the network.
     """
 
     def __init__(
@@ -189,12 +201,13 @@ class LiveRun:
     ) -> None:
         if tick_hz is not None and not 0 < tick_hz < float("inf"):
             raise UsageError(f"the pace is {tick_hz} Hz; it must be finite and above 0")
-        if emulator.chip.dilation != 1:
+        self._dilation = emulator.chip.dilation
+        if emulator.tick % self._dilation:
             raise UsageError(
-                f"{emulator.chip.name!r} takes {emulator.chip.dilation} ticks to one of its network; live runs need chips that"
-                " take one. Run it with --input, or step it from Python"
+                f"the emulator stands at chip tick {emulator.tick}, within a tick of the network, which is {self._dilation} of"
+                f" {emulator.chip.name!r}; reset() it, or step it to the next"
             )
-        self.report = LiveReport(tick_hz)
+        self.report = LiveReport(tick_hz, self._dilation)
         self._emulator = emulator
         self._chip = emulator if recorder is None else recorder
         self._endpoint = endpoint
@@ -223,12 +236,17 @@ class LiveRun:
         return self.report
 
     @property
+    def _now(self) -> int:
+        """The tick at hand."""
+        return self._emulator.tick // self._dilation
+
+    @property
     def _finished(self) -> bool:
-        return self._stop is not None and self._emulator.tick >= self._stop
+        return self._stop is not None and self._now >= self._stop
 
     def _tick(self) -> None:
         """Run the tick at hand with the spikes that are due, and hand over what it fired."""
-        tick, due = self._emulator.tick, self._due
+        tick, due = self._now, self._due
         self._due = []
         if due and len(due[0]) > 1:
             fired = self._chip.step_axons((core, axon) for core, axon in due)
@@ -236,6 +254,11 @@ class LiveRun:
             fired = self._chip.step(line for (line,) in due)
         self.report.ticks += 1
         self.report.input_spikes += len(due)
+        self._hand_over(tick, fired)
+        for _ in range(1, self._dilation):
+            self._hand_over(tick, self._chip.step())
+
+    def _hand_over(self, tick: int, fired: Array) -> None:
         if len(fired):
             self.report.output_spikes += len(fired)
             self._endpoint.write("".join(f"{tick},{line}\n" for line in fired.tolist()).encode())
@@ -252,13 +275,13 @@ class LiveRun:
 
     def _accept(self, row: Row) -> None:
         """Run the ticks that this row proves complete, and keep its spike for its own."""
-        tick = self._emulator.tick
+        tick = self._now
         assert row.tick is not None  # only pacing allows rows without
         if row.tick < tick:
             raise self._rows.complaint(
                 f"tick {row.tick} is in the past, the chip stands at tick {tick}; ticks must not decrease"
             )
-        while self._emulator.tick < row.tick and not self._finished:
+        while self._now < row.tick and not self._finished:
             self._tick()
         if row.place and not self._finished:
             self._due.append(row.place)
@@ -266,9 +289,9 @@ class LiveRun:
     # The clock of the computer is.
 
     def _keep_pace(self, start: float, tick_hz: float) -> None:
-        first = self._emulator.tick
+        first = self._now
         while not self._finished:
-            due = start + (self._emulator.tick - first) / tick_hz
+            due = start + (self._now - first) / tick_hz
             self._gather(due)
             if self._exhausted:
                 return
@@ -301,7 +324,7 @@ class LiveRun:
 
     def _sort_rows(self) -> None:
         """Keep rows for the tick at hand and one of a later tick; count those that come too late."""
-        now = self._emulator.tick
+        now = self._now
         while (row := self._ahead or self._rows.row()) is not None:
             self._ahead = None
             if row.tick is not None and row.tick > now:

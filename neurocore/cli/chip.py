@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import compile_bar, emit, keep_inputs, progress_bar, say, table
+from neurocore.cli.output import emit, progress_bar, say, table
 
 if TYPE_CHECKING:
-    from neurocore.compiler.pipeline import CompileReport
     from neurocore.config import ChipConfig
     from neurocore.spikes import Spikes
 
@@ -82,129 +80,18 @@ def _read(path: str) -> str:
     "--report", type=click.Path(), help="Write what was done to this file: .html, .json, or text with every stage."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def compile_command(
-    network: str,
-    output: str | None,
-    chip: str,
-    seed: int,
-    estimate: bool,
-    quantise: str | None,
-    fan_in: str | None,
-    sample: str | None,
-    ticks: int | None,
-    dt: float,
-    reset: str,
-    placement: str | None,
-    save_placement: str | None,
-    defects: str | None,
-    report: str | None,
-    as_json: bool,
-) -> None:
+def compile_command(**options: Any) -> None:
     """Compile NETWORK (YAML or NIR) to a chip file.
 
     Numbers with a fraction are quantised if the network or --quantise asks for it; networks in NIR ask for "fit".
     """
-    from neurocore.compiler.nirfile import NirOptions
-    from neurocore.compiler.pipeline import compile_with_report, estimate_network
-    from neurocore.compiler.reporttext import report_text
-    from neurocore.compiler.yamlnet import load_network
-    from neurocore.spikes import read
+    from neurocore.cli.compilation import Compilation
 
-    if estimate:
-        if placement or save_placement or defects:
-            raise click.UsageError(
-                "An --estimate places nothing; leave out --placement, --save-placement and --defects."
-            )
-        abstract = load_network(network, chip, NirOptions(dt, reset))
-        result = estimate_network(abstract, chip, quantise=quantise, fan_in=fan_in)
-        emit(result.as_dict(), as_json, _compile_text(result, None))
-        return
-    if output is None:
-        raise click.UsageError("Missing option '-o' / '--output' (or ask for an --estimate).")
-    written = {"chip file": output, "report": report, "placement": save_placement}
-    _check_outputs({name: path for name, path in written.items() if path is not None}, [network, sample, defects])
-    spikes = None if sample is None else read(sample)
-    abstract = load_network(network, chip, NirOptions(dt, reset))
-    with compile_bar() as progress:
-        configured, result = compile_with_report(
-            abstract,
-            chip,
-            seed=seed,
-            quantise=quantise,
-            fan_in=fan_in,
-            placement=placement,
-            defects=defects,
-            sample=spikes,
-            ticks=ticks,
-            progress=progress,
-        )
-    with result.timed("save"):
-        configured.save(output)
-    if save_placement is not None and result.placement is not None:
-        _write_text(save_placement, result.placement(save_placement.lower().endswith(".json")))
-    if report is not None:
-        _write_text(report, report_text(result, os.path.splitext(report)[1].lower()))
-    for warning in result.warnings:
-        say(f"neurocore: {warning}")
-    emit(result.as_dict(), as_json, _compile_text(result, output))
-
-
-def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:
-    """Refuse outputs that are one file, would replace an input, have a name of another kind, or cannot be written.
-
-    An earlier chip that gives the placement may be replaced by the new one.
-    """
-    from neurocore import container
-    from neurocore.compiler.placefile import SUFFIXES
-
-    names = {name: os.path.abspath(path) for name, path in outputs.items()}
-    for name, path in names.items():
-        other = next((key for key, value in names.items() if key != name and value == path), None)
-        if other is not None:
-            raise click.UsageError(f"The {name} and the {other} cannot be one file.")
-    if "placement" in outputs and not outputs["placement"].lower().endswith(SUFFIXES):
-        raise click.UsageError(f"'{outputs['placement']}': the name of a placement file ends in {', '.join(SUFFIXES)}.")
-    for path in outputs.values():
-        keep_inputs(path, *inputs)
-        container.check_writable(path)
-
-
-def _write_text(path: str, text: str) -> None:
-    from neurocore import container
-
-    with container.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _compile_text(report: CompileReport, output: str | None) -> str:
-    total = sum(report.seconds.values())
-    rows = [
-        ("cores", f"{report.cores:,} (at least {report.cores_lower_bound:,}; {report.binds} bind)"),
-        ("neurons", f"{report.neurons:,}, of which {report.copies:,} copies and {report.relays:,} relays for fan-out"),
-        ("axons", f"{report.axons:,}"),
-        (
-            "fill",
-            f"as many neurons as {report.cores_by_neurons:,} cores have, as many axons as {report.cores_by_axons:,}",
-        ),
-        ("latency", f"{report.latency} ticks"),
-        *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
-        *([("fan-in", report.fan_in)] if report.fan_in else []),
-        *(("approximate", text) for text in report.approximations),
-        ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included"),
-        *([("basis", "shapes and a few sampled neurons")] if report.basis == "shapes" else []),
-        *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
-        *([("placement", report.kept_text)] if report.kept_text else []),
-        ("time", f"{total:.2f} s (" + ", ".join(f"{name} {value:.2f}" for name, value in report.seconds.items()) + ")"),
-    ]
-    losses = report.quantisation
-    if output is not None:
-        what = "the network" if losses is None else "the quantised network"
-        what += " with sums carried over" * (not report.exact)
-        rows += [("check", f"proved: the chip is {what}, spike for spike"), ("written", output)]
-    parts = [table(rows)]
-    parts += [str(losses)] if losses is not None and losses.populations else []
-    parts += [str(report.effect)] if report.effect is not None else []
-    return "\n".join(parts)
+    asked = Compilation(**options)
+    if asked.estimate:
+        asked.say_estimate()
+    else:
+        asked.run()
 
 
 @click.command()

@@ -12,7 +12,7 @@ import click
 from neurocore.cli.output import SCHEMA_VERSION, keep_inputs, recording, say
 
 if TYPE_CHECKING:
-    from neurocore.architecture import Architecture
+    from neurocore.config import ChipConfig
     from neurocore.endpoint import Endpoint
     from neurocore.live import LiveReport
 
@@ -82,7 +82,7 @@ def run_live(
     if output is not None:
         keep_inputs(output, chip)
     emulator = Emulator(load_chip(chip), threads=threads, seed=seed, probes=probes)
-    tick_hz = _tick_hz(emulator.chip.architecture) if pace == "real" else pace
+    tick_hz = _tick_hz(emulator.chip) if pace == "real" else pace
     assert not isinstance(tick_hz, str)
     with nullcontext() if output is None else recording(emulator, output) as recorder:
         with _endpoint(listen) as endpoint, stopped_by_sigterm():
@@ -105,10 +105,14 @@ def _endpoint(listen: str | None) -> AbstractContextManager[Endpoint]:
     return client(listen, lambda where: say(f"neurocore: listening on {where}"))
 
 
-def _tick_hz(arch: Architecture) -> float:
-    if arch.energy is None:
-        raise click.UsageError(f"--pace real: chip definition '{arch.name}' gives no tick rate; give a number of Hz.")
-    return arch.energy.default_tick_hz
+def _tick_hz(chip: ChipConfig) -> float:
+    """Ticks of the network a second when the chip's own come at the rate of its definition."""
+    energy = chip.architecture.energy
+    if energy is None:
+        raise click.UsageError(
+            f"--pace real: chip definition '{chip.architecture.name}' gives no tick rate; give a number of Hz."
+        )
+    return energy.default_tick_hz / chip.dilation
 
 
 def _summarise(report: LiveReport, as_json: bool) -> None:

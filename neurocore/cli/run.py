@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -13,7 +14,9 @@ from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say
 @click.command()
 @click.argument("chip", type=click.Path())
 @click.option("--input", "spikes", type=click.Path(), help="Input spikes (.npz or .csv).")
-@click.option("--ticks", type=click.IntRange(min=0), help="Ticks to run; may be left out with --live.")
+@click.option(
+    "--ticks", type=click.IntRange(min=0), help="Ticks of the chip to run; with --live, if given, of the network."
+)
 @click.option("-o", "--output", type=click.Path(), help="Run file to write.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
@@ -35,61 +38,87 @@ from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say
     "--pace",
     metavar="HZ|real",
     callback=parse_pace,
-    help="Live at this many ticks a second; 'real' is the chip definition's rate.",
+    help="Live at this many ticks of the network a second; 'real': at the chip definition's rate.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with --live: on stderr).")
-def run(
-    chip: str,
-    spikes: str | None,
-    ticks: int | None,
-    output: str | None,
-    threads: int | None,
-    seed: int | None,
-    checkpoint: str | None,
-    every: int | None,
-    resume: str | None,
-    probes: tuple[str, ...],
-    live: bool,
-    listen: str | None,
-    pace: float | str | None,
-    as_json: bool,
-) -> None:
+def run(**options: Any) -> None:
     """Emulate a chip file and write what it did.
 
     While it runs, RUN.h5.part holds what was recorded so far; after an interrupt, recover makes a run file of it. A run that
     was resumed from a checkpoint ends as if it had never been interrupted.
     """
-    recorded = {"--input": spikes, "--checkpoint": checkpoint, "--every": every, "--resume": resume}
-    check_kind(live, recorded, {"--listen": listen, "--pace": pace}, ticks=ticks, output=output, probes=probes)
-    if live:
-        run_live(chip, ticks, threads, seed, probes=probes, output=output, pace=pace, listen=listen, as_json=as_json)
-        return
-    assert ticks is not None
-    assert output is not None
-    if (checkpoint is None) != (every is None):
-        raise click.UsageError("--checkpoint and --every belong together.")
-    from neurocore import container
-    from neurocore.checkpoint import run_with_checkpoints
-    from neurocore.chipfile import load_chip
-    from neurocore.emulator import Emulator
-    from neurocore.spikes import Spikes, read
+    asked = _Run(**options)
+    asked.check()
+    if asked.live:
+        asked.run_live()
+    else:
+        asked.record()
 
-    keep_inputs(output, chip, spikes, resume)
-    container.check_writable(output)
-    if checkpoint is not None:
-        container.check_writable(checkpoint)
-    given = read(spikes) if spikes else Spikes.empty()
-    emulator = Emulator(load_chip(chip), threads=threads, seed=seed, probes=probes)
-    with recording(emulator, output) as recorder, progress_bar(ticks, "emulating") as progress:
-        run_with_checkpoints(recorder, given, ticks, checkpoint, every, resume, progress)
-        result = recorder.finish()
-    unseen = len(given) - len(emulator.due(given, 0, ticks))
-    if unseen:
-        say(
-            f"neurocore: {unseen:,} of {len(given):,} input spikes come after the last tick, {ticks - 1}; they had no effect"
-        )
-    fields = {**result, "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
-    emit(fields, as_json, table([*result_rows(fields), ("written", output)]))
+
+@dataclass(frozen=True)
+class _Run:
+    """The options of ``run``."""
+
+    chip: str
+    spikes: str | None
+    ticks: int | None
+    output: str | None
+    threads: int | None
+    seed: int | None
+    checkpoint: str | None
+    every: int | None
+    resume: str | None
+    probes: tuple[str, ...]
+    live: bool
+    listen: str | None
+    pace: float | str | None
+    as_json: bool
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        recorded = {
+            "--input": self.spikes,
+            "--checkpoint": self.checkpoint,
+            "--every": self.every,
+            "--resume": self.resume,
+        }
+        live = {"--listen": self.listen, "--pace": self.pace}
+        check_kind(self.live, recorded, live, ticks=self.ticks, output=self.output, probes=self.probes)
+        if (self.checkpoint is None) != (self.every is None):
+            raise click.UsageError("--checkpoint and --every belong together.")
+
+    def run_live(self) -> None:
+        """Run with spikes as they come."""
+        names = ("probes", "output", "pace", "listen", "as_json")
+        run_live(self.chip, self.ticks, self.threads, self.seed, **{name: getattr(self, name) for name in names})
+
+    def record(self) -> None:
+        """Run with spikes from a file, write the run file, and print what was done."""
+        from neurocore import container
+        from neurocore.checkpoint import run_with_checkpoints
+        from neurocore.chipfile import load_chip
+        from neurocore.emulator import Emulator
+        from neurocore.spikes import Spikes, read
+
+        assert self.ticks is not None
+        assert self.output is not None
+        keep_inputs(self.output, self.chip, self.spikes, self.resume)
+        for path in (self.output, self.checkpoint):
+            if path is not None:
+                container.check_writable(path)
+        given = read(self.spikes) if self.spikes else Spikes.empty()
+        emulator = Emulator(load_chip(self.chip), threads=self.threads, seed=self.seed, probes=self.probes)
+        with recording(emulator, self.output) as recorder, progress_bar(self.ticks, "emulating") as progress:
+            run_with_checkpoints(recorder, given, self.ticks, self.checkpoint, self.every, self.resume, progress)
+            result = recorder.finish()
+        unseen = len(given) - len(emulator.due(given, 0, self.ticks))
+        if unseen:
+            say(
+                f"neurocore: {unseen:,} of {len(given):,} input spikes come after the last tick, {self.ticks - 1}; they had no"
+                " effect"
+            )
+        fields = {**result, "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
+        emit(fields, self.as_json, table([*result_rows(fields), ("written", self.output)]))
 
 
 def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:

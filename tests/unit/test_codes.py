@@ -337,13 +337,13 @@ CASES: list[tuple[str, Trigger, str]] = [
     (
         "E-CAP",
         lambda: refused(layers(1, 166, np.zeros((1, 166), int))),
-        r"network 'net' needs 16 cores; 'tiny' has 15 \(1 over\)\. Largest: population 'p' with 166 neurons on 16 cores; relays"
-        r" take 0 cores\. Use fewer neurons, smaller receptive fields or a larger chip",
+        r"network 'net' needs 16 cores; 'tiny' has 15 \(1 over\)\. Largest: 'p', 16 cores \(neuron-limited, 6 % of neurons"
+        r" unused\)\. Use fewer neurons, smaller receptive fields or a larger chip",
     ),
     (
         "E-CAP",
         all_dead,
-        r"needs 3 cores; the mesh of 5 x 3 has 0 free \(3 over\)\. Use more chips, or a smaller network\.",
+        r"the graph needs 3 cores; the mesh of 5 x 3 has 0 free \(3 over\)\. Use more chips, or a smaller network\.",
     ),
     (
         "E-REACH",
@@ -366,8 +366,8 @@ CASES: list[tuple[str, Trigger, str]] = [
     (
         "W-CAP",
         huge,
-        r"network 'huge': about 195,313 cores are needed; 'truenorth' has 4,096 \(191,217 over\)\. Use fewer neurons, smaller"
-        r" receptive fields or a larger chip",
+        r"network 'huge': about 195,313 cores are needed; 'truenorth' has 4,096 \(191,217 over\)\. Largest: 'p', 195,313 cores"
+        r" \(neuron-limited, 0 % of neurons unused\)\. Use fewer neurons, smaller receptive fields or a larger chip",
     ),
     (
         "W-DILATED",

@@ -20,8 +20,7 @@ from neurocore.compiler.verify import verify
 from neurocore.compiler.yamlnet import load_network
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
-from neurocore.errors import FitError, InputError, MismatchError, UsageError
-from neurocore.live import LiveRun
+from neurocore.errors import FitError, InputError, MismatchError
 from neurocore.partfile import part_path
 from neurocore.recorder import Recorder, recover
 from neurocore.spikes import Spikes
@@ -203,12 +202,6 @@ def test_input_between_two_ticks_of_the_network_is_refused() -> None:
         emulator.run([(0, 1)], 5)
     with pytest.raises(InputError, match=f"an input spike is at tick {2**61}, {k} times as many of the chip"):
         emulator.run([(2**61, 1)], 5)
-
-
-def test_live_runs_are_refused() -> None:
-    chip = compile_network(dense(), fan_in="dilate")
-    with pytest.raises(UsageError, match=f"'dense' takes {chip.dilation} ticks to one of its network; live runs need"):
-        LiveRun(Emulator(chip), None)
 
 
 def test_probes_in_network_time(tmp_path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurocore._anneal import anneal
 from neurocore.compiler import refine
-from neurocore.compiler.place import CoreTraffic, Placement, chip_crossings, link_loads, max_link, place
+from neurocore.compiler.place import CoreTraffic, Placement, chip_crossings, link_loads, max_link, measured, place
 from neurocore.errors import FitError, InputError
 
 LINKS = {"east": 0, "west": 1, "north": 2, "south": 3}
@@ -255,7 +255,7 @@ def test_too_many_cores() -> None:
     with pytest.raises(FitError) as raised:
         place(listed(16, [], [], []), (5, 3), blocked=blocked)
     assert str(raised.value) == (
-        "E-CAP needs 16 cores; the mesh of 5 x 3 has 14 free (2 over). Use more chips, or a smaller network."
+        "E-CAP the graph needs 16 cores; the mesh of 5 x 3 has 14 free (2 over). Use more chips, or a smaller network."
     )
 
 
@@ -298,3 +298,9 @@ def test_values_are_frozen_and_print() -> None:
     assert str(placement) == (
         "placement of 2 cores, mean hops 1.000, spikes x hops 2.000\n  core 0: (0, 2)\n  core 1: (1, 2)"
     )
+
+
+def test_measured_placements_are_those_of_the_placer() -> None:
+    traffic = CoreTraffic(3, np.array([0, 1]), np.array([1, 2]), np.array([1.0, 3.0]), np.array([1.0, 0.0, 0.0]))
+    found = place(traffic, (4, 4))
+    assert measured(traffic, found.x, found.y) == found
