@@ -518,13 +518,26 @@ static __attribute__((noinline)) void NC_NAME(nc_any_unit)(nc_worker *w, const n
 #define NC_ASK_FEW(list, n, at, size)                                                          \
     NC_UNROLL for (int64_t i = 0; i < 8; i++) __builtin_prefetch((at) + (list)[i < (n) ? i : 0] * (size))
 
-/* Asks for the crossbar rows of n listed axons, `pitch` bytes apart. Many are brought to the second cache only: the first holds as
-   few requests as a core of low activity makes, and stalls at more. May ask for a few rows that are not listed. */
-NC_INLINE void NC_NAME(nc_ask_rows)(const char *rows, int64_t pitch, const uint16_t *list, int64_t n) {
-    if (n <= 8) NC_ASK_FEW(list, n, rows, pitch);
-    else
-        for (int64_t i = 0; i < n; i += 8)
-            NC_UNROLL for (int64_t k = i; k < i + 8; k++) __builtin_prefetch(rows + list[k] * pitch, 0, 2);
+/* Asks for at + list[i] * size for many numbers, and for up to seven that stand behind them, to come to the first cache (3) or the
+   second (2). */
+#define NC_ASK_MANY(list, n, at, size, cache)                                                  \
+    for (int64_t i = 0; i < (n); i += 8)                                                       \
+    NC_UNROLL for (int64_t k = i; k < i + 8; k++) __builtin_prefetch((at) + (list)[k] * (size), 0, cache)
+
+/* Asks for the rows of a core's active axons. Many are brought to the second cache only: the first holds as few requests for what
+   is farther away as a core of low activity makes, and stalls at more. */
+NC_INLINE void NC_NAME(nc_ask_rows)(const nc_program *restrict p, const nc_job *job) {
+    const int64_t pitch = (int64_t)p->units * NC_WORDS;
+    const char *rows = (const char *)(p->crossbar + job->core * p->n_axons * pitch);
+    if (job->n > 8) NC_ASK_MANY(job->axons, job->n, rows, 8 * pitch, 2);
+    else if (job->n) NC_ASK_FEW(job->axons, job->n, rows, 8 * pitch);
+}
+
+/* Asks for those rows of the next core to come from the second cache to the first. */
+NC_INLINE void NC_NAME(nc_ask_again)(const nc_program *restrict p, const nc_job *job) {
+    const int64_t pitch = (int64_t)p->units * NC_WORDS;
+    const char *rows = (const char *)(p->crossbar + job->core * p->n_axons * pitch);
+    if (job->n > NC_FEW) NC_ASK_MANY(job->axons, job->n, rows, 8 * pitch, 3);
 }
 
 /* Routes n waiting neurons. */
@@ -643,7 +656,6 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
     nc_state *s = &w->state;
     const int64_t slot = w->slot, blocks = p->axon_words / NC_WORDS, pitch = (int64_t)p->units * NC_WORDS;
     uint64_t *row = s->scheduler + slot * p->n_words + core * p->axon_words;
-    const char *rows = (const char *)(p->crossbar + core * p->n_axons * pitch);
     uint64_t *const active = w->scratch.active;
     int64_t total = 0;
     __builtin_prefetch(row + NC_SOON * p->axon_words, 1);
@@ -669,7 +681,7 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
     }
     job->n = (int32_t)total;
     NC_NAME(nc_list_active)(p, job, active);
-    if (total) NC_NAME(nc_ask_rows)(rows, 8 * pitch, job->axons, total);
+    NC_NAME(nc_ask_rows)(p, job);
     NC_NAME(nc_expect)(p, s, core);
     return 1;
 }
@@ -699,7 +711,10 @@ NC_INLINE void NC_NAME(nc_range)(const nc_program *restrict p, nc_worker *restri
     nc_job *const jobs = w->scratch.jobs;
     unsigned first = w->scratch.first_job, last = w->scratch.last_job;
     for (int64_t core = begin; core < end; core++) {
-        if (last - first == NC_AHEAD) NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
+        if (last - first == NC_AHEAD) {
+            NC_NAME(nc_ask_again)(p, &jobs[(first + 1) % NC_AHEAD]);
+            NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
+        }
         last += (unsigned)NC_NAME(nc_collect)(p, w, &jobs[last % NC_AHEAD], core, keep);
     }
     if (begin == end)
