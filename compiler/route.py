@@ -433,18 +433,12 @@ def longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:
     """
     value = np.zeros(n, np.int64)
     via = np.full(n, -1, np.int64)
-    most = np.zeros(n, np.int64)
-    np.maximum.at(most, target, need)
-    # A way that meets no node twice adds up to no more than this; a larger value has gone round a cycle.
-    bound = int(most.sum())
     for step in range(n + 1):
         candidate = value[source] + need
         better = candidate > value[target]
         if not better.any():
             return value
         if step & (step - 1) == 0 and _leads_around(source, via):
-            break
-        if value.max() > bound:
             break
         edge = np.flatnonzero(better)
         edge = edge[np.argsort(candidate[edge], kind="stable")]
