@@ -11,13 +11,19 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
+from neurocore.compiler.partition import Partition
 from neurocore.compiler.route import Routing
+from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
 
 LIMITS = ("axon", "neuron", "fan-out")
 """What a core is full of: axons, the network's own neurons, or copies and relays of these."""
 MOST_NAMED = 3
+MOST_COUNTED = 1_000_000
+"""Neurons and synapses up to which cores are counted exactly, relays too, when it is clear already that there are too many."""
+FULL = 0.95
+"""From this fill on what limits a core counts as full."""
 WAYS_OUT = "Use fewer neurons, smaller receptive fields or a larger chip"
 
 
@@ -47,18 +53,56 @@ def excess(network: IntegerNetwork, routing: Routing, arch: Architecture, n_site
     """The E-CAP sentence about a network for which the chip has only so many sites, ``which`` are said to be such."""
     relays = routing.n_cores - len(routing.cores)
     alone = f"; relays alone, {relays:,}" if relays else ""
+    core, size = _cores([item.members for item in routing.cores], network)
+    named = largest(_shares(network, core, *_fill(routing, core, size, arch), arch))
     return (
         f"E-CAP network {network.name!r} needs {routing.n_cores:,} cores; {arch.name!r} has {n_sites:,}{which}"
-        f" ({routing.n_cores - n_sites:,} over). Largest: {largest(shares(network, routing, arch))}{alone}. {WAYS_OUT}"
+        f" ({routing.n_cores - n_sites:,} over). Largest: {named}{alone}. {WAYS_OUT}"
     )
 
 
-def shares(network: IntegerNetwork, routing: Routing, arch: Architecture) -> list[Share]:
-    """What every population takes; cores that several share count for each of them."""
-    size = np.array([len(core.members) for core in routing.cores], np.int64)
+def check_neurons(network: IntegerNetwork, arch: Architecture) -> None:
+    """Raise FitError E-CAP if a large network's neurons alone are too many."""
+    room = arch.core.neurons
+    n_cores = -(-network.n_neurons // room)
+    if n_cores > arch.n_cores and _is_large(network):
+        shares = []
+        for group in network.populations:
+            cores = -(-group.size // room)
+            shares.append(Share(group.name, cores, "neuron", 1 - group.size / (cores * room)))
+        raise FitError(_at_least(network, arch, n_cores, f"for {network.n_neurons:,} neurons", shares))
+
+
+def check_partition(network: IntegerNetwork, parts: Partition, arch: Architecture) -> None:
+    """Raise FitError E-CAP if a large network takes too many cores before relays are counted."""
+    if parts.n_cores > arch.n_cores and _is_large(network):
+        core, size = _cores(parts.members, network)
+        limit = np.where(size >= FULL * arch.core.neurons, LIMITS.index("neuron"), LIMITS.index("axon"))
+        shares = _shares(network, core, limit, size, arch)
+        raise FitError(_at_least(network, arch, parts.n_cores, "beside those of relays", shares))
+
+
+def _is_large(network: IntegerNetwork) -> bool:
+    return network.n_neurons + network.n_synapses > MOST_COUNTED
+
+
+def _at_least(network: IntegerNetwork, arch: Architecture, n_cores: int, what: str, shares: Sequence[Share]) -> str:
+    return (
+        f"E-CAP network {network.name!r} needs at least {n_cores:,} cores {what}; {arch.name!r} has {arch.n_cores:,}"
+        f" ({n_cores - arch.n_cores:,} over). Largest: {largest(shares)}. {WAYS_OUT}"
+    )
+
+
+def _cores(members: Sequence[Array], network: IntegerNetwork) -> tuple[Array, Array]:
+    """Core [N] of every neuron, and how many neurons each has."""
+    size = np.array([len(core) for core in members], np.int64)
     of_neuron = np.zeros(network.n_neurons, np.int64)
-    of_neuron[np.concatenate([core.members for core in routing.cores])] = np.repeat(np.arange(len(size)), size)
-    limit, used = _fill(routing, of_neuron, size, arch)
+    of_neuron[np.concatenate(members)] = np.repeat(np.arange(len(size)), size)
+    return of_neuron, size
+
+
+def _shares(network: IntegerNetwork, of_neuron: Array, limit: Array, used: Array, arch: Architecture) -> list[Share]:
+    """What every population takes; cores that several share count for each of them."""
     n = len(network.populations)
     core, population = np.divmod(np.unique(of_neuron * n + network.population_of()), n)
     cores, total = np.bincount(population, minlength=n), np.bincount(population, used[core], n)

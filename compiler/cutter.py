@@ -34,12 +34,14 @@ class Run:
 class Cutter:
     """What cutting and packing need to know of a network: the synapses of any neurons, and how far runs of them reach.
 
-    With ``quick`` the search for groups is short. ``cuts`` keeps the runs found, by population and most neurons of a core.
+    With ``quick`` the search for groups is short. ``cuts`` keeps the runs found, by population and most neurons of a core;
+    ``orders`` the neurons of populations by what ties them.
     """
 
     def __init__(self, network: IntegerNetwork, arch: Architecture, *, quick: bool = False) -> None:
         self.network, self.arch, self.start = network, arch, network.start
         self.quick, self.cuts = quick, dict[tuple[int, int], list[Run]]()
+        self.orders: dict[int, Array] = {}
         chance = network.stochastic.view(np.uint8)
         self.runs = Runs(network.start, network.source, network.weight, network.delay, chance, arch.core.axons)
 

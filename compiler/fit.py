@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
-from neurocore.compiler.capacity import excess
+from neurocore.compiler.capacity import check_neurons, check_partition, excess
 from neurocore.compiler.carry import Carry, carry
 from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
@@ -199,6 +199,7 @@ def fit_longer(
 def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress) -> Routed:
     """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
     arch = cutter.arch
+    check_neurons(network, arch)
     limits: dict[int, int] = {}
     urgent: set[int] = set()
     opened: set[frozenset[int]] = set()
@@ -206,6 +207,7 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
     for _ in range(MAX_REPAIRS):
         with timed("partition"):
             parts = _open_cores(network, partition(network, arch, limits, cutter, partial(show, "partition")), opened)
+        check_partition(network, parts, arch)
         cycle: TightCycleError | None = None
         try:
             with timed("route"):

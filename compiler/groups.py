@@ -9,6 +9,7 @@ every machine finds the same groups.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,17 +70,20 @@ class Nets:
         return sparse.csr_array((np.ones(len(self.net), np.int32), self.net, self.start), (self.n, len(self.driver)))
 
 
-def find_groups(nets: Nets, n_cores: int, *, quick: bool = False) -> Array | None:
+def find_groups(
+    nets: Nets, n_cores: int, *, order: Callable[[Nets], Array] | None = None, quick: bool = False
+) -> Array | None:
     """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None for too large a table.
 
-    Cores may be over their limits in the end, by little. ``quick`` tries one number of cores with few moves.
+    ``order`` gives the order to begin with, :func:`by_ties` unless it is known. Cores may be over their limits in the end, by
+    little. ``quick`` tries one number of cores with few moves.
     """
     if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
         return None
-    order = cluster(similarity(nets))
+    begin = (order or by_ties)(nets)
     moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
     least = max(-(-nets.n // int(nets.limits[0])), 1)
-    trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
+    trial = _Annealer(nets, begin, max(least, n_cores * 3 // 4))
     trial.run(int(moves * FIRST_LOOK))
     best, best_cost, failed = None, n_cores, least - 1
     n_groups = max(trial.least_cores(), least)
@@ -90,7 +94,7 @@ def find_groups(nets: Nets, n_cores: int, *, quick: bool = False) -> Array | Non
     for _ in range(1 if quick else MAX_TRIALS):
         if not failed < n_groups < best_cost:
             break
-        trial = _Annealer(nets, order, n_groups)
+        trial = _Annealer(nets, begin, n_groups)
         trial.run(moves)
         cost = n_groups + trial.cores_over()
         if cost < best_cost:
@@ -103,6 +107,11 @@ def find_groups(nets: Nets, n_cores: int, *, quick: bool = False) -> Array | Non
         else:
             n_groups = max(trial.least_cores(), (failed + n_groups + 1) // 2)
     return best
+
+
+def by_ties(nets: Nets) -> Array:
+    """The neurons in an order in which those that share sources stand together; limits do not matter for it."""
+    return cluster(similarity(nets))
 
 
 def similarity(nets: Nets) -> Any:

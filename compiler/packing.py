@@ -55,11 +55,13 @@ class _Packer:
         self.opened: list[int] = []
         self.room = np.zeros(len(runs), np.int64)
         self.n_signals = np.zeros(len(runs), np.int64)
-        self.place_of = np.full(len(runs), -1, np.int64)
         self.signal, self.first = self._signals()
-        # The runs that read each signal.
-        self.reader = np.repeat(np.arange(len(runs)), np.diff(self.first))[np.argsort(self.signal, kind="stable")]
+        # The readings of each signal stand together; ``place`` is the core of a reading if none before it is of the same core.
+        order = np.argsort(self.signal, kind="stable")
+        self.reading = np.empty(len(order), np.int64)
+        self.reading[order] = np.arange(len(order))
         self.read_from = np.concatenate([[0], np.cumsum(np.bincount(self.signal))]).astype(np.int64)
+        self.place = np.full(len(order), -1)
 
     def _signals(self) -> tuple[Array, Array]:
         """Signals of all runs, numbered, and where those of each run begin."""
@@ -68,34 +70,45 @@ class _Packer:
         first = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
         return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]), return_inverse=True)[1], first
 
-    def shared(self, number: int) -> Array:
-        """How many signals of a run each core [cores] reads already."""
+    def readings(self, number: int) -> tuple[Array, Array]:
+        """All readings of a run's signals, one signal after the other, and how many each has."""
         mine = self.signal[self.first[number] : self.first[number + 1]]
         count = self.read_from[mine + 1] - self.read_from[mine]
         ends = np.cumsum(count)
-        entry = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - self.read_from[mine], count)
-        place = self.place_of[self.reader[entry]]
-        pair = np.repeat(np.arange(len(mine)), count)[place >= 0] * len(self.runs) + place[place >= 0]
-        return np.bincount(np.unique(pair) % len(self.runs), minlength=len(self.cores))
+        total = int(ends[-1]) if len(ends) else 0
+        return np.arange(total) - np.repeat(ends - count - self.read_from[mine], count), count
 
     def find_room(self, number: int) -> int | None:
         """The core with most signals in common that can also take the run."""
         run, axons = self.runs[number], self.cutter.arch.core.axons
         n_mine = int(self.first[number + 1] - self.first[number])
-        possible = np.flatnonzero(self.room[: len(self.cores)] >= self.demands[number])
-        if not len(possible):
-            return None
-        shared = self.shared(number)
-        order = possible[np.argsort(-shared[possible], kind="stable")][:MAX_TRIES]
-        for place in order.tolist():
-            if self.n_signals[place] + n_mine - shared[place] > axons:
+        for place, shared in self.candidates(number):
+            if self.n_signals[place] + n_mine - shared > axons:
                 continue
             # Without a signal in common, the axons simply add up.
-            if not shared[place] and self.cores[place].n_axons + run.n_axons > axons:
+            if not shared and self.cores[place].n_axons + run.n_axons > axons:
                 continue
             if self.cutter.need(np.concatenate([self.cores[place].members, run.members]))[0] <= axons:
-                return int(place)
+                return place
         return None
+
+    def candidates(self, number: int) -> list[tuple[int, int]]:
+        """The first MAX_TRIES cores with neurons to spare for a run, by the signals in common, and how many these are.
+
+        Few cores share any; the others are not looked at one by one, as there may be very many.
+        """
+        roomy = self.room[: len(self.cores)] >= self.demands[number]
+        if not roomy.any():
+            return []
+        shared = np.bincount(self.place[self.readings(number)[0]] + 1, minlength=len(roomy) + 1)[1:] * roomy
+        known = np.flatnonzero(shared)
+        # Most shared first, of these the core that was opened first.
+        rank = known - shared[known] * len(roomy)
+        few = np.argpartition(rank, MAX_TRIES)[:MAX_TRIES] if len(rank) > MAX_TRIES else np.arange(len(rank))
+        best = known[few[np.argsort(rank[few])]]
+        roomy[known] = False
+        strangers = np.flatnonzero(roomy)[: MAX_TRIES - len(best)].tolist()
+        return [*zip(best.tolist(), shared[best].tolist(), strict=True), *((place, 0) for place in strangers)]
 
     def open(self, number: int, bounded: bool) -> None:
         """A core for a run of its own."""
@@ -104,13 +117,16 @@ class _Packer:
         self.opened.append(number)
         self.room[place] = 0 if bounded else self.cutter.arch.core.neurons - self.demands[number]
         self.n_signals[place] = self.first[number + 1] - self.first[number]
-        self.place_of[number] = place
+        self.place[self.reading[self.first[number] : self.first[number + 1]]] = place
 
     def join(self, number: int, place: int) -> None:
         """Put a run into a core."""
-        self.n_signals[place] += self.first[number + 1] - self.first[number] - self.shared(number)[place]
+        reading, count = self.readings(number)
+        new = np.ones(len(count), bool)
+        new[np.repeat(np.arange(len(count)), count)[self.place[reading] == place]] = False
+        self.n_signals[place] += new.sum()
+        self.place[self.reading[self.first[number] : self.first[number + 1]][new]] = place
         members = np.concatenate([self.cores[place].members, self.runs[number].members])
         self.cores[place] = Run(members, *self.cutter.need(members))
         self.room[place] -= self.demands[number]
         self.opened[place] = min(self.opened[place], number)
-        self.place_of[number] = place

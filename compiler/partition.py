@@ -19,7 +19,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.cutter import SPAN, Cutter, Run
-from neurocore.compiler.groups import Nets, find_groups
+from neurocore.compiler.groups import Nets, by_ties, find_groups
 from neurocore.compiler.packing import demands, pack
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
@@ -229,6 +229,8 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
     part = slice(int(network.start[begin]), int(network.start[end]))
     if (
         len(natural) < 3
+        # Room that was made for copies is worth more than groups; an estimate does not look whether both can be had.
+        or (cutter.quick and most < arch.core.neurons)
         or part.stop - part.start > MOST_REGROUPED
         or tile_shapes(network.populations[number].shape, most)
     ):
@@ -253,11 +255,17 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
         exits.astype(np.int64),
         np.array([most, room, arch.core.neurons if copyable else np.iinfo(np.int32).max], np.int64),
     )
-    core = find_groups(nets, len(natural), quick=cutter.quick)
+
+    def order(nets: Nets) -> Array:
+        if number not in cutter.orders:
+            cutter.orders[number] = by_ties(nets)
+        return cutter.orders[number]
+
+    core = find_groups(nets, len(natural), order=order, quick=cutter.quick)
     if core is None:
         return None
-    order = np.argsort(core, kind="stable")
-    groups = np.split(begin + order, np.flatnonzero(np.diff(core[order])) + 1)
+    by_core = np.argsort(core, kind="stable")
+    groups = np.split(begin + by_core, np.flatnonzero(np.diff(core[by_core])) + 1)
     runs = [run for group in groups for run in cut(cutter, group, most)]
     return runs if len(runs) < len(natural) else None
 

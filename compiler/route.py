@@ -433,22 +433,26 @@ def longest_paths(source: Array, target: Array, need: Array, n: int) -> Array:
     """
     value = np.zeros(n, np.int64)
     via = np.full(n, -1, np.int64)
-    most = np.zeros(n, np.int64)
-    np.maximum.at(most, target, need)
-    # A way that meets no node twice adds up to no more than this; a larger value has gone round a cycle.
-    bound = int(most.sum())
-    for _ in range(n + 1):
+    for step in range(n + 1):
         candidate = value[source] + need
         better = candidate > value[target]
         if not better.any():
             return value
-        if value.max() > bound:
+        if step & (step - 1) == 0 and _leads_around(source, via):
             break
         edge = np.flatnonzero(better)
         edge = edge[np.argsort(candidate[edge], kind="stable")]
         value[target[edge]] = candidate[edge]
         via[target[edge]] = edge
     raise _cycle(source, target, need, via)
+
+
+def _leads_around(source: Array, via: Array) -> bool:
+    """Whether predecessors ``via`` lead around a cycle, as they soon do if it needs more than 0."""
+    before = np.where(via >= 0, source[via], np.arange(len(via)))
+    for _ in range(len(via).bit_length()):
+        before = before[before]
+    return bool((via[before] >= 0).any())
 
 
 def _cycle(source: Array, target: Array, need: Array, via: Array) -> TightCycleError:

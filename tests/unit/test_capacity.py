@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from neurocore.architecture import Architecture
+from neurocore.compiler import capacity
 from neurocore.compiler.capacity import Share, largest
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report, estimate_network
@@ -58,6 +59,23 @@ def test_what_limits(tiny: Architecture) -> None:
         "E-CAP network 'limits' needs 17 cores; 'tiny' has 15 (2 over). Largest: 'axons', 8 cores (axon-limited, 80 % of neurons"
         " unused); 'neurons', 4 cores (neuron-limited, 0 % of neurons unused); 'few', 1 core (fan-out-limited, 0 % of neurons"
         " unused); 5 more populations. Use fewer neurons, smaller receptive fields or a larger chip"
+    )
+
+
+def test_large_networks_are_refused_as_soon_as_it_is_clear(tiny: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their neurons before any core is cut, by their cores before spikes are routed."""
+    net = Network("vast")
+    lines = net.input("in", 13 * 16)
+    axons = net.population("axons", 16)
+    net.connect(lines, axons, np.kron(np.eye(16, dtype=int), np.ones((13, 1), int)))
+    exact = refusal(net, tiny)
+    monkeypatch.setattr(capacity, "MOST_COUNTED", 16)
+    assert refusal(net, tiny) == exact.replace("16 cores; 'tiny'", "at least 16 cores beside those of relays; 'tiny'")
+    net.population("neurons", 151)
+    assert refusal(net, tiny) == (
+        "E-CAP network 'vast' needs at least 16 cores for 167 neurons; 'tiny' has 15 (1 over). Largest: 'neurons', 14 cores"
+        " (neuron-limited, 2 % of neurons unused); 'axons', 2 cores (neuron-limited, 27 % of neurons unused). Use fewer neurons,"
+        " smaller receptive fields or a larger chip"
     )
 
 
