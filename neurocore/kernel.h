@@ -247,12 +247,6 @@ NC_INLINE nc_vec nc_get(const uint64_t *at) { return (nc_vec) * (const nc_memory
 NC_INLINE void nc_put(uint64_t *at, nc_vec value) { *(nc_memory *)at = (nc_memory)value; }
 NC_INLINE int nc_any(nc_vec v) { return (v[0] | v[1] | v[2] | v[3]) != 0; }
 
-/* How often was added to the low planes. The thread that counts a unit is the only one to change this, but others may look at
-   it for nc_expect_count, whatever they find: hence atomic, in any order, which costs no instruction. */
-NC_INLINE void nc_set_added(nc_tally *t, int64_t unit, int added) {
-    __atomic_store_n(&t->added[unit], (uint16_t)added, __ATOMIC_RELAXED);
-}
-
 /* Adds what stands in the planes to the totals and clears them. */
 NC_COLD void nc_spill(nc_tally *t, int64_t unit) {
     uint64_t *groups[2] = {t->low + unit * NC_LOW * NC_WORDS, t->high + unit * NC_HIGH * NC_WORDS};
@@ -264,15 +258,15 @@ NC_COLD void nc_spill(nc_tally *t, int64_t unit) {
                 uint64_t *word = groups[g] + b * NC_WORDS + w;
                 for (; *word; *word &= *word - 1) total[64 * w + __builtin_ctzll(*word)] += 1u << b;
             }
-    t->folded[unit] = 0;
-    nc_set_added(t, unit, 0);
+    t->added[unit] = t->folded[unit] = 0;
 }
 
-/* Asks for the low planes, and for the high ones if the low ones will be full after the next addition. */
+/* Asks for the low planes, and for the high ones if the low ones will be full after the next addition. For units that no other
+   thread counts at the time. */
 NC_INLINE void nc_expect_count(const nc_tally *t, int64_t unit) {
     const uint64_t *low = t->low + unit * NC_LOW * NC_WORDS;
     for (int b = 0; b < NC_LOW; b += 2) __builtin_prefetch(low + b * NC_WORDS, 1);
-    if (__atomic_load_n(&t->added[unit], __ATOMIC_RELAXED) != NC_LOW_FULL - 1) return;
+    if (t->added[unit] != NC_LOW_FULL - 1) return;
     const uint64_t *high = t->high + unit * NC_HIGH * NC_WORDS;
     for (int b = 0; b < NC_HIGH; b += 2) __builtin_prefetch(high + b * NC_WORDS, 1);
 }
@@ -292,7 +286,7 @@ static void nc_fold(nc_tally *t, int64_t unit) {
         nc_put(high + b * NC_WORDS, x ^ carry);
         carry &= x;
     }
-    nc_set_added(t, unit, 0);
+    t->added[unit] = 0;
     if (++t->folded[unit] == NC_HIGH_FULL) nc_spill(t, unit);
 }
 
@@ -303,8 +297,7 @@ NC_INLINE void nc_count(nc_tally *t, int64_t unit, nc_vec bits) {
         nc_put(low + b * NC_WORDS, x ^ bits);
         bits &= x;
     }
-    nc_set_added(t, unit, t->added[unit] + 1);
-    if (t->added[unit] == NC_LOW_FULL) nc_fold(t, unit);
+    if (++t->added[unit] == NC_LOW_FULL) nc_fold(t, unit);
 }
 
 static void nc_total(nc_tally *t, int64_t n_units) {

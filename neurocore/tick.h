@@ -652,7 +652,8 @@ NC_INLINE void NC_NAME(nc_list_active)(const nc_program *restrict p, nc_job *job
 }
 
 /* Reads and clears the scheduler row of a core, lists its active axons and asks for their rows; returns whether there is work. */
-NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restrict w, nc_job *job, int64_t core, int keep) {
+NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restrict w, nc_job *job, int64_t core, int64_t end,
+                                  int keep) {
     nc_state *s = &w->state;
     const int64_t slot = w->slot, blocks = p->axon_words / NC_WORDS, pitch = (int64_t)p->units * NC_WORDS;
     uint64_t *row = s->scheduler + slot * p->n_words + core * p->axon_words;
@@ -665,7 +666,7 @@ NC_INLINE int NC_NAME(nc_collect)(const nc_program *restrict p, nc_worker *restr
         if (keep) memset(s->fired + (slot * p->n_cores + core) * pitch, 0, sizeof(uint64_t) * (size_t)pitch);
         return 0;
     }
-    if (core + NC_SOON < p->n_cores)
+    if (core + NC_SOON < end)
         for (int64_t block = 0; block < blocks; block++) nc_expect_count(&s->axons, (core + NC_SOON) * blocks + block);
     job->core = core;
     job->n_full = 0;
@@ -715,7 +716,7 @@ NC_INLINE void NC_NAME(nc_range)(const nc_program *restrict p, nc_worker *restri
             NC_NAME(nc_ask_again)(p, &jobs[(first + 1) % NC_AHEAD]);
             NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
         }
-        last += (unsigned)NC_NAME(nc_collect)(p, w, &jobs[last % NC_AHEAD], core, keep);
+        last += (unsigned)NC_NAME(nc_collect)(p, w, &jobs[last % NC_AHEAD], core, end, keep);
     }
     if (begin == end)
         while (first != last) NC_NAME(nc_core)(p, w, &jobs[first++ % NC_AHEAD], keep, common);
