@@ -26,13 +26,18 @@ class Runs(Protocol):
         """Output spikes of the chip's ticks 0..ticks-1."""
 
 
+BUSIER = 1.25
+"""How many times the expected spikes an input has before that is remarked on."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The outcome of a comparison.
 
     ``cause`` is what the static check finds wrong with the chip; where spikes are equal nevertheless, this input did not show it.
     ``approximate`` chips carry sums over (:mod:`neurocore.compiler.carry`), by which ``spikes_differing`` may be late, missing
-    or too many; ``as_declared`` says that a chip does what it should: all that the network does, or all but that.
+    or too many; ``as_declared`` says that a chip does what it should: all that the network does, or all but that, and that the
+    static check finds nothing. ``remarks`` are on the input.
     """
 
     equal: bool
@@ -44,6 +49,7 @@ class Verdict:
     approximate: bool = False
     spikes_differing: int = 0
     as_declared: bool = True
+    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The fields of ``verify --json``."""
@@ -57,6 +63,7 @@ class Verdict:
             "approximate": self.approximate,
             "spikes_differing": self.spikes_differing,
             "as_declared": self.as_declared,
+            "remarks": list(self.remarks),
         }
 
 
@@ -119,8 +126,24 @@ def verify(
         cause=cause,
         approximate=carried is not None,
         spikes_differing=len(_differing(expected, found, chip)),
-        as_declared=declared,
+        as_declared=declared and not cause,
+        remarks=() if carried is None else _busier_inputs(flat, inside, ticks),
     )
+
+
+def _busier_inputs(network: IntegerNetwork, spikes: Spikes, ticks: int) -> tuple[str, ...]:
+    """The inputs with many more spikes than the rates say for which sums that are carried over were made."""
+    count, first, found = np.bincount(spikes.line, minlength=network.n_inputs), 0, []
+    for group in network.inputs:
+        part = slice(first, first + group.size)
+        asked, seen = float(network.rate[part].sum()), float(count[part].sum()) / ticks
+        if seen > BUSIER * asked:
+            found.append(
+                f"input {group.name!r} has {seen / group.size:.3g} spikes a line and tick, and its lines were made for"
+                f" {asked / group.size:.3g}: sums are carried over further than was measured; see spike_rates"
+            )
+        first += group.size
+    return tuple(found)
 
 
 def _differing(expected: Spikes, found: Spikes, chip: ChipConfig) -> set[tuple[int, int]]:

@@ -80,7 +80,15 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'neurocore' has no attribute {name!r}")
     module, attribute = _PLACES[name]
-    value = getattr(import_module(module), attribute)
+    try:
+        value = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("neurocore."):
+            raise
+        raise ImportError(
+            f"{__path__[0]} is neurocore's source folder, which hides the package that was installed from it: run Python in"
+            " another folder, or with -P"
+        ) from error
     globals()[name] = value
     return value
 

@@ -17,7 +17,7 @@ from neurocore.architecture import Architecture, load_architecture
 from neurocore.bandwidth import bytes_per_tick, copy_bandwidth
 from neurocore.calibration import find_drive
 from neurocore.config import ChipConfig
-from neurocore.emulator import Emulator, available_threads
+from neurocore.emulator import Emulator, usual_threads
 from neurocore.recurrent import Workload, build_chip, drive_cores, wire
 from neurocore.result import RunResult, join_runs
 
@@ -63,7 +63,7 @@ def measure_load(chip: ChipConfig) -> dict[str, float]:
 
 def run_windows(chip: ChipConfig, ticks: int, threads: int | None = None) -> list[RunResult]:
     """Seven windows of ``ticks`` ticks each, after a warm-up, without input."""
-    emulator = Emulator(chip, threads=threads or available_threads())
+    emulator = Emulator(chip, threads=threads)
     emulator.run(None, WARM_UP)
     return [emulator.run(None, ticks) for _ in range(WINDOWS)]
 
@@ -127,7 +127,7 @@ def sweep(
 ) -> Iterator[dict[str, Any]]:
     """Measure every pair of rate and synapses; networks of equal synapses share their wiring. Yields the points one by one."""
     arch = load_architecture(chip)
-    count = threads or available_threads()
+    count = threads or usual_threads(workload.cores)
     bandwidth = copy_bandwidth(count)
     for number in synapses:
         workload = replace(workload, synapses=number).check(arch)

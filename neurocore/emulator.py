@@ -43,6 +43,11 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def usual_threads(n_cores: int) -> int:
+    """Threads for a chip of so many cores if none are asked for."""
+    return max(1, min(available_threads(), n_cores // CORES_PER_THREAD))
+
+
 class Emulator:
     """A chip and its state.
 
@@ -75,7 +80,7 @@ class Emulator:
             )
         self.chip = chip.validate()
         self._asked_threads = threads
-        self.threads = threads or max(1, min(available_threads(), len(chip.cores) // CORES_PER_THREAD))
+        self.threads = threads or usual_threads(len(chip.cores))
         self.seed = chip.seed if seed is None else _checked_seed(seed)
         names = (probes,) if isinstance(probes, str) else probes
         self._watched = [Watched(chip, text) for text in names]

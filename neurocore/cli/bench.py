@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RATE_TOLERANCE = 0.02
 """A measured rate further than this from the one asked for is remarked upon."""
+MAX_RATE = 200
+"""Hz up to which the network is stable at any number of synapses."""
 
 
 @click.group()
@@ -36,13 +38,13 @@ def _numbers(kind: type, name: str) -> Callable[[click.Context, click.Parameter,
 
 
 @bench.command()
-@click.option("--rate", type=click.FloatRange(0, 200), default=20.0, show_default=True, help="Mean rate in Hz.")
+@click.option("--rate", type=click.FloatRange(0, MAX_RATE), default=20.0, show_default=True, help="Mean rate in Hz.")
 @click.option("--synapses", type=click.IntRange(min=0), default=128, show_default=True, help="Synapses per axon.")
 @click.option("--cores", type=click.IntRange(min=1), default=4096, show_default=True)
 @click.option(
     "--ticks", type=click.IntRange(min=1), default=200, show_default=True, help="Ticks of each of seven windows."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; default: all processors.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; default: all processors, one for few cores.")
 @click.option("--deterministic", is_flag=True, help="A fixed leak instead of a stochastic one.")
 @click.option("--heterogeneous", is_flag=True, help="Every neuron with its own weights, leak and threshold.")
 @click.option("--stochastic-threshold", is_flag=True, help="A random threshold too.")
@@ -57,7 +59,7 @@ def _numbers(kind: type, name: str) -> Callable[[click.Context, click.Parameter,
 @click.option("--chip", default="truenorth", show_default=True, help="Chip definition.")
 @click.option("-o", "--output", type=click.Path(), help="Run file to write: the measured windows.")
 @click.option("--save-chip", type=click.Path(), help="Write the chip file too.")
-@click.option("--grid", is_flag=True, help="Sweep rates and synapses instead.")
+@click.option("--grid", is_flag=True, help="Sweep rates and synapses; --rate and --synapses do not count.")
 @click.option(
     "--rates",
     metavar="R,R,…",
@@ -112,6 +114,8 @@ def recurrent(
         if rates is not None or synapse_counts is not None:
             raise click.UsageError("--rates and --synapse-counts belong to --grid.")
         _measure_one(chip, workload, ticks, threads, output, save_chip, as_json)
+    elif rates is not None and max(rates) > MAX_RATE:
+        raise click.UsageError(f"a rate of {max(rates):g} Hz was asked for; the network is stable up to {MAX_RATE} Hz.")
     elif output is not None or save_chip is not None:
         raise click.UsageError("--grid runs many networks; -o and --save-chip go with a single one.")
     else:
@@ -245,7 +249,7 @@ def _write_grid(stem: str, result: dict[str, Any], rates: tuple[float, ...], syn
 
 
 @bench.command()
-@click.option("--rate", type=click.FloatRange(0, 200), default=20.0, show_default=True, help="Mean rate in Hz.")
+@click.option("--rate", type=click.FloatRange(0, MAX_RATE), default=20.0, show_default=True, help="Mean rate in Hz.")
 @click.option("--synapses", type=click.IntRange(min=0), default=128, show_default=True, help="Synapses per axon.")
 @click.option("--cores", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--ticks", type=click.IntRange(min=1), default=1_000_000, show_default=True)

@@ -189,7 +189,7 @@ def verify(
     emit(verdict.as_dict(), as_json, text)
     if verdict.equal and verdict.cause:
         say("neurocore: equal on this input only; the chip is not the network:")
-    for problem in verdict.cause:
+    for problem in (*verdict.cause, *verdict.remarks):
         say(f"neurocore: {problem}")
     if not verdict.as_declared:
         raise click.exceptions.Exit(MismatchError.exit_code)

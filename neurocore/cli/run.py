@@ -18,7 +18,11 @@ from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say
     "--ticks", type=click.IntRange(min=0), help="Ticks of the chip to run; with --live, if given, of the network."
 )
 @click.option("-o", "--output", type=click.Path(), help="Run file to write.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; results do not depend on them.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads; results do not depend on them. Default: all processors, one for few cores.",
+)
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed, instead of the chip's own.")
 @click.option(
     "--checkpoint", type=click.Path(), metavar="FILE", help="Save the state and all that was recorded, again and again."

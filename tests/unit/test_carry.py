@@ -136,6 +136,8 @@ def test_verify_knows_what_is_declared() -> None:
     assert many.spikes_differing > 10
     assert many.first_difference is not None
     assert not many.cause
+    assert not few.remarks
+    assert [remark[:50] for remark in many.remarks] == ["input 'image' has 0.301 spikes a line and tick, an"]
     start = chip.cores.initial.copy()
     start[chip.cores.population == 0] += 3
     wrong = replace(chip, cores=replace(chip.cores, initial=start))

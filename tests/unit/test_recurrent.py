@@ -278,6 +278,7 @@ def test_grid_command(capsys, tmp_path: Path) -> None:
 def test_grid_and_single_options_do_not_mix(capsys) -> None:
     assert run_command(capsys, "recurrent", "--grid", "-o", "x.h5")[0] == 2
     assert run_command(capsys, "recurrent", "--rates", "1,2")[0] == 2
+    assert "stable up to 200 Hz" in run_command(capsys, "recurrent", "--grid", "--rates", "20,300")[2]
     assert "separated by commas" in run_command(capsys, "recurrent", "--grid", "--rates", "a,b")[2]
 
 

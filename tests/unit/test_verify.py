@@ -117,7 +117,7 @@ def test_the_difference_in_words(verify) -> None:
 def test_a_fault_that_the_input_does_not_show(verify) -> None:
     """Equal spikes do not make a chip right: what the static check finds is said nevertheless."""
     code, found, said = verify(changed("threshold", 1, 0, -1), NETWORK.replace("THRESHOLD", "200"))
-    assert (code, found["equal"], found["first_difference"]) == (0, True, None)
+    assert (code, found["equal"], found["first_difference"], found["as_declared"]) == (5, True, None, False)
     assert found["cause"][0].startswith("last[0]: threshold is 200 in the network and 199 on the chip (core")
     assert said.splitlines()[0] == "neurocore: equal on this input only; the chip is not the network:"
 
