@@ -236,7 +236,7 @@ static int nc_group_destinations(nc_pool *pool) {
     const nc_program *p = pool->program;
     const uint64_t below = (1ull << p->target_shift) - 1;
     pool->group_shift = 6 + __builtin_ctzll((uint64_t)pool->chunk * (uint64_t)p->axon_words);
-    pool->n_groups = ((p->n_words * 64 - 1) >> pool->group_shift) + 1;
+    pool->n_groups = nc_group(pool, p->n_cores + pool->chunk - 1);
     pool->room = (int64_t *)calloc((size_t)pool->n_groups + 1, sizeof(int64_t));
     if (!pool->room) return -1;
     for (int64_t i = 0; i < p->n_cores * p->units * NC_LANES; i++) {

@@ -91,6 +91,22 @@ def test_cores_of_any_size(
     compare(random_chip(arch, seed, 4, features), seed, 12, threads, rate)
 
 
+@given(
+    seed=SEEDS,
+    cores=st.integers(5, 60),
+    axons=st.sampled_from([40, 300, 600, 900, 1152]),
+    threads=st.integers(1, 4),
+    rate=st.sampled_from([1.0, 20.0]),
+)
+def test_any_number_of_cores(seed: int, cores: int, axons: int, threads: int, rate: float) -> None:
+    """Cores are taken in chunks, of which the last may have fewer, and the words of a core's axons are any number."""
+    tiny = load_architecture("tiny").model_dump()
+    tiny["mesh"] = {"columns": 8, "rows": 8}
+    tiny["routing"]["reach"] = {"dx": {"min": -7, "max": 7}, "dy": {"min": -7, "max": 7}}
+    tiny["core"].update(axons=axons, neurons=20)
+    compare(random_chip(Architecture.model_validate(tiny), seed, cores, frozenset()), seed, 12, threads, rate)
+
+
 @given(seed=SEEDS, features=FEATURES, chip=st.sampled_from(["tiny", "truenorth"]), rate=st.sampled_from([3.0, 80.0]))
 def test_rows_that_are_alike(seed: int, features: frozenset[str], chip: str, rate: float) -> None:
     """Most axons reach all the neurons that any axon of their core does: such rows are counted and not read."""
