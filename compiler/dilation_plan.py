@@ -263,7 +263,7 @@ class _Obstacles:
         """The sentence about such a parameter."""
         value, alpha, beta = (self.values[item] for item in (name, "threshold", "floor"))
         return lambda j: (
-            f"{what} {int(value[j])}, outside -{int(beta[j])}..{int(alpha[j]) - 1} (floor to threshold), where it would not"
+            f"{what} {int(value[j])}, outside {-int(beta[j])}..{int(alpha[j]) - 1} (floor to threshold), where it would not"
             f" stay; use a value of {name} within"
         )
 

@@ -18,6 +18,7 @@ The cheapest is taken, per core.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -333,9 +334,17 @@ def _digit_range(scale: Array, limits: Range) -> tuple[int, int]:
 def _largest_divisor(values: Array, cap: int) -> Array:
     """The largest divisor of each value that is at most ``cap``."""
     each, place = distinct(values)
-    small = np.arange(1, cap + 1)
-    found = [value if value <= cap else int(small[value % small == 0].max()) for value in each.tolist()]
+    known = [_all_divisors(value) for value in each.tolist()]
+    found = [int(divisors[np.searchsorted(divisors, cap, side="right") - 1]) for divisors in known]
     return np.asarray(np.array(found)[place])
+
+
+@lru_cache(1 << 12)
+def _all_divisors(value: int) -> Array:
+    """All divisors of a positive number, ascending."""
+    low = np.arange(1, math.isqrt(value) + 1)
+    low = low[value % low == 0]
+    return np.unique(np.concatenate([low, value // low]))
 
 
 def _digit_code(synapses: CoreSynapses, arch: Architecture) -> Choice | None:

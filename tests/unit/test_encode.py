@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurocore.architecture import Architecture, load_architecture
-from neurocore.compiler.encode import CoreSynapses, encode, find_digit_code
+from neurocore.compiler.encode import CoreSynapses, _largest_divisor, encode, find_digit_code
 
 
 def synapses(weights: np.ndarray, stochastic: np.ndarray | None = None) -> CoreSynapses:
@@ -147,3 +147,10 @@ def test_dense_neuron_with_17_weights_fits_a_core(truenorth: Architecture) -> No
     weights = np.random.default_rng(1).integers(-8, 9, (128, 10))
     for column in range(10):
         assert decoded(weights[:, [column]], truenorth)[1].n_axons <= 240
+
+
+@given(st.lists(st.integers(1, 3_000), min_size=1), st.integers(1, 4_000))
+def test_largest_divisors(values: list[int], cap: int) -> None:
+    asked = np.array(values)
+    expected = [max(d for d in range(1, min(value, cap) + 1) if value % d == 0) for value in values]
+    np.testing.assert_array_equal(_largest_divisor(asked, cap), expected)
