@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
+from neurocore.compiler.prove_added import frame_faults
 from neurocore.compiler.prove_frame import CLOCK, PARTIAL, SUM, FrameProof, Known
 from neurocore.errors import MismatchError
 
@@ -95,19 +96,8 @@ class _Prover:
     def compare_frames(self) -> None:
         """Inputs, outputs, populations and unions are those of the network; neurons only come in addition."""
         net, slow = self.net, self.slow
-        same = (net.inputs, net.outputs, net.populations) == (
-            slow.inputs,
-            slow.outputs,
-            slow.populations[: len(net.populations)],
-        )
-        if not same or not np.array_equal(net.output_neuron, slow.output_neuron):
-            self.fail("its inputs, outputs or populations are not those of the network")
-        unions = (
-            np.array_equal(net.unions.start, slow.unions.start),
-            np.array_equal(net.unions.member, slow.unions.member),
-        )
-        if not all(unions) or slow.unions.first != slow.n_inputs + slow.n_neurons:
-            self.fail("its unions are not those of the network")
+        for fault in frame_faults(net, slow):
+            self.fail(fault)
         if self.factor < 1 or len(self.phase) != self.n or (self.n and self.phase.min() < 0):
             self.fail("it does not say when each neuron takes its first step")
         elif (self.phase[net.output_neuron] != self.latency).any():

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
+from neurocore.compiler.prove_added import frame_faults
 from neurocore.errors import MismatchError
 
 Array = npt.NDArray[Any]
@@ -77,18 +78,8 @@ class LinesProver:
     def compare_frames(self) -> None:
         """Inputs, outputs, unions, and the neurons that there were: all as they were."""
         net, lined = self.net, self.lined
-        same = (net.inputs, net.outputs, net.populations) == (
-            lined.inputs,
-            lined.outputs,
-            lined.populations[: len(net.populations)],
-        )
-        if not same or not np.array_equal(net.output_neuron, lined.output_neuron):
-            self.fail("its inputs, outputs or populations are not those of the network")
-        unions = all(
-            np.array_equal(getattr(net.unions, name), getattr(lined.unions, name)) for name in ("start", "member")
-        )
-        if not unions or lined.unions.first != lined.n_inputs + lined.n_neurons:
-            self.fail("its unions are not those of the network")
+        for fault in frame_faults(net, lined):
+            self.fail(fault)
         for name in NEURON_ARRAYS:
             wrong = np.flatnonzero(net.neuron[name] != lined.neuron[name][: self.n])
             if len(wrong):

@@ -9,6 +9,7 @@ import click
 from neurocore.cli.output import emit, progress_bar, say, table
 
 if TYPE_CHECKING:
+    from neurocore.compiler.verify import Verdict
     from neurocore.config import ChipConfig
     from neurocore.spikes import Spikes
 
@@ -176,20 +177,26 @@ def verify(
         # The chip is the network as it was quantised then.
         abstract.quantise = notes["quantise"]
     verdict = compare(abstract, configured, read(spikes) if spikes else Spikes.empty(), ticks, run, seed)
-    if verdict.equal:
-        text = f"equal: {verdict.spikes_compared:,} output spikes in {ticks:,} ticks, latency {verdict.latency}"
-        text += f", {verdict.dilation} ticks of the chip each" if verdict.dilation != 1 else ""
-    elif verdict.as_declared:
-        text = f"approximate, as declared: {verdict.spikes_differing:,} output spikes differ, of {verdict.spikes_compared:,} in"
-        text += f" {ticks:,} ticks, latency {verdict.latency}; sums are carried over"
-    else:
-        place = verdict.first_difference or {}
-        side = "network only" if place.get("network") else "chip only"
-        text = f"different: first at tick {place.get('tick')}, output line {place.get('line')} ({place.get('neuron')}): {side}"
-    emit(verdict.as_dict(), as_json, text)
+    emit(verdict.as_dict(), as_json, _verdict_text(verdict, ticks))
     if verdict.equal and verdict.cause:
         say("neurocore: equal on this input only; the chip is not the network:")
     for problem in (*verdict.cause, *verdict.remarks):
         say(f"neurocore: {problem}")
     if not verdict.as_declared:
         raise click.exceptions.Exit(MismatchError.exit_code)
+
+
+def _verdict_text(verdict: Verdict, ticks: int) -> str:
+    if verdict.equal:
+        frames = f", {verdict.dilation} ticks of the chip each" if verdict.dilation != 1 else ""
+        return f"equal: {verdict.spikes_compared:,} output spikes in {ticks:,} ticks, latency {verdict.latency}{frames}"
+    if verdict.as_declared:
+        return (
+            f"approximate, as declared: {verdict.spikes_differing:,} output spikes differ, of {verdict.spikes_compared:,} in"
+            f" {ticks:,} ticks, latency {verdict.latency}; sums are carried over"
+        )
+    place = verdict.first_difference or {}
+    side = "network only" if place.get("network") else "chip only"
+    return (
+        f"different: first at tick {place.get('tick')}, output line {place.get('line')} ({place.get('neuron')}): {side}"
+    )
