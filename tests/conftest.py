@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from neurocore.architecture import Architecture, load_architecture
+from neurocore.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,3 +63,43 @@ def golden(request: pytest.FixtureRequest):
         assert path.read_text(encoding="utf-8") == text + "\n"
 
     return compare
+
+
+class Outcome:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]):
+    """Runs a command line in this process."""
+
+    def call(*arguments: str) -> Outcome:
+        capsys.readouterr()
+        code = 0
+        try:
+            main(list(arguments))
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def command(cli: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Runs a command line that must end with ``code``."""
+
+    def run(*words: str, code: int = 0) -> Outcome:
+        found = cli(*words)
+        assert found.code == code, found.err
+        return found
+
+    return run

@@ -6,17 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fitting import compile_or_refuse, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork, check
 from neurocore.compiler.dilate import Dilated, dilate
-from neurocore.compiler.pipeline import compile_with_report
 from neurocore.compiler.prove_dilation import Claim, prove_dilation
 from neurocore.compiler.reference import Reference
 from neurocore.compiler.verify import verify
-from neurocore.config import ChipConfig
-from neurocore.emulator import Emulator
 from neurocore.errors import FitError, MismatchError
 from neurocore.spikes import Spikes
 from random_networks import random_spikes, wide_chip, wide_network
@@ -31,20 +29,13 @@ FEWER = settings().max_examples // 2
 SMALL = wide_chip()
 
 
-def run(chip: ChipConfig, spikes: Spikes, ticks: int) -> Spikes:
-    return Emulator(chip, threads=1).run(spikes, ticks).spikes
-
-
 def check_one(seed: int) -> str:
     """Compile, prove and replay one network; says what became of it."""
     net = wide_network(SMALL, seed)
-    try:
-        chip, report = compile_with_report(net, SMALL, fan_in="dilate")
-    except FitError as refusal:
-        unknown = [problem for problem in refusal.problems if not problem.startswith(REFUSALS)]
-        if unknown:
-            raise
+    fitted = compile_or_refuse(net, SMALL, "dilate", REFUSALS)
+    if fitted is None:
         return "refused"
+    chip, report = fitted
     ticks = min(TICKS, report.exact_ticks or TICKS)
     verdict = verify(net, chip, random_spikes(net, seed, ticks), ticks, run)
     assert verdict.equal, verdict

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fitting import compile_or_refuse, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +18,6 @@ from neurocore.compiler.prove_thermometer import prove_thermometer
 from neurocore.compiler.reference import Reference
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.compiler.verify import verify
-from neurocore.config import ChipConfig
-from neurocore.emulator import Emulator
 from neurocore.errors import FitError, InputError, MismatchError
 from neurocore.spikes import Spikes
 from random_networks import counting_network, random_spikes, wide_chip, wide_network
@@ -31,20 +30,13 @@ FEWER = settings().max_examples // 2
 SMALL = wide_chip()
 
 
-def run(chip: ChipConfig, spikes: Spikes, ticks: int) -> Spikes:
-    return Emulator(chip, threads=1).run(spikes, ticks).spikes
-
-
 def check_one(seed: int) -> str:
     """Compile, prove and replay one network; says what became of it."""
     net = counting_network(SMALL, seed)
-    try:
-        chip, report = compile_with_report(net, SMALL, fan_in="thermometer")
-    except FitError as refusal:
-        unknown = [problem for problem in refusal.problems if not problem.startswith(REFUSALS)]
-        if unknown:
-            raise
+    fitted = compile_or_refuse(net, SMALL, "thermometer", REFUSALS)
+    if fitted is None:
         return "refused"
+    chip, report = fitted
     verdict = verify(net, chip, random_spikes(net, seed, TICKS), TICKS, run)
     assert verdict.equal, verdict
     assert not verdict.cause
@@ -56,13 +48,10 @@ def check_one(seed: int) -> str:
 def carry_one(seed: int) -> str:
     """The same with sums that are carried over: all that differs is what is declared."""
     net = (counting_network if seed % 2 else wide_network)(SMALL, seed)
-    try:
-        chip, report = compile_with_report(net, SMALL, fan_in="carry")
-    except FitError as refusal:
-        unknown = [problem for problem in refusal.problems if not problem.startswith(REFUSALS)]
-        if unknown:
-            raise
+    fitted = compile_or_refuse(net, SMALL, "carry", REFUSALS)
+    if fitted is None:
         return "refused"
+    chip, report = fitted
     verdict = verify(net, chip, random_spikes(net, seed, TICKS), TICKS, run)
     assert verdict.as_declared, verdict
     assert not verdict.cause

@@ -47,7 +47,12 @@ def _add_mixed(
         delay = int(rng.choice([1, 1, 2, 3, 5, 20, LONGEST, int(rng.integers(1, LONGEST + 1))]))
         merge = "or" if merging and rng.random() < 0.7 else "sum"
         net.connect(source, target, weights, delay=delay, stochastic=bool(stochastic), merge=merge)
-    for place in places[1:]:
+    _some_outputs(net, places[1:], rng)
+
+
+def _some_outputs(net: Network, places: list[Any], rng: np.random.Generator) -> None:
+    """Outputs of more than half of the populations."""
+    for place in places:
         if rng.random() < 0.6:
             net.output(f"out_{place.name}", place)
 
@@ -312,9 +317,7 @@ def wide_network(arch: Architecture, seed: int) -> Network:
         weights = weights * (rng.random(shape) < rng.choice([0.3, 0.7, 1.0]))
         merge = "or" if rng.random() < 0.2 else "sum"
         net.connect(source, target, weights, delay=int(rng.choice([1, 1, 2, 3])), merge=merge)
-    for place in places[1:]:
-        if rng.random() < 0.6:
-            net.output(f"out_{place.name}", place)
+    _some_outputs(net, places[1:], rng)
     return net
 
 
@@ -354,9 +357,7 @@ def counting_network(arch: Architecture, seed: int, *, random_parts: bool = True
         last = net.population("drawn", 3, threshold=2)
         net.connect(places[1], last, _sparse(rng, places[1].size, 3, most=4, values=[-9, 7, 12]), stochastic=True)
         net.output("drawn", last)
-    for place in places[1:]:
-        if rng.random() < 0.6:
-            net.output(f"out_{place.name}", place)
+    _some_outputs(net, places[1:], rng)
     return net
 
 

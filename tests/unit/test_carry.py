@@ -10,7 +10,6 @@ import pytest
 
 import neurocore as nc
 from neurocore.architecture import load_architecture
-from neurocore.cli import main
 from neurocore.compiler.carry import Carry, carry
 from neurocore.compiler.certificate import prove_chip
 from neurocore.compiler.check import IntegerNetwork, check
@@ -183,7 +182,7 @@ def test_advice_where_nothing_exact_helps() -> None:
         compile_network(dense(threshold_mask_bits=1))
 
 
-def test_command_line(tmp_path, capsys) -> None:
+def test_command_line(tmp_path, command) -> None:
     np.save(tmp_path / "w.npy", np.asarray(dense().projections[0].weights))
     (tmp_path / "net.yaml").write_text(
         "network: dense\ninputs: {image: {shape: [784]}}\n"
@@ -195,28 +194,20 @@ def test_command_line(tmp_path, capsys) -> None:
     np.savez(tmp_path / "in.npz", tick=spikes.tick, line=spikes.line)
     path = {name: str(tmp_path / name) for name in ("net.yaml", "chip.h5", "in.npz", "report.txt")}
 
-    def output(*words: str, code: int = 0) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main(list(words))
-        shown = capsys.readouterr()
-        assert (stop.value.code or 0) == code, shown.err
-        return shown.out
-
-    text = output("compile", path["net.yaml"], "-o", path["chip.h5"], "--report", path["report.txt"])
+    text = command("compile", path["net.yaml"], "-o", path["chip.h5"], "--report", path["report.txt"]).out
     assert "in 300 ticks of random input" in text
     assert "proved: the chip is the network with sums carried over, spike for spike" in text
     assert "in 300 ticks of random input" in (tmp_path / "report.txt").read_text()
-    assert "approximate: equal to network" in output("inspect", path["chip.h5"])
-    assert json.loads(output("inspect", path["chip.h5"], "--json"))["exact"] is False
+    assert "approximate: equal to network" in command("inspect", path["chip.h5"]).out
+    assert json.loads(command("inspect", path["chip.h5"], "--json").out)["exact"] is False
     given = (path["net.yaml"], path["chip.h5"], "--input", path["in.npz"], "--ticks", "30")
-    assert output("verify", *given).startswith("approximate, as declared: ")
-    verdict = json.loads(output("verify", *given, "--json"))
+    assert command("verify", *given).out.startswith("approximate, as declared: ")
+    verdict = json.loads(command("verify", *given, "--json").out)
     assert (verdict["equal"], verdict["approximate"], verdict["as_declared"]) == (False, True, True)
     assert verdict["spikes_differing"] > 0
     text = (tmp_path / "net.yaml").read_text().replace("0.02", "0.2")
     (tmp_path / "net.yaml").write_text(text)
-    assert output("verify", *given, code=5).startswith("different: ")
+    assert command("verify", *given, code=5).out.startswith("different: ")
 
 
 # ---------------------------------------------------------------- the proof

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from neurocore.cli import main
 from neurocore.compiler.check import SCALE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,32 +40,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save(tmp_path / "w.npy", np.random.default_rng(1).integers(-1, 3, (6, 4)))
     (tmp_path / "in.csv").write_text("tick,line\n" + "".join(f"{t},{t % 6}\n" for t in range(40)))
     return tmp_path
-
-
-class Outcome:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]):
-    """Runs a command line in this process."""
-
-    def call(*arguments: str) -> Outcome:
-        capsys.readouterr()
-        code = 0
-        try:
-            main(list(arguments))
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return call
 
 
 def test_the_whole_chain(folder: Path, cli) -> None:

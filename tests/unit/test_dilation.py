@@ -9,7 +9,6 @@ import pytest
 
 import neurocore as nc
 from neurocore.architecture import Range, load_architecture
-from neurocore.cli import main
 from neurocore.compiler.certificate import prove_chip
 from neurocore.compiler.check import check
 from neurocore.compiler.defects import Defects
@@ -241,7 +240,7 @@ def test_recorded_steps(tmp_path) -> None:
     assert found.in_network_time().spikes == wanted.in_network_time().spikes
 
 
-def test_command_line(tmp_path, capsys) -> None:
+def test_command_line(tmp_path, command) -> None:
     np.save(tmp_path / "w.npy", np.asarray(dense().projections[0].weights))
     (tmp_path / "net.yaml").write_text(
         "network: dense\ninputs: {image: {shape: [400]}}\npopulations: {hidden: {shape: [6], neuron: {threshold: 5}}}\n"
@@ -253,12 +252,8 @@ def test_command_line(tmp_path, capsys) -> None:
     path = {name: str(tmp_path / name) for name in ("net.yaml", "chip.h5", "in.npz", "run.h5")}
 
     def output(*words: str, code: int = 0) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main(list(words))
-        shown = capsys.readouterr()
-        assert (stop.value.code or 0) == code, shown.err
-        return shown.out + shown.err
+        found = command(*words, code=code)
+        return found.out + found.err
 
     text = output("compile", path["net.yaml"], "-o", path["chip.h5"])
     chip = nc.load(path["chip.h5"])

@@ -9,7 +9,6 @@ import pytest
 
 import neurocore as nc
 from neurocore.architecture import Range, load_architecture
-from neurocore.cli import main
 from neurocore.compiler.certificate import prove_chip
 from neurocore.compiler.check import IntegerNetwork, check
 from neurocore.compiler.network import Network
@@ -212,7 +211,7 @@ def test_relays_on_far_ways(fan_in: str) -> None:
     assert verdict.spikes_compared > 100
 
 
-def test_command_line(tmp_path, capsys) -> None:
+def test_command_line(tmp_path, command) -> None:
     (tmp_path / "net.yaml").write_text(
         "network: counting\ninputs: {image: {shape: [400]}}\npopulations: {hidden: {shape: [6], neuron: {threshold: 3}}}\n"
         "projections: [{source: image, target: hidden, weights: {all_to_all: 1}}]\noutputs: {out: {source: hidden}}\n"
@@ -222,23 +221,14 @@ def test_command_line(tmp_path, capsys) -> None:
     np.savez(tmp_path / "in.npz", tick=spikes.tick, line=spikes.line)
     path = {name: str(tmp_path / name) for name in ("net.yaml", "chip.h5", "in.npz", "report.txt")}
 
-    def output(*words: str) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main(list(words))
-        shown = capsys.readouterr()
-        assert not stop.value.code, shown.err
-        return shown.out
-
     said = "6 lines of a thermometer code tell 6 neurons the sums of what they read"
-    assert said in output("compile", path["net.yaml"], "-o", path["chip.h5"], "--report", path["report.txt"])
+    assert said in command("compile", path["net.yaml"], "-o", path["chip.h5"], "--report", path["report.txt"]).out
     assert said in (tmp_path / "report.txt").read_text()
-    assert said in output("inspect", path["chip.h5"])
+    assert said in command("inspect", path["chip.h5"]).out
     given = ("--input", path["in.npz"], "--ticks", "20")
-    assert output("verify", path["net.yaml"], path["chip.h5"], *given).startswith("equal:")
-    with pytest.raises(SystemExit):
-        main(["compile", path["net.yaml"], "--estimate", "--fan-in", "refuse"])
-    assert 'use fan_in="thermometer": exact, with 6 more neurons, which take 1 tick' in capsys.readouterr().err
+    assert command("verify", path["net.yaml"], path["chip.h5"], *given).out.startswith("equal:")
+    refused = command("compile", path["net.yaml"], "--estimate", "--fan-in", "refuse", code=FitError.exit_code)
+    assert 'use fan_in="thermometer": exact, with 6 more neurons, which take 1 tick' in refused.err
 
 
 def test_probes_show_the_membranes_of_the_network(tmp_path) -> None:
