@@ -406,13 +406,13 @@ static void nc_pending(const nc_program *p, const nc_state *s, int64_t first, in
 
 /* ---------------------------------------------------------------- deliveries */
 
-/* Sets the bits whose numbers stand from `first` to `last`, and asks for the words of later ones. */
-#define NC_SET_BITS(type, first, last, scheduler)                                                 \
+/* Sets the bits whose numbers stand from `first` to `last`, and asks for the words of those so far ahead, or of none if 0. */
+#define NC_SET_BITS(type, first, last, scheduler, ahead)                                          \
     do {                                                                                          \
         const type *at = (const type *)(first), *const end = (const type *)(last);                \
-        const type *const sure = end - at > NC_PREFETCH ? end - NC_PREFETCH : at;                 \
+        const type *const sure = (ahead) && end - at > (ahead) ? end - (ahead) : at;              \
         for (; at < sure; at++) {                                                                 \
-            __builtin_prefetch((scheduler) + (at[NC_PREFETCH] >> 6), 1);                          \
+            __builtin_prefetch((scheduler) + (at[ahead] >> 6), 1);                                \
             (scheduler)[*at >> 6] |= 1ull << (*at & 63);                                          \
         }                                                                                         \
         for (; at < end; at++) (scheduler)[*at >> 6] |= 1ull << (*at & 63);                       \

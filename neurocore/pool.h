@@ -27,8 +27,8 @@ static int64_t nc_group(const nc_pool *pool, int64_t core) {
     return (core / pool->chunk * pool->chunk * pool->program->axon_words * 64) >> pool->group_shift;
 }
 
-/* Asks for all scheduler words of a group if most of them will be written. */
-static void nc_expect_group(const nc_worker *w, int64_t group) {
+/* Asks for all scheduler words of a group if most of them will be written; returns whether that is so. */
+static int nc_expect_group(const nc_worker *w, int64_t group) {
     const nc_pool *pool = w->pool;
     const nc_program *p = pool->program;
     const int64_t words = 1ll << (pool->group_shift - 6);
@@ -37,10 +37,11 @@ static void nc_expect_group(const nc_worker *w, int64_t group) {
         const nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1];
         bytes += (char *)box->end[group] - (char *)box->items - pool->room[group];
     }
-    if (bytes < 2 * words * p->n_slots) return;
+    if (bytes < 2 * words * p->n_slots) return 0;
     const uint64_t *plane = w->state.scheduler + group * words;
     for (int64_t slot = 0; slot < p->n_slots; slot++, plane += p->n_words)
         for (int64_t word = 0; word < words; word += 8) __builtin_prefetch(plane + word, 1, 2);
+    return 1;
 }
 
 /* Delivers what all threads sent in the last tick to the thread's own cores. */
@@ -48,13 +49,16 @@ static void nc_receive(nc_worker *w) {
     const nc_pool *pool = w->pool;
     const int wide = pool->program->wide;
     const int64_t first = nc_group(pool, w->begin), last = nc_group(pool, w->end + pool->chunk - 1);
+    uint64_t *const scheduler = w->state.scheduler;
+    int next_is_near = 0;
     for (int64_t group = first; group < last; group++) {
-        if (group + 1 < last) nc_expect_group(w, group + 1);
+        const int64_t ahead = next_is_near ? 0 : NC_PREFETCH;
+        next_is_near = group + 1 < last && nc_expect_group(w, group + 1);
         for (int k = 0; k < pool->n_threads; k++) {
             nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1];
             char *items = (char *)box->items + pool->room[group];
-            if (wide) NC_SET_BITS(uint64_t, items, box->end[group], w->state.scheduler);
-            else NC_SET_BITS(uint32_t, items, box->end[group], w->state.scheduler);
+            if (wide) NC_SET_BITS(uint64_t, items, box->end[group], scheduler, ahead);
+            else NC_SET_BITS(uint32_t, items, box->end[group], scheduler, ahead);
             box->end[group] = items;
         }
     }

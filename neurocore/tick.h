@@ -57,6 +57,20 @@ typedef struct {
     nc_vec steps, minus;                 /* lanes that make a random step, and those whose step is down */
 } NC_NAME(nc_drive);
 
+/* Adds the random steps of the leak to a sum in registers, and puts it into memory. */
+NC_INLINE void NC_NAME(nc_finish_sum)(const NC_NAME(nc_drive) *drive, nc_vec *s, nc_vec *restrict sum, const int bits,
+                                      const int features) {
+    if (features & NC_RANDOM_LEAK) {
+        nc_vec addend = drive->steps;
+        NC_UNROLL for (int b = 0; b < bits; b++) {
+            nc_vec x = s[b];
+            s[b] = x ^ addend;
+            addend = NC_MASK_STEP(x, drive->minus, addend);
+        }
+    }
+    NC_UNROLL for (int b = 0; b < bits; b++) sum[b] = s[b];
+}
+
 /* Row by row, best for few active axons: the sum of `bits` planes stays in registers. Weights have `digits` magnitude planes.
    Both are constants where this is used. */
 NC_INLINE void NC_NAME(nc_sum_rows)(const nc_program *restrict p, int64_t core, int unit, const nc_job *job,
@@ -86,15 +100,7 @@ NC_INLINE void NC_NAME(nc_sum_rows)(const nc_program *restrict p, int64_t core, 
             }
         }
     }
-    if (features & NC_RANDOM_LEAK) {
-        nc_vec addend = drive->steps;
-        NC_UNROLL for (int b = 0; b < bits; b++) {
-            nc_vec x = s[b];
-            s[b] = x ^ addend;
-            addend = NC_MASK_STEP(x, drive->minus, addend);
-        }
-    }
-    NC_UNROLL for (int b = 0; b < bits; b++) sum[b] = s[b];
+    NC_NAME(nc_finish_sum)(drive, s, sum, bits, features);
 }
 
 /* The same for any number of planes. */
@@ -150,7 +156,53 @@ NC_INLINE void NC_NAME(nc_count_rows)(const uint64_t *rows, int64_t pitch, const
     NC_UNROLL for (int level = 0; level < levels; level++) out[level] = count[level];
 }
 
-/* By axon type: counts the active rows of a type, then multiplies by its weights. Best for many active axons. */
+/* By axon type: counts the active rows of a type, then multiplies by its weights, the sum being in registers. Best for many active
+   axons. `bits`, `digits`, the magnitude planes of weights, and `levels`, the planes of a count, are constants where this is used. */
+NC_INLINE void NC_NAME(nc_sum_small_counts)(const nc_program *restrict p, int64_t core, int unit, const nc_job *job,
+                                          const NC_NAME(nc_drive) *drive, nc_vec *restrict sum, const int bits, const int digits,
+                                          const int levels, const int features) {
+    const int64_t pitch = (int64_t)p->units * NC_WORDS;
+    const uint64_t *rows = p->crossbar + core * p->n_axons * pitch + unit * NC_WORDS;
+    const int64_t place = (int64_t)p->header[core].weights * p->n_types;
+    const uint16_t *list = job->axons;
+    nc_vec s[NC_MAX_PLANES];
+    NC_UNROLL for (int b = 0; b < bits; b++) s[b] = nc_get(drive->leak + b * NC_WORDS);
+    for (int g = 0, m; g < p->n_types; g++, list += m) {
+        m = (int)job->of_type[g];
+        if (!m) continue;
+        nc_vec count[NC_MAX_PLANES];
+        NC_NAME(nc_count_rows)(rows, pitch, list, m, count, levels);
+        const uint64_t *number = nc_weights(p, place + g, unit);
+        const uint32_t used = p->weight_bits[place + g];
+        const nc_vec minus = nc_get(number);
+        NC_UNROLL for (int digit = 0; digit < digits; digit++) {
+            if (!(used >> digit & 1)) continue;
+            const nc_vec magnitude = nc_get(number + (1 + digit) * NC_WORDS);
+            nc_vec carry = {0};
+            NC_UNROLL for (int b = digit; b < bits; b++) {
+                const nc_vec x = s[b];
+                if (b < digit + levels) {
+                    const nc_vec addend = count[b - digit] & magnitude;
+                    s[b] = NC_XOR3(x, addend, carry);
+                    carry = NC_MAJORITY(x ^ minus, addend, carry);
+                } else {
+                    s[b] = x ^ carry;
+                    carry = NC_MASK_STEP(x, minus, carry);
+                }
+            }
+        }
+    }
+    NC_NAME(nc_finish_sum)(drive, s, sum, bits, features);
+}
+
+/* Whether `levels` planes can count the active axons of each type. */
+NC_INLINE int NC_NAME(nc_counts_fit)(const nc_program *restrict p, const nc_job *job, const int levels) {
+    uint32_t any = 0;
+    for (int g = 0; g < p->n_types; g++) any |= job->of_type[g];
+    return !(any >> levels);
+}
+
+/* The same for any numbers. */
 NC_INLINE void NC_NAME(nc_sum_counts)(const nc_program *restrict p, int64_t core, int unit, const nc_job *job,
                                       nc_vec *restrict sum, int bits) {
     const int64_t pitch = (int64_t)p->units * NC_WORDS;
@@ -199,31 +251,42 @@ static __attribute__((noinline)) void NC_NAME(nc_sum_full)(const nc_program *p, 
     }
 }
 
+/* Sums of few planes with weights of few: their numbers become constants. Returns whether there is such code. */
+NC_INLINE int NC_NAME(nc_sum_small)(const nc_program *restrict p, const nc_job *job, int unit, const NC_NAME(nc_drive) *drive,
+                                    nc_vec *restrict sum, int bits, const int features) {
+    enum { most = 10, levels = 5 };
+    if (bits > most || p->planes < most || p->weight_planes > 4) return 0;
+    const int64_t core = job->core;
+    if (job->n > NC_FEW) {
+        if (!NC_NAME(nc_counts_fit)(p, job, levels)) return 0;
+        NC_NAME(nc_sum_small_counts)(p, core, unit, job, drive, sum, most, 4, levels, features);
+        return 1;
+    }
+#define NC_SUM(n, digits) NC_NAME(nc_sum_rows)(p, core, unit, job, drive, sum, n, digits, features)
+    if (bits > 8) NC_SUM(most, 4);
+    else if (p->weight_planes > 2) NC_SUM(8, 4);
+    else if (p->weight_planes == 2) {
+        if (bits <= 4) NC_SUM(4, 2);
+        else if (bits <= 6) NC_SUM(6, 2);
+        else NC_SUM(8, 2);
+    } else {
+        if (bits <= 4) NC_SUM(4, 1);
+        else if (bits <= 6) NC_SUM(6, 1);
+        else NC_SUM(8, 1);
+    }
+#undef NC_SUM
+    return 1;
+}
+
 /* The sum of a tick in `bits` planes or a few more. */
 NC_INLINE void NC_NAME(nc_integrate)(const nc_program *restrict p, nc_worker *restrict w, const nc_job *job, int unit,
                                      const NC_NAME(nc_drive) *drive, nc_vec *restrict sum, int bits, const int features) {
-    const int64_t core = job->core;
-#define NC_SUM(n, digits) NC_NAME(nc_sum_rows)(p, core, unit, job, drive, sum, n, digits, features)
-    if (job->n <= NC_FEW && bits <= 8 && p->planes >= 8 && p->weight_planes <= 4) {
-        if (p->weight_planes == 1) {
-            if (bits <= 4) NC_SUM(4, 1);
-            else if (bits <= 6) NC_SUM(6, 1);
-            else NC_SUM(8, 1);
-        } else if (p->weight_planes == 2) {
-            if (bits <= 4) NC_SUM(4, 2);
-            else if (bits <= 6) NC_SUM(6, 2);
-            else NC_SUM(8, 2);
-        } else {
-            NC_SUM(8, 4);
-        }
-        if (job->n_full) NC_NAME(nc_sum_full)(w->pool->program, unit, job, sum, bits);
-        return;
+    if (!NC_NAME(nc_sum_small)(p, job, unit, drive, sum, bits, features)) {
+        for (int b = 0; b < bits; b++) sum[b] = nc_get(drive->leak + b * NC_WORDS);
+        if (job->n > NC_FEW) NC_NAME(nc_sum_counts)(p, job->core, unit, job, sum, bits);
+        else if (job->n) NC_NAME(nc_sum_wide_rows)(w->pool->program, job->core, unit, job, sum, bits);
+        if (features & NC_RANDOM_LEAK) NC_NAME(nc_add_bit)(sum, 0, bits, drive->steps, drive->minus);
     }
-#undef NC_SUM
-    for (int b = 0; b < bits; b++) sum[b] = nc_get(drive->leak + b * NC_WORDS);
-    if (job->n > NC_FEW) NC_NAME(nc_sum_counts)(p, core, unit, job, sum, bits);
-    else if (job->n) NC_NAME(nc_sum_wide_rows)(w->pool->program, core, unit, job, sum, bits);
-    if (features & NC_RANDOM_LEAK) NC_NAME(nc_add_bit)(sum, 0, bits, drive->steps, drive->minus);
     if (job->n_full) NC_NAME(nc_sum_full)(w->pool->program, unit, job, sum, bits);
 }
 
