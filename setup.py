@@ -4,6 +4,7 @@ Set ``NEUROCORE_DEBUG=1`` for a build that checks every index and treats C warni
 """
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -40,7 +41,7 @@ extensions = [
     Extension(
         "neurocore._engine",
         ["neurocore/_engine.pyx"],
-        depends=[*(f"neurocore/{name}.h" for name in ("kernel", "slices", "tick", "pool")), "neurocore/_engine.pyx"],
+        depends=[*sorted(map(str, Path("neurocore").glob("*.h"))), "neurocore/_engine.pyx"],
         include_dirs=["neurocore"],
         extra_compile_args=compile_args,
         extra_link_args=["-pthread"],

@@ -11,7 +11,7 @@ same spikes for any number of threads or ranks, with or without idle cores skipp
 * Draws come in bit planes: bit b of the draw of neuron j is bit ``j % 32`` of word ``2048 b + j // 32``. So a draw of a few bits
   costs as many words per 32 neurons, and a comparison may look at only the bits that decide it.
 
-``kernel.h`` holds the same functions in C; tests compare them word by word.
+``draws.h`` holds the same functions in C; tests compare them word by word.
 """
 
 from __future__ import annotations

@@ -27,6 +27,18 @@ static int64_t nc_group(const nc_pool *pool, int64_t core) {
     return (core / pool->chunk * pool->chunk * pool->program->axon_words * 64) >> pool->group_shift;
 }
 
+/* Sets the bits whose numbers stand from `first` to `last`, and asks for the words of those so far ahead, or of none if 0. */
+#define NC_SET_BITS(type, first, last, scheduler, ahead)                                          \
+    do {                                                                                          \
+        const type *at = (const type *)(first), *const end = (const type *)(last);                \
+        const type *const sure = (ahead) && end - at > (ahead) ? end - (ahead) : at;              \
+        for (; at < sure; at++) {                                                                 \
+            __builtin_prefetch((scheduler) + (at[ahead] >> 6), 1);                                \
+            (scheduler)[*at >> 6] |= 1ull << (*at & 63);                                          \
+        }                                                                                         \
+        for (; at < end; at++) (scheduler)[*at >> 6] |= 1ull << (*at & 63);                       \
+    } while (0)
+
 /* Asks for all scheduler words of a group if most of them will be written; returns whether that is so. */
 static int nc_expect_group(const nc_worker *w, int64_t group) {
     const nc_pool *pool = w->pool;

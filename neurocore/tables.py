@@ -1,4 +1,4 @@
-"""A chip's parameters in the layout of ``kernel.h``: numbers become bit planes, equal ones are stored once.
+"""A chip's parameters in the layout of ``layout.h``: numbers become bit planes, equal ones are stored once.
 
 A *row* of parameter planes is a profile (the neurons' parameters of a core) for one unit of 256 lanes. Lanes without a
 configured neuron get parameters with which nothing ever happens to them.
@@ -236,7 +236,7 @@ class Tables:
         return {"full": packed(full, self.axon_words), "pattern": contiguous(pattern, np.uint64)}
 
     def _features(self) -> Array:
-        """What each core's neurons use, as the bits of ``kernel.h``."""
+        """What each core's neurons use, as the bits of ``layout.h``."""
         cores = self.cores
         bits = np.zeros(self.n, np.uint32)
         for bit, used in (
@@ -353,7 +353,7 @@ class Tables:
         return np.where(common == -1, self.random_bits, np.minimum(trailing, self.random_bits))
 
     def _targets(self) -> tuple[Array, int]:
-        """Destinations as ``kernel.h`` packs them, in 32 bits if they fit, and where the delay begins."""
+        """Destinations as ``layout.h`` packs them, in 32 bits if they fit, and where the delay begins."""
         cores, slots = self.cores, self.arch.core.scheduler_slots
         plane_bits = self.scheduler_words * 64
         shift = max((plane_bits - 1).bit_length() if plane_bits else 1, self.chip.n_outputs.bit_length())
