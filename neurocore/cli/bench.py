@@ -237,11 +237,12 @@ def _write_grid(stem: str, result: dict[str, Any], rates: tuple[float, ...], syn
         title=f"Ticks per second, {slowest['cores']:,} cores, {slowest['threads']} threads",
         column_title="synapses per axon",
         row_title="rate (Hz)",
+        value_title="ticks per second",
     )
     with container.atomic_path(f"{stem}.svg") as path, open(path, "w", encoding="utf-8") as stream:
         stream.write(drawn)
     return (
-        text_map(columns, rates, speeds, "Hz \\ syn.")
+        text_map(columns, rates, speeds, "Hz \\ syn.", "ticks per second")
         + f"\n\nslowest: {slowest['asked_rate_hz']:g} Hz, {slowest['asked_synapses']} synapses per axon,"
         f" {slowest['ticks_per_second']:,.1f} ticks/s, {slowest['real_time_factor']:.3f} times real time"
         f"\nwritten: {stem}.csv, {stem}.json, {stem}.svg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -300,12 +301,41 @@ def test_small_command(capsys) -> None:
 
 def test_heat_map_shows_every_number() -> None:
     values = {(0.0, 1.0): 5.0, (0.0, 2.0): 50.0, (10.0, 1.0): 1500.0, (10.0, 2.0): 12_345.0}
-    text = text_map([0.0, 10.0], [1.0, 2.0], values, "corner")
-    drawn = svg_map([0.0, 10.0], [1.0, 2.0], values, title="a < b", column_title="c", row_title="r")
+    text = text_map([0.0, 10.0], [1.0, 2.0], values, "corner", "v")
+    drawn = svg_map([0.0, 10.0], [1.0, 2.0], values, title="a < b", column_title="c", row_title="r", value_title="v")
     for shown in ("5", "50", "1.5k", "12.3k"):
         assert shown in text
         assert f">{shown}</text>" in drawn
     assert "#440154" in drawn  # the lowest and
     assert "#fde725" in drawn  # the highest
     assert "12.3k██" in text
+    assert text.endswith("v; shades: blank 5, ░ ▒ ▓ between, █ 12.3k (logarithmic)")
+
+
+def test_heat_map_has_a_colour_bar() -> None:
+    """Its numbers stand where a cell of that value has the bar's colour: on a logarithmic scale, the largest at the top."""
+    values = {(0.0, float(row)): 10.0**row for row in range(1, 5)}
+    drawn = ElementTree.fromstring(
+        svg_map([0.0], [1.0, 2.0, 3.0, 4.0], values, title="t" * 60, column_title="c", row_title="r", value_title="v")
+    )
+    svg = "{http://www.w3.org/2000/svg}"
+    assert [stop.get("stop-color") for stop in drawn.iter(f"{svg}stop")] == ["#440154", "#21908c", "#fde725"]
+    bar = next(item for item in drawn.iter(f"{svg}rect") if item.get("fill") == "url(#colours)")
+    top, length = float(bar.get("y", "")), float(bar.get("height", ""))
+    numbers = {
+        item.text: float(item.get("y", "")) - 4
+        for item in drawn.iter(f"{svg}text")
+        if float(item.get("x", "")) > float(bar.get("x", ""))
+    }
+    decades = {"10k": 0, "1k": 1 / 3, "100": 2 / 3, "10": 1}
+    assert {text: (numbers[text] - top) / length for text in decades} == pytest.approx(decades, abs=0.01)
+    places = sorted(numbers.values())
+    assert min(after - before for before, after in itertools.pairwise(places)) > 10
+    assert float(drawn.get("width", "")) > 60 * 8  # the title is not cut off
+
+
+def test_heat_map_of_equal_values() -> None:
+    """All are the highest, and the bar has one number."""
+    drawn = svg_map([0.0], [1.0], {(0.0, 1.0): 7.0}, title="t", column_title="c", row_title="r", value_title="v")
+    assert drawn.count(">7</text>") == 2
     ElementTree.fromstring(drawn)

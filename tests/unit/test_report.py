@@ -6,13 +6,16 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from neurocore.cli import main
+from neurocore.compiler.meshmap import mesh_map
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_with_report
+from neurocore.compiler.report import CoreUse
 from neurocore.traffic import link_loads
 from nir_files import maps
 
@@ -210,12 +213,14 @@ def test_fill_and_hops_are_those_of_the_chip() -> None:
 
 
 class Tables(HTMLParser):
-    """The cells of every table of a page, the titles of its map, and tags that are open."""
+    """The cells of every table of a page, its lists, titles and numbers of its map, and tags that are open."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[list[str]] = []
+        self.items: list[str] = []
         self.titles: list[str] = []
+        self.labels: list[str] = []
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -230,6 +235,10 @@ class Tables(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] in ("td", "th"):
             self.rows[-1].append(data)
+        elif self.open and self.open[-1] == "li":
+            self.items.append(data)
+        elif self.open and self.open[-1] == "text":
+            self.labels.append(data)
         elif self.open and self.open[-2:] == ["rect", "title"]:
             self.titles.append(data)
 
@@ -252,3 +261,49 @@ def test_the_page_has_all_tables_and_a_map(folder: Path, capsys) -> None:
         page.titles[0].endswith("hidden, out; 6 neurons, 0 copies, 0 relays, 14 axons")
         or "hidden, out; 6 " in page.titles[0]
     )
+
+
+def test_the_page_lists_losses_and_warnings(folder: Path, capsys) -> None:
+    """Each is an item that wraps; in preformatted text long ones would run out of the page."""
+    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.html", "--json")
+    text = (folder / "r.html").read_text()
+    page = Tables()
+    page.feed(text)
+    assert "<pre>" not in text
+    assert [item for item in page.items if item in fields["warnings"]] == fields["warnings"] != []
+    assert any(item.startswith("hidden: weights ") for item in page.items)
+    assert any(item.startswith("out: ") and "spikes before" in item for item in page.items)
+
+
+def core_at(x: int, y: int) -> CoreUse:
+    return CoreUse(x, y, 1, 0, 0, 1, ("p",), "none", ())
+
+
+@pytest.mark.parametrize(
+    ("corners", "rows", "columns"),
+    [
+        (((3, 7), (3, 7)), ["7"], ["3"]),
+        (((0, 9), (2, 12)), ["10", "12"], ["0", "2"]),
+        (((0, 0), (63, 63)), [str(n) for n in range(0, 64, 5)], [str(n) for n in range(0, 64, 5)]),
+        (((100, 40), (355, 60)), ["40", "45", "50", "55", "60"], [str(n) for n in range(100, 356, 5)]),
+    ],
+)
+def test_the_map_has_axes(corners: Any, rows: list[str], columns: list[str]) -> None:
+    """Round numbers of columns and of rows, each beside its cores; rows grow upwards."""
+    drawn = ElementTree.fromstring(mesh_map(tuple(core_at(*corner) for corner in corners)))
+    texts = [(item.get("text-anchor"), item.text, item) for item in drawn.iter("text")]
+    assert [text for anchor, text, _ in texts if anchor == "end"] == rows
+    named = [text for _, text, _ in texts if text in ("column (x)", "row (y)")]
+    assert named == ["column (x)", "row (y)"]
+    assert [text for anchor, text, _ in texts if anchor == "middle" and text != "row (y)"] == columns
+    for square, (x, y) in zip(drawn.iter("rect"), corners, strict=True):
+        size = float(square.get("width", "")) + 1
+        for anchor, axis, value in (("end", "y", y), ("middle", "x", x)):
+            at = [float(item.get(axis, "")) for kind, text, item in texts if (kind, text) == (anchor, str(value))]
+            begin = float(square.get(axis, ""))
+            assert all(begin <= place <= begin + size + 4 for place in at)
+
+
+def test_the_largest_map_fits_a_screen() -> None:
+    drawn = ElementTree.fromstring(mesh_map((core_at(0, 0), core_at(63, 63))))
+    assert (int(drawn.get("width", "")), int(drawn.get("height", ""))) <= (700, 700)
