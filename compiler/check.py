@@ -20,6 +20,7 @@ from neurocore.compiler.quantise import quantise
 from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts, source_starts
 from neurocore.compiler.unions import UnionFinder, Unions
 from neurocore.config import Group
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -145,14 +146,14 @@ class IntegerNetwork:
         return state.hexdigest()
 
     def __str__(self) -> str:
-        lines = [f"network {self.name}: {self.n_neurons} neurons, {self.n_synapses} synapses"]
+        lines = [f"network {self.name}: {counted(self.n_neurons, 'neuron')}, {counted(self.n_synapses, 'synapse')}"]
         lines += [f"  input {group.name} {list(group.shape)}" for group in self.inputs]
         offsets = self.offsets()
         for number, group in enumerate(self.populations):
             part = slice(offsets[number], offsets[number + 1])
             shown = ", ".join(f"{name} {_span(self.neuron[name][part])}" for name in NEURON_ARRAYS)
             incoming = int(self.start[part.stop] - self.start[part.start])
-            lines.append(f"  population {group.name} {list(group.shape)}: {incoming} synapses; {shown}")
+            lines.append(f"  population {group.name} {list(group.shape)}: {counted(incoming, 'synapse')}; {shown}")
         lines += [f"  output {group.name} {list(group.shape)}" for group in self.outputs]
         if len(self.unions):
             lines.append(f"  {len(self.unions)} unions of {len(self.unions.member)} sources, each on shared axons")

@@ -24,6 +24,7 @@ from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError
 from neurocore.compiler.slack import NoTimeError, next_slack
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -127,7 +128,7 @@ def _thermometer_advice(network: IntegerNetwork, arch: Architecture) -> str:
     if lined is None:
         return ""
     lines = "1 more neuron, which takes" if lined.n_lines == 1 else f"{lined.n_lines:,} more neurons, which take"
-    ticks = "1 tick" if len(lined.steps) == 1 else f"{len(lined.steps)} ticks"
+    ticks = counted(len(lined.steps), "tick")
     return f'; or use fan_in="thermometer": exact, with {lines} {ticks}'
 
 

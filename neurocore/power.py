@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import UsageError
+from neurocore.wording import counted
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -235,12 +236,12 @@ class PowerReport:
         for row in self._chips():
             if row["powered_cores"]:
                 name = f"chip ({row['chip'][0]}, {row['chip'][1]})"
-                cores = f"{row['powered_cores']:,} core{'' if row['powered_cores'] == 1 else 's'}"
+                cores = counted(row["powered_cores"], "core")
                 crossings = f"{_significant(row['crossing_mw'])} mW for packets to other chips"
                 yield f"  {name:<26}{_significant(row['total_mw']):>12} mW, {cores}, and {crossings}"
 
     def _heading(self) -> str:
-        cores = f"{self.powered_cores:,} core{'' if self.powered_cores == 1 else 's'}"
+        cores = counted(self.powered_cores, "core")
         scope = f"powered: {SCOPES[self.powered]}, {cores}"
         return f"Power at {self.voltage:g} V, {self.tick_hz:g} Hz tick ({scope})"
 

@@ -21,6 +21,7 @@ from neurocore.errors import InputError
 from neurocore.power import Activity, PowerReport, estimate_power
 from neurocore.spikes import Spikes
 from neurocore.traffic import TrafficReport, measure_traffic
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -130,7 +131,7 @@ class RunResult:
     def __repr__(self) -> str:
         last = self.first_tick + self.ticks - 1
         return (
-            f"RunResult({self.chip.name!r}, ticks {self.first_tick}..{last}, {self.n_spikes} spikes,"
+            f"RunResult({self.chip.name!r}, ticks {self.first_tick}..{last}, {counted(self.n_spikes, 'spike')},"
             f" {len(self.spikes)} on output lines)"
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurocore.cli.output import SCHEMA_VERSION, emit, say, stage, table
+from neurocore.wording import counted
 
 if TYPE_CHECKING:
     from neurocore.recurrent import Workload
@@ -170,7 +171,7 @@ def _described(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("variant", result["variant"]),
         (
             "speed",
-            f"{result['ticks_per_second']:,.1f} ticks/s on {result['threads']} threads (median of"
+            f"{result['ticks_per_second']:,.1f} ticks/s on {counted(result['threads'], 'thread')} (median of"
             f" {result['windows']} windows), {result['real_time_factor']:.3f} times real time",
         ),
         ("synapses", f"{result['sops_per_second'] / 1e9:.3f} G synaptic operations/s"),
@@ -234,7 +235,7 @@ def _write_grid(stem: str, result: dict[str, Any], rates: tuple[float, ...], syn
         columns,
         rates,
         speeds,
-        title=f"Ticks per second, {slowest['cores']:,} cores, {slowest['threads']} threads",
+        title=f"Ticks per second, {counted(slowest['cores'], 'core')}, {counted(slowest['threads'], 'thread')}",
         column_title="synapses per axon",
         row_title="rate (Hz)",
         value_title="ticks per second",
@@ -264,8 +265,8 @@ def small(rate: float, synapses: int, cores: int, ticks: int, seed: int, chip: s
 
     result = measure_small(chip, Workload(cores, rate, synapses, seed=seed), ticks)
     rows = [
-        ("network", f"{cores} cores, {result['rate_hz']:.2f} Hz measured"),
-        ("run", f"{ticks:,} ticks in {result['seconds']:.3f} s: {result['ticks_per_second']:,.0f} ticks/s"),
+        ("network", f"{counted(cores, 'core')}, {result['rate_hz']:.2f} Hz measured"),
+        ("run", f"{counted(ticks, 'tick')} in {result['seconds']:.3f} s: {result['ticks_per_second']:,.0f} ticks/s"),
         ("step", f"{result['step_microseconds']:.1f} µs a call, over {result['steps']:,} calls"),
     ]
     emit(result, as_json, table(rows))

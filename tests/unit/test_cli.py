@@ -57,7 +57,7 @@ def test_the_whole_chain(folder: Path, cli) -> None:
         "seconds",
         "warnings",
     } <= compiled.json.keys()
-    assert "partition: 1 cores" in (folder / "stages.txt").read_text()
+    assert "partition: 1 core" in (folder / "stages.txt").read_text()
     inspected = cli("inspect", "c.h5", "--json").json
     assert inspected["chip"] == "truenorth"
     assert {"cores", "neurons", "synapses", "inputs", "outputs"} <= inspected.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from neurocore.chipfile import load_chip
 from neurocore.cli import main
 from neurocore.compiler.meshmap import mesh_map
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_with_report
 from neurocore.compiler.report import CoreUse
 from neurocore.traffic import link_loads
+from neurocore.wording import counted
 from nir_files import maps
 
 NETWORK = """\
@@ -119,9 +122,9 @@ def test_the_text_report(folder: Path, capsys) -> None:
     for head in (
         *heads,
         "network example: 6 neurons",
-        "partition: 1 cores",
-        "routing: 1 cores",
-        "placement of 1 cores",
+        "partition: 1 core",
+        "routing: 1 core",
+        "placement of 1 core",
     ):
         assert f"\n{head}" in f"\n{text}", head
     table = text.split("populations\n")[1].split("\n\n")[0].splitlines()
@@ -307,3 +310,52 @@ def test_the_map_has_axes(corners: Any, rows: list[str], columns: list[str]) -> 
 def test_the_largest_map_fits_a_screen() -> None:
     drawn = ElementTree.fromstring(mesh_map((core_at(0, 0), core_at(63, 63))))
     assert (int(drawn.get("width", "")), int(drawn.get("height", ""))) <= (700, 700)
+
+
+@pytest.mark.parametrize("name", ["r.foo", "r", "r.html.bak"])
+def test_a_report_of_no_known_kind_is_refused(folder: Path, capsys, name: str) -> None:
+    """Before any work, and nothing is written."""
+    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5", "--report", name)
+    assert (code, f"'{name}': the name of a report ends in .html, .htm, .json, .txt." in err) == (2, True)
+    assert not (folder / "c.h5").exists()
+    assert not (folder / name).exists()
+
+
+def test_options_that_would_do_nothing(folder: Path, capsys) -> None:
+    """--ticks without a sample, and what an estimate neither measures nor writes."""
+    for rest in (("-o", "c.h5"), ("--estimate",)):
+        code, _, err = call(capsys, "compile", "net.yaml", *rest, "--ticks", "5")
+        assert (code, "--ticks is how long the --sample runs" in err) == (2, True)
+    code, _, err = call(capsys, "compile", "net.yaml", "--estimate", "--sample", "in.csv")
+    assert (code, "An --estimate measures nothing; leave out --sample." in err) == (2, True)
+    for option, name in (("-o", "c.h5"), ("--report", "r.html")):
+        code, _, err = call(capsys, "compile", "net.yaml", "--estimate", option, name)
+        assert (code, "an --estimate writes nothing" in err, (folder / name).exists()) == (0, True, False)
+    assert "an --estimate writes nothing" not in call(capsys, "compile", "net.yaml", "--estimate")[2]
+
+
+def test_one_of_a_kind_is_singular(folder: Path, cli) -> None:
+    (folder / "one.yaml").write_text(
+        "network: one\ninputs:\n  x: {shape: [1]}\npopulations:\n  a: {shape: [1]}\n  b: {shape: [300]}\n"
+        "projections:\n  - {source: x, target: a, weights: {all_to_all: 1}}\n"
+        "  - {source: a, target: b, weights: {all_to_all: 1}}\noutputs:\n  b: {source: b}\n"
+    )
+    (folder / "one.csv").write_text("tick,line\n0,0\n")
+    said = [
+        cli("compile", "one.yaml", "-o", "one.h5").out,
+        cli("inspect", "one.h5").out,
+        cli("verify", "one.yaml", "one.h5", "--ticks", "1").out,
+        cli("run", "one.h5", "--input", "one.csv", "--ticks", "1", "-o", "r.h5").out,
+        cli("power", "r.h5").out,
+        cli("traffic", "r.h5").out,
+        str(load_chip("one.h5")),
+    ]
+    assert not re.search(
+        r"(?<![\d.,])1 (ticks|threads|cores|neurons|synapses|inputs|outputs|spikes|hops)\b", "\n".join(said)
+    )
+    assert "in 1 tick, latency" in said[2]
+    assert ", 1 input, 300 outputs, " in said[-1]
+
+
+def test_counts_with_their_nouns() -> None:
+    assert [counted(n, "tick") for n in (0, 1, 2, 1234)] == ["0 ticks", "1 tick", "2 ticks", "1,234 ticks"]

@@ -182,7 +182,7 @@ def test_files_reports_and_certificate(tmp_path) -> None:
     prove_chip(check(counting(), TRUENORTH), loaded)
     assert (report.latency, report.dilation, report.warnings) == (1, 1, [])
     assert report.as_dict()["fan_in"] == "12 lines of a thermometer code tell 3 neurons the sums of what they read"
-    assert f"spike for spike, 1 ticks late; {report.fan_in}" in dict(chip.notes)["certificate"]
+    assert f"spike for spike, 1 tick late; {report.fan_in}" in dict(chip.notes)["certificate"]
     assert estimate_network(counting(), fan_in="thermometer").fan_in == report.fan_in
     single = compile_with_report(counting(300, 1, threshold=1), fan_in="thermometer")[1]
     assert single.fan_in == "2 lines of a thermometer code tell 1 neuron the sums of what they read"
