@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture
 from neurocore.compiler.corefit import FittedPopulation, fit_populations
+from neurocore.compiler.faults import Faults
 from neurocore.compiler.floats import RANDOM, REAL, FloatNetwork, flatten
 from neurocore.compiler.levels import best_levels, best_multiples
 from neurocore.compiler.network import CoreCode, Input, Network, Population
@@ -156,7 +157,7 @@ def quantise(
     method = Quantise.of(network.quantise)
     flat = flatten(network)
     wanted = {name: part for name, part in _parts(network).items() if not _is_whole(flat, part)}
-    _refuse_random(flat, wanted)
+    _refuse_random(network, flat, wanted)
     _refuse_merging(network, wanted)
     fitted: dict[str, FittedPopulation] = {}
     if method.method == "fit":
@@ -193,28 +194,31 @@ def _is_whole(flat: FloatNetwork, part: range) -> bool:
 
 
 def _refuse_merging(network: Network, wanted: Mapping[str, range]) -> None:
-    problems = [
-        f"projection {item.label}: sources with one weight are merged (merge: {item.merge}), and quantisation would change which"
-        " they are; give the weights and parameters of the target as whole numbers"
-        for item in network.projections
-        if item.merge != "sum" and item.target in wanted
-    ]
-    if problems:
-        raise InputError(problems)
+    faults = Faults(network.document)
+    for item in network.projections:
+        if item.merge != "sum" and item.target in wanted:
+            faults.add(
+                f"projection {item.label}: sources with one weight are merged (merge: {item.merge}), and quantisation would"
+                " change which they are; give the weights and parameters of the target as whole numbers",
+                *item.location,
+                "merge",
+            )
+    faults.raise_if_any()
 
 
-def _refuse_random(flat: FloatNetwork, wanted: Mapping[str, range]) -> None:
-    problems = []
+def _refuse_random(network: Network, flat: FloatNetwork, wanted: Mapping[str, range]) -> None:
+    faults = Faults(network.document)
     for name, part in wanted.items():
         random = flat.stochastic[part.start : part.stop].any()
         random |= any(flat.neuron[item][part.start : part.stop].any() for item in RANDOM)
         if random:
-            problems.append(
+            faults.add(
                 f"population {name!r} draws random numbers, whose size is the chip's own, so that it cannot be scaled; give"
-                " its weights and parameters as whole numbers"
+                " its weights and parameters as whole numbers",
+                "populations",
+                name,
             )
-    if problems:
-        raise InputError(problems)
+    faults.raise_if_any()
 
 
 # ---------------------------------------------------------------- one population
