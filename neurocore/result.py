@@ -158,6 +158,9 @@ class RunResult:
             "output_merges": self.output_merges,
             "active_axons": int(self.cores.active_axons.sum()),
             "input_packets": int(self.cores.input_packets.sum()),
+            "dilation": self.chip.dilation,
+            "network_ticks": self.ticks // self.chip.dilation,
+            "network_ticks_per_second": round(self.ticks_per_second / self.chip.dilation, 1),
         }
 
     def output(self, name: str) -> Array:
@@ -268,6 +271,7 @@ class RunResult:
             population_hops=by_population(hops),
             **self._chip_activity(traffic.board, hops.sum(axis=1)),
             inferences=inferences,
+            dilation=self.chip.dilation,
         )
 
     def _chip_activity(self, board: BoardReport | None, core_hops: Array) -> dict[str, Any]:
