@@ -84,7 +84,7 @@ def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),
         ("hops", f"{mesh.mean_hops:.2f} on average, {hops}, {mesh.most_hops} at most"),
-        ("packets", f"{report.packets_per_tick:,.1f} a tick expected, inputs included"),
+        ("packets", f"{report.packets_per_tick:,.1f} a tick expected, inputs included, at {report.rates_text}"),
         ("busiest link", f"{mesh.busiest_link}, {mesh.busiest_link_packets_per_tick:.3f} packets a tick expected"),
         ("chip crossings", f"{mesh.chip_crossings_per_tick:.3f} a tick expected"),
         ("time", spent(report.seconds)),

@@ -161,7 +161,6 @@ def _remark_on_rate(result: dict[str, Any]) -> None:
 
 def _described(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Rows of the table that people read."""
-    gigabytes = {key: result[key] / 1e9 for key in ("copy_bandwidth_bytes_per_second",)}
     return [
         (
             "network",
@@ -175,17 +174,22 @@ def _described(result: dict[str, Any]) -> list[tuple[str, str]]:
             f" {result['windows']} windows), {result['real_time_factor']:.3f} times real time",
         ),
         ("synapses", f"{result['sops_per_second'] / 1e9:.3f} G synaptic operations/s"),
-        (
-            "memory",
-            f"{result['bytes_per_tick'] / 1e6:.2f} MB touched per tick,"
-            f" {100 * result['bandwidth_share']:.0f} % of the measured copy bandwidth of"
-            f" {gigabytes['copy_bandwidth_bytes_per_second']:.1f} GB/s (read + written)",
-        ),
+        ("memory", f"{result['bytes_per_tick'] / 1e6:.2f} MB touched per tick, {_served(result)}"),
         (
             "load",
             f"{result['load_seconds']:.2f} s to the first tick, {result['peak_rss_mb']:.0f} MB, in a fresh process",
         ),
     ]
+
+
+def _served(result: dict[str, Any]) -> str:
+    """Where what a tick touches comes from: caches, or memory and how much of its bandwidth."""
+    data, cache = result["working_set_bytes"], result["cache_bytes"]
+    if cache is not None and data <= cache:
+        return f"of {data / 1e6:.2f} MB in all, which fit the cache of {cache / 1e6:.1f} MB"
+    share, bandwidth = result["bandwidth_share"], result["copy_bandwidth_bytes_per_second"]
+    more = ", as caches serve a part of it" if share > 1 else ""
+    return f"{100 * share:.0f} % of the measured copy bandwidth of {bandwidth / 1e9:.1f} GB/s (read + written){more}"
 
 
 def _measure_grid(

@@ -145,7 +145,7 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
         *([("dilation", f"{counted(report.dilation, 'tick')} to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),
-        ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included"),
+        ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included, at {report.rates_text}"),
         *([("basis", "shapes and a few sampled neurons")] if report.basis == "shapes" else []),
         *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
         *([("placement", report.kept_text)] if report.kept_text else []),

@@ -13,9 +13,10 @@ import pytest
 
 from neurocore import benchmark
 from neurocore.architecture import load_architecture
-from neurocore.bandwidth import bytes_per_tick, copy_bandwidth
+from neurocore.bandwidth import bytes_per_tick, copy_bandwidth, largest_cache, working_set
 from neurocore.chipfile import load_chip
 from neurocore.cli import main
+from neurocore.cli.bench import _served
 from neurocore.compare import first_difference
 from neurocore.config import NOWHERE
 from neurocore.emulator import Emulator
@@ -212,6 +213,24 @@ def test_bytes_per_tick_grow_with_what_happens() -> None:
     assert bytes_per_tick(TRUENORTH, 20, 0, 0) == 2 * quiet
     assert bytes_per_tick(TRUENORTH, 10, 100, 0) - quiet >= 100 * TRUENORTH.core.neurons / 8
     assert bytes_per_tick(TRUENORTH, 10, 0, 100) - quiet >= 100 * 8
+
+
+def test_what_a_tick_touches_may_fit_the_cache(tmp_path: Path) -> None:
+    """Then there is no share of a memory's bandwidth, which may be above 1, to speak of."""
+    assert largest_cache(str(tmp_path)) is None
+    for number, text in enumerate(("32K\n", "2M\n", "512\n", "unknown\n")):
+        (tmp_path / f"index{number}").mkdir()
+        (tmp_path / f"index{number}" / "size").write_text(text)
+    assert largest_cache(str(tmp_path)) == 2 << 20
+    # Crossbars alone are 8 KB a core.
+    assert 8192 * 100 < working_set(TRUENORTH, 100) == 100 * working_set(TRUENORTH, 1) < 2 * 8192 * 100
+    fields = {"working_set_bytes": 3_000_000, "bandwidth_share": 1.164, "copy_bandwidth_bytes_per_second": 24e9}
+    assert _served({**fields, "cache_bytes": 4_000_000}) == "of 3.00 MB in all, which fit the cache of 4.0 MB"
+    share = "116 % of the measured copy bandwidth of 24.0 GB/s (read + written), as caches serve a part of it"
+    assert _served({**fields, "cache_bytes": None}) == share
+    assert _served({**fields, "cache_bytes": 2_000_000}) == share
+    less = _served({**fields, "cache_bytes": None, "bandwidth_share": 0.5})
+    assert less == "50 % of the measured copy bandwidth of 24.0 GB/s (read + written)"
 
 
 def test_copy_bandwidth_is_plausible() -> None:

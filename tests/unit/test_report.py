@@ -16,8 +16,9 @@ from neurocore.chipfile import load_chip
 from neurocore.cli import main
 from neurocore.compiler.meshmap import mesh_map
 from neurocore.compiler.network import Network
-from neurocore.compiler.pipeline import compile_with_report
+from neurocore.compiler.pipeline import compile_with_report, estimate_network
 from neurocore.compiler.report import CoreUse
+from neurocore.compiler.reporttext import report_text
 from neurocore.traffic import link_loads
 from neurocore.wording import counted
 from nir_files import maps
@@ -359,3 +360,33 @@ def test_one_of_a_kind_is_singular(folder: Path, cli) -> None:
 
 def test_counts_with_their_nouns() -> None:
     assert [counted(n, "tick") for n in (0, 1, 2, 1234)] == ["0 ticks", "1 tick", "2 ticks", "1,234 ticks"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "said", "unrated"),
+    [
+        ({}, "0.05 spikes per tick of all", ["x", "first", "second", "third"]),
+        (
+            {"x": 0.2, "first": 0.1},
+            "the network's spike_rates and 0.05 spikes per tick of 'second', 'third', for which spike_rates has none",
+            ["second", "third"],
+        ),
+        ({"x": 0.2, "first": 0.1, "second": 0.1, "third": 0.0}, "the network's spike_rates", []),
+    ],
+)
+def test_the_rates_that_packets_are_expected_at_are_said(
+    rates: dict[str, float], said: str, unrated: list[str]
+) -> None:
+    net = layered()
+    net.spike_rates.update(rates)
+    _, report = compile_with_report(net)
+    assert report.rates_text == said
+    fields = report.as_dict()
+    assert (fields["assumed_rate"], fields["assumed_rate_of"]) == (0.05, unrated)
+    assert f"a tick expected, inputs included, at {said}\n" in report_text(report, ".txt")
+    assert estimate_network(net).rates_text == said
+
+
+def test_compile_prints_the_rates(folder: Path, cli) -> None:
+    said = cli("compile", "net.yaml", "-o", "c.h5").out
+    assert "per tick expected, inputs included, at 0.05 spikes per tick of all\n" in said
