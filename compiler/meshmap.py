@@ -16,6 +16,8 @@ CELLS = (18, 14, 10, 7)
 LONGEST = 640
 LEFT, BELOW, GAP = 54, 42, 4
 """Room for the rows' numbers and title, for those of the columns, and between numbers and cores."""
+TITLE = 44
+"""Length of the rows' title, for which a single row of cores is too low."""
 APART = 26
 """Pixels that numbers on an axis are apart at least."""
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -81,7 +83,7 @@ class _Map:
         for row in self.numbered(self.low, self.high):
             yield _text(-GAP - 2, self.y(row) + half + 4, str(row), "end")
         yield _text(0, self.height + BELOW - 8, "column (x)", "start")
-        turned = f"translate({14 - LEFT} {self.height / 2:g}) rotate(-90)"
+        turned = f"translate({14 - LEFT} {max(self.height / 2, TITLE / 2):g}) rotate(-90)"
         yield f'<g transform="{turned}">{_text(0, 0, "row (y)", "middle")}</g>'
 
     def numbered(self, first: int, last: int) -> range:

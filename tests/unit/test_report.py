@@ -308,6 +308,12 @@ def test_the_map_has_axes(corners: Any, rows: list[str], columns: list[str]) -> 
             assert all(begin <= place <= begin + size + 4 for place in at)
 
 
+def test_the_title_of_a_single_row_is_not_cut_off() -> None:
+    turned = re.search(r"translate\(\S+ (\S+)\) rotate", mesh_map((core_at(7, 3),)))
+    assert turned is not None
+    assert float(turned.group(1)) >= 20
+
+
 def test_the_largest_map_fits_a_screen() -> None:
     drawn = ElementTree.fromstring(mesh_map((core_at(0, 0), core_at(63, 63))))
     assert (int(drawn.get("width", "")), int(drawn.get("height", ""))) <= (700, 700)
