@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from neurocore.architecture import Architecture, load_architecture
-from neurocore.cli import main
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report
 from neurocore.compiler.place import CoreTraffic, place
@@ -34,17 +33,15 @@ def problems(net: Network) -> list[str]:
 
 
 @pytest.fixture
-def compile_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def compile_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli):
     """Compiles a network given as text from the command line; returns the exit code and the lines of stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(text: str, chip: str = "tiny") -> tuple[int, list[str]]:
         (tmp_path / "net.yaml").write_text(text)
-        with pytest.raises(SystemExit) as stop:
-            main(["compile", "net.yaml", "-o", "c.h5", "--chip", chip])
-        code = int(stop.value.code or 0)
-        assert (tmp_path / "c.h5").exists() == (code == 0)
-        return code, [line.removeprefix("neurocore: ") for line in capsys.readouterr().err.splitlines()]
+        found = cli("compile", "net.yaml", "-o", "c.h5", "--chip", chip)
+        assert (tmp_path / "c.h5").exists() == (found.code == 0)
+        return found.code, [line.removeprefix("neurocore: ") for line in found.err.splitlines()]
 
     return call
 

@@ -15,7 +15,6 @@ from neurocore import benchmark
 from neurocore.architecture import load_architecture
 from neurocore.bandwidth import bytes_per_tick, copy_bandwidth, largest_cache, working_set
 from neurocore.chipfile import load_chip
-from neurocore.cli import main
 from neurocore.cli.bench import _served
 from neurocore.compare import first_difference
 from neurocore.config import NOWHERE
@@ -244,17 +243,10 @@ def test_peak_memory_leaves_out_the_starting_process() -> None:
     assert fields["peak_rss_mb"] < ballast.nbytes / 1e6
 
 
-def run_command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", *arguments])
-    captured = capsys.readouterr()
-    return ended.value.code or 0, captured.out, captured.err
-
-
-def test_command(capsys, tmp_path: Path) -> None:
+def test_command(command, tmp_path: Path) -> None:
     run, chip = str(tmp_path / "r.h5"), str(tmp_path / "c.h5")
-    code, out, err = run_command(
-        capsys,
+    fields = command(
+        "bench",
         "recurrent",
         "--cores",
         "8",
@@ -267,9 +259,7 @@ def test_command(capsys, tmp_path: Path) -> None:
         "--save-chip",
         chip,
         "--json",
-    )
-    assert code == 0, err
-    fields = json.loads(out)
+    ).json
     contract = "cores rate_hz synapses_per_axon threads ticks_per_second real_time_factor sops_per_second"
     assert {*contract.split(), "peak_rss_mb", "load_seconds"} <= fields.keys()
     assert fields["rate_hz"] == pytest.approx(20, rel=0.02)
@@ -279,11 +269,10 @@ def test_command(capsys, tmp_path: Path) -> None:
     assert load_chip(chip).digest() == recorded.chip.digest
 
 
-def test_grid_command(capsys, tmp_path: Path) -> None:
+def test_grid_command(command, tmp_path: Path) -> None:
     stem = str(tmp_path / "grid")
     grid = ("--grid", "--rates", "0,50", "--synapse-counts", "0,64,256", "--grid-output", stem)
-    code, out, err = run_command(capsys, "recurrent", "--cores", "4", "--ticks", "50", *grid)
-    assert code == 0, err
+    out = command("bench", "recurrent", "--cores", "4", "--ticks", "50", *grid).out
     written = json.loads((tmp_path / "grid.json").read_text())
     assert [(p["asked_synapses"], p["asked_rate_hz"]) for p in written["points"]] == [
         (k, r) for k in (0, 64, 256) for r in (0, 50)
@@ -295,11 +284,11 @@ def test_grid_command(capsys, tmp_path: Path) -> None:
     assert ElementTree.parse(tmp_path / "grid.svg").getroot().tag.endswith("svg")
 
 
-def test_grid_and_single_options_do_not_mix(capsys) -> None:
-    assert run_command(capsys, "recurrent", "--grid", "-o", "x.h5")[0] == 2
-    assert run_command(capsys, "recurrent", "--rates", "1,2")[0] == 2
-    assert "stable up to 200 Hz" in run_command(capsys, "recurrent", "--grid", "--rates", "20,300")[2]
-    assert "separated by commas" in run_command(capsys, "recurrent", "--grid", "--rates", "a,b")[2]
+def test_grid_and_single_options_do_not_mix(command) -> None:
+    command("bench", "recurrent", "--grid", "-o", "x.h5", code=2)
+    command("bench", "recurrent", "--rates", "1,2", code=2)
+    assert "stable up to 200 Hz" in command("bench", "recurrent", "--grid", "--rates", "20,300", code=2).err
+    assert "separated by commas" in command("bench", "recurrent", "--grid", "--rates", "a,b", code=2).err
 
 
 def test_sweep_matches_single_networks() -> None:
@@ -309,10 +298,8 @@ def test_sweep_matches_single_networks() -> None:
     assert point["rate_hz"] == benchmark.summarise(workload, alone, 1e9)["rate_hz"]
 
 
-def test_small_command(capsys) -> None:
-    code, out, err = run_command(capsys, "small", "--ticks", "2000", "--json")
-    assert code == 0, err
-    fields = json.loads(out)
+def test_small_command(command) -> None:
+    fields = command("bench", "small", "--ticks", "2000", "--json").json
     assert (fields["cores"], fields["ticks"]) == (1, 2000)
     assert fields["step_microseconds"] > 0
     assert fields["ticks_per_second"] == pytest.approx(2000 / fields["seconds"])

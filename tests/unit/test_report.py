@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from neurocore.chipfile import load_chip
-from neurocore.cli import main
 from neurocore.compiler.meshmap import mesh_map
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_with_report, estimate_network
@@ -51,23 +50,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    code, out, err = call(capsys, *arguments)
-    assert code == 0, err
-    found: dict[str, Any] = json.loads(out)
-    return found
-
-
-def test_a_network_that_asks_for_it_is_quantised(folder: Path, capsys) -> None:
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.json", "--json")
+def test_a_network_that_asks_for_it_is_quantised(folder: Path, command) -> None:
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.json", "--json").json
     loss = {item["name"]: item for item in fields["quantisation"]["populations"]}
     assert set(loss) == {"hidden"}, "out is whole"
     assert 0 < loss["hidden"]["weight_error"] < 0.1
@@ -77,24 +61,23 @@ def test_a_network_that_asks_for_it_is_quantised(folder: Path, capsys) -> None:
     written = json.loads((folder / "r.json").read_text())
     assert written["populations"] == fields["populations"]
     assert len(written["core_list"]) == fields["cores"]
-    checked = answer(capsys, "verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json")
+    checked = command("verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json").json
     assert checked["equal"]
     assert checked["spikes_compared"] > 5
 
 
-def test_the_option_goes_before_the_file_and_verify_remembers_it(folder: Path, capsys) -> None:
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--quantise", "levels=3", "--json")
+def test_the_option_goes_before_the_file_and_verify_remembers_it(folder: Path, command) -> None:
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--quantise", "levels=3", "--json").json
     assert fields["quantisation"]["method"] == "levels=3"
     assert fields["quantisation"]["populations"][0]["levels"] <= 3
-    assert answer(capsys, "verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json")["equal"]
-    estimate = answer(capsys, "compile", "net.yaml", "--estimate", "--quantise", "fit", "--json")
+    assert command("verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json").json["equal"]
+    estimate = command("compile", "net.yaml", "--estimate", "--quantise", "fit", "--json").json
     assert estimate["quantisation"]["method"] == "fit"
 
 
-def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
+def test_without_it_the_refusal_names_it(folder: Path, command) -> None:
     (folder / "net.yaml").write_text((folder / "net.yaml").read_text().replace("quantise: {weight_bits: 4}\n", ""))
-    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
-    assert code == 3
+    err = command("compile", "net.yaml", "-o", "c.h5", code=3).err
     assert (
         "population 'hidden': threshold is 1.5, which is not a whole number; make it one or, for weights and parameters of"
         " neurons, ask for 'quantise: fit'" in err
@@ -102,16 +85,15 @@ def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("method", ["{weight_bits: 12}", "coarsely", "{levels: 2, fit: 3}"])
-def test_methods_are_checked_where_they_stand(folder: Path, capsys, method: str) -> None:
+def test_methods_are_checked_where_they_stand(folder: Path, command, method: str) -> None:
     (folder / "net.yaml").write_text((folder / "net.yaml").read_text().replace("{weight_bits: 4}", method))
-    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
-    assert code == 3
+    err = command("compile", "net.yaml", "-o", "c.h5", code=3).err
     assert "net.yaml:2:" in err
     assert "quantise: " in err
 
 
-def test_the_text_report(folder: Path, capsys) -> None:
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.txt", "--json")
+def test_the_text_report(folder: Path, command) -> None:
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.txt", "--json").json
     text = (folder / "r.txt").read_text()
     heads = (
         "compilation",
@@ -135,18 +117,17 @@ def test_the_text_report(folder: Path, capsys) -> None:
     assert next(line for line in table if line.split()[0] == "out").rstrip().endswith("exact")
 
 
-def test_importing_a_graph_is_compiling_it(tmp_path: Path, capsys) -> None:
+def test_importing_a_graph_is_compiling_it(tmp_path: Path, command) -> None:
     path = maps(tmp_path / "a.nir", "SumPool2d")
-    compiled = answer(capsys, "compile", path, "-o", str(tmp_path / "c.h5"), "--json")
-    imported = answer(
-        capsys, "import", "nir", path, "-o", str(tmp_path / "i.h5"), "--spikes", str(tmp_path / "s.npz"), "--json"
-    )
+    compiled = command("compile", path, "-o", str(tmp_path / "c.h5"), "--json").json
+    imported = command(
+        "import", "nir", path, "-o", str(tmp_path / "i.h5"), "--spikes", str(tmp_path / "s.npz"), "--json"
+    ).json
     assert (tmp_path / "c.h5").read_bytes() == (tmp_path / "i.h5").read_bytes()
     assert imported["quantisation"] == compiled["quantisation"]
     assert imported["latency_ticks"] == compiled["latency_ticks"]
     assert (tmp_path / "s.npz").exists()
-    code, _, err = call(capsys, "import", "nir", path, path, "-o", str(tmp_path / "i.h5"))
-    assert code == 2
+    err = command("import", "nir", path, path, "-o", str(tmp_path / "i.h5"), code=2).err
     assert "Give one GRAPH.nir." in err
 
 
@@ -247,11 +228,11 @@ class Tables(HTMLParser):
             self.titles.append(data)
 
 
-def test_the_page_has_all_tables_and_a_map(folder: Path, capsys) -> None:
+def test_the_page_has_all_tables_and_a_map(folder: Path, command) -> None:
     """Names are escaped, every tag is closed, every core is on the map."""
     text = (folder / "net.yaml").read_text()
     (folder / "net.yaml").write_text(text.replace("network: example", "network: a <b> & c"))
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--report", "r.html", "--json")
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--report", "r.html", "--json").json
     page = Tables()
     page.feed((folder / "r.html").read_text())
     assert page.open == []
@@ -267,9 +248,9 @@ def test_the_page_has_all_tables_and_a_map(folder: Path, capsys) -> None:
     )
 
 
-def test_the_page_lists_losses_and_warnings(folder: Path, capsys) -> None:
+def test_the_page_lists_losses_and_warnings(folder: Path, command) -> None:
     """Each is an item that wraps; in preformatted text long ones would run out of the page."""
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.html", "--json")
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.html", "--json").json
     text = (folder / "r.html").read_text()
     page = Tables()
     page.feed(text)
@@ -320,25 +301,25 @@ def test_the_largest_map_fits_a_screen() -> None:
 
 
 @pytest.mark.parametrize("name", ["r.foo", "r", "r.html.bak"])
-def test_a_report_of_no_known_kind_is_refused(folder: Path, capsys, name: str) -> None:
+def test_a_report_of_no_known_kind_is_refused(folder: Path, command, name: str) -> None:
     """Before any work, and nothing is written."""
-    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5", "--report", name)
-    assert (code, f"'{name}': the name of a report ends in .html, .htm, .json, .txt." in err) == (2, True)
+    refused = command("compile", "net.yaml", "-o", "c.h5", "--report", name, code=2)
+    assert f"'{name}': the name of a report ends in .html, .htm, .json, .txt." in refused.err
     assert not (folder / "c.h5").exists()
     assert not (folder / name).exists()
 
 
-def test_options_that_would_do_nothing(folder: Path, capsys) -> None:
+def test_options_that_would_do_nothing(folder: Path, command) -> None:
     """--ticks without a sample, and what an estimate neither measures nor writes."""
     for rest in (("-o", "c.h5"), ("--estimate",)):
-        code, _, err = call(capsys, "compile", "net.yaml", *rest, "--ticks", "5")
-        assert (code, "--ticks is how long the --sample runs" in err) == (2, True)
-    code, _, err = call(capsys, "compile", "net.yaml", "--estimate", "--sample", "in.csv")
-    assert (code, "An --estimate measures nothing; leave out --sample." in err) == (2, True)
+        refused = command("compile", "net.yaml", *rest, "--ticks", "5", code=2)
+        assert "--ticks is how long the --sample runs" in refused.err
+    refused = command("compile", "net.yaml", "--estimate", "--sample", "in.csv", code=2)
+    assert "An --estimate measures nothing; leave out --sample." in refused.err
     for option, name in (("-o", "c.h5"), ("--report", "r.html")):
-        code, _, err = call(capsys, "compile", "net.yaml", "--estimate", option, name)
-        assert (code, "an --estimate writes nothing" in err, (folder / name).exists()) == (0, True, False)
-    assert "an --estimate writes nothing" not in call(capsys, "compile", "net.yaml", "--estimate")[2]
+        assert "an --estimate writes nothing" in command("compile", "net.yaml", "--estimate", option, name).err
+        assert not (folder / name).exists()
+    assert "an --estimate writes nothing" not in command("compile", "net.yaml", "--estimate").err
 
 
 def test_one_of_a_kind_is_singular(folder: Path, cli) -> None:
