@@ -406,7 +406,8 @@ CASES: list[tuple[str, Trigger, str]] = [
     (
         "W-QUANTISED",
         lambda: warned(layers(2, 1, [[0.5], [1.7]]), quantise="weight_bits=3"),
-        r"quantisation \(weight_bits=3\) declared: p: weights [\d.]+%, largest [\d.]+% of a threshold, parameters [\d.]+%",
+        r"quantisation \(weight_bits=3\) declared: p: weights [\d.]+%, largest [\d.]+% of a threshold, parameters [\d.]+%"
+        r" \(threshold [\d.]+%\)",
     ),
     (
         "W-UNUSED",
