@@ -15,6 +15,7 @@ from neurocore.compiler.network import Network
 from neurocore.compiler.reference import Reference
 from neurocore.errors import InputError
 from neurocore.spikes import Spikes
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -46,7 +47,7 @@ class Agreement:
         return {"ticks": self.ticks, "populations": [vars(item) for item in self.populations]}
 
     def __str__(self) -> str:
-        lines = [f"effect on the sample input, {self.ticks} ticks"]
+        lines = [f"effect on the sample input, {counted(self.ticks, 'tick')}"]
         lines += [
             f"  {item.name}: {item.spikes_before:,} spikes before, {item.spikes_after:,} after, counts differ by"
             f" {item.count_error:.1%}, correlation {item.correlation:.3f}"

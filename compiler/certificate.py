@@ -21,6 +21,7 @@ from neurocore.compiler.quantise import QuantisationReport
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.config import ChipConfig, Group
 from neurocore.errors import FitError, MismatchError
+from neurocore.wording import counted
 
 Rewritten = Dilated | Thermometer | Carry
 """What a network may become because of its fan-in."""
@@ -51,9 +52,10 @@ def certificate(
     ``approximations`` what that changes.
     """
     what = f"{'network' if losses is None else 'the quantised network'} {network.digest()[:16]}"
-    parts = [f"exact: equal to {what}, spike for spike, {latency} ticks late"]
+    late = f"spike for spike, {counted(latency, 'tick')} late"
+    parts = [f"exact: equal to {what}, {late}"]
     if approximations:
-        parts = [f"approximate: equal to {what} with sums that are carried over, spike for spike, {latency} ticks late"]
+        parts = [f"approximate: equal to {what} with sums that are carried over, {late}"]
     parts += [f"{dilation} ticks of the chip to one of the network"] if dilation != 1 else []
     parts += [horizon(exact_ticks)] if exact_ticks is not None else []
     parts += [fan_in] if fan_in else []
@@ -67,8 +69,8 @@ def certificate(
 def horizon(exact_ticks: int) -> str:
     """For how long a dilated network with membranes that may rise without end is known to be exact."""
     return (
-        f"for {exact_ticks:,} ticks of the network whatever the input, then as long as no membrane has risen higher than it could"
-        " until then"
+        f"for {counted(exact_ticks, 'tick')} of the network whatever the input, then as long as no membrane has risen higher"
+        " than it could until then"
     )
 
 

@@ -20,6 +20,7 @@ from neurocore.compiler.quantise import quantise
 from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts, source_starts
 from neurocore.compiler.unions import UnionFinder, Unions
 from neurocore.config import Group
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -145,14 +146,14 @@ class IntegerNetwork:
         return state.hexdigest()
 
     def __str__(self) -> str:
-        lines = [f"network {self.name}: {self.n_neurons} neurons, {self.n_synapses} synapses"]
+        lines = [f"network {self.name}: {counted(self.n_neurons, 'neuron')}, {counted(self.n_synapses, 'synapse')}"]
         lines += [f"  input {group.name} {list(group.shape)}" for group in self.inputs]
         offsets = self.offsets()
         for number, group in enumerate(self.populations):
             part = slice(offsets[number], offsets[number + 1])
             shown = ", ".join(f"{name} {_span(self.neuron[name][part])}" for name in NEURON_ARRAYS)
             incoming = int(self.start[part.stop] - self.start[part.start])
-            lines.append(f"  population {group.name} {list(group.shape)}: {incoming} synapses; {shown}")
+            lines.append(f"  population {group.name} {list(group.shape)}: {counted(incoming, 'synapse')}; {shown}")
         lines += [f"  output {group.name} {list(group.shape)}" for group in self.outputs]
         if len(self.unions):
             lines.append(f"  {len(self.unions)} unions of {len(self.unions.member)} sources, each on shared axons")
@@ -179,9 +180,9 @@ def check(network: Network, arch: Architecture) -> IntegerNetwork:
     """
     if network.quantise is not None:
         network = quantise(network, arch)[0]
-    faults = Faults()
+    faults = Faults(network.document)
     if not network.populations:
-        faults.bad.append(f"network {network.name!r} has no populations; it needs at least one")
+        faults.add(f"network {network.name!r} has no populations; it needs at least one", "populations")
     inputs, populations = _groups(network.inputs.values()), _groups(network.populations.values(), running=False)
     everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
     sizes = {item.name: item.size for item in everything}
@@ -255,7 +256,8 @@ def _outputs(network: Network, faults: Faults) -> tuple[Group, ...]:
     for item in network.outputs.values():
         source = network.populations.get(item.source)
         if source is None:
-            faults.bad.append(f"output {item.name!r}: its source {item.source!r} is not a population")
+            text = f"output {item.name!r}: its source {item.source!r} is not a population"
+            faults.add(text, "outputs", item.name, "source")
             continue
         groups.append(Group(item.name, source.shape, start))
         start += source.size
@@ -266,9 +268,9 @@ def _rates(network: Network, faults: Faults) -> Array:
     known: dict[str, Input | Population] = {**network.inputs, **network.populations}
     for name, value in network.spike_rates.items():
         if name not in known:
-            faults.bad.append(f"spike_rates: {name!r} is neither an input nor a population")
+            faults.add(f"spike_rates: {name!r} is neither an input nor a population", "spike_rates", name)
         elif not isinstance(value, int | float) or not 0 <= value <= 1:
-            faults.bad.append(f"spike_rates: {name!r} is {value!r}; spikes per tick lie in 0..1")
+            faults.add(f"spike_rates: {name!r} is {value!r}; spikes per tick lie in 0..1", "spike_rates", name)
     if faults.bad:
         return np.zeros(0)
     return np.concatenate(
@@ -291,6 +293,7 @@ def _neurons(network: Network, arch: Architecture, faults: Faults) -> dict[str, 
 def _parameter(population: Population, name: str, arch: Architecture, faults: Faults) -> Array:
     """One parameter [size] of a population as integers, checked."""
     subject = f"population {population.name!r}: {name}"
+    location = ("populations", population.name, "neuron", name)
     given = population.neuron.get(name, NEURON_DEFAULTS[name])
     if given is None:
         given = arch.neuron.floor.max
@@ -300,18 +303,20 @@ def _parameter(population: Population, name: str, arch: Architecture, faults: Fa
         else:
             values = whole_numbers(given)
     except ValueError as error:
-        faults.bad.append(f"{subject} {error}")
+        faults.add(f"{subject} {error}", *location)
         return np.zeros(population.size, np.int64)
     if values.ndim and values.size != population.size:
-        faults.bad.append(f"{subject} has {values.size} values; the population has {population.size} neurons")
+        faults.add(f"{subject} has {values.size} values; the population has {population.size} neurons", *location)
         return np.zeros(population.size, np.int64)
     values = np.broadcast_to(values.reshape(-1) if values.ndim else values, population.size)
-    _check_parameter(subject, name, values, arch, faults)
+    _check_parameter(population, name, values, arch, faults)
     return values.astype(np.int64)
 
 
-def _check_parameter(subject: str, name: str, values: Array, arch: Architecture, faults: Faults) -> None:
+def _check_parameter(population: Population, name: str, values: Array, arch: Architecture, faults: Faults) -> None:
     limits, rules = arch.neuron, arch.rules
+    subject = f"population {population.name!r}: {name}"
+    location = ("populations", population.name, "neuron", name)
     flags = Range(min=0, max=1)
     ranges = {
         "threshold": limits.threshold,
@@ -331,8 +336,9 @@ def _check_parameter(subject: str, name: str, values: Array, arch: Architecture,
             value = int(values[first])
             beyond = f"{value - allowed.max:,} over" if value > allowed.max else f"{allowed.min - value:,} under"
             more = f"; {int(wrong.sum()) - 1:,} more neurons likewise" if wrong.sum() > 1 else ""
-            faults.misfit.append(
-                f"E-RANGE {subject}[{first}] is {value}; {arch.name!r} has {allowed} ({beyond}{more}). {WAYS.get(name, SCALE)}"
+            faults.add_misfit(
+                f"E-RANGE {subject}[{first}] is {value}; {arch.name!r} has {allowed} ({beyond}{more}). {WAYS.get(name, SCALE)}",
+                *location,
             )
     else:
         names, allowed_names = (
@@ -340,9 +346,10 @@ def _check_parameter(subject: str, name: str, values: Array, arch: Architecture,
         )
         missing = sorted({names[mode] for mode in np.unique(values)} - set(allowed_names))
         if missing:
-            faults.misfit.append(
+            faults.add_misfit(
                 f"E-RANGE {subject} is {missing[0]!r}; {arch.name!r} has {', '.join(allowed_names)}. Use one of these, or a chip"
-                " that has it"
+                " that has it",
+                *location,
             )
     features = {
         "leak_stochastic": (rules.stochastic_leak, "a stochastic leak"),
@@ -350,16 +357,18 @@ def _check_parameter(subject: str, name: str, values: Array, arch: Architecture,
         "threshold_mask_bits": (rules.stochastic_threshold, "a random threshold"),
     }
     if name in features and not features[name][0] and values.any():
-        faults.misfit.append(
+        faults.add_misfit(
             f"E-RANDOM {subject} is set in {np.count_nonzero(values):,} of {len(values):,} neurons; {arch.name!r} does not have"
-            f" {features[name][1]}. Leave it at 0, or use a chip that has it"
+            f" {features[name][1]}. Leave it at 0, or use a chip that has it",
+            *location,
         )
 
 
 def _modes(given: Any, names: tuple[str, ...]) -> Array:
     values = np.asarray(given)
     if values.dtype.kind not in "US" or not np.isin(values, names).all():
-        shown = values.reshape(-1)[0] if values.size else given
+        wrong = [item for item in values.reshape(-1).tolist() if item not in names]
+        shown = wrong[0] if wrong else given
         raise ValueError(f"is {shown!r}; it must be one of {', '.join(names)}")
     return _index(values, names)
 

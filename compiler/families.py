@@ -123,9 +123,19 @@ class SumRange:
         axons, n_signals = arch.core.axons, int(self.network.start[v + 1] - self.network.start[v])
         return (
             f"needs {n_lines:,} lines for the {n_signals:,} signals that it reads, {self.reason(v)}; a core of {arch.name!r} has"
-            f" {axons} axons ({n_lines - axons:,} over). Use smaller receptive fields or weights, a lower threshold, a higher"
-            " floor, or reset_mode value"
+            f" {axons} axons ({n_lines - axons:,} over). {self.ways(v)}"
         )
+
+    def ways(self, v: int) -> str:
+        """What would take fewer lines or lower ones for a neuron: of its parameters, those that are not as low as can be."""
+        values = {name: int(column[v]) for name, column in self.network.neuron.items()}
+        sinks = values["floor"] > 0 and int(self.least[v]) < min(values["initial"], values["reset"])
+        found = ["smaller receptive fields or weights"]
+        if not self.bounded[v]:
+            found.append("reset_mode value" + " with a smaller floor" * sinks)
+        else:
+            found += ["a lower threshold"] * (values["threshold"] > 1) + ["a smaller floor"] * sinks
+        return f"Use {', '.join(found[:-1])}, or {found[-1]}" if len(found) > 1 else f"Use {found[0]}"
 
 
 @dataclass(frozen=True)
@@ -199,7 +209,7 @@ def _list_sums(limits: SumRange, arch: Architecture, mine: list[Family], sums: d
     if largest > -leaks.min:
         return (
             f"needs a line for sums above {largest}, whose leak takes that much away; {arch.name!r} has leaks {leaks}"
-            f" ({largest + leaks.min} over). Use smaller weights or receptive fields, or a lower threshold"
+            f" ({largest + leaks.min} over). {limits.ways(v)}"
         )
     return None
 

@@ -8,21 +8,37 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import FitError, InputError
+from neurocore.yamlfile import Document
 
 Array = npt.NDArray[Any]
 
 
 class Faults:
-    """Collects what is wrong; faults of the input and faults of fitting lead to different exit codes."""
+    """Collects what is wrong; faults of the input and faults of fitting lead to different exit codes.
 
-    def __init__(self) -> None:
-        self.bad: list[str] = []
+    ``document`` is the file that the network was read from, if it was: what is wrong in itself is said with its place there.
+    """
+
+    def __init__(self, document: Document | None = None) -> None:
+        self.document = document
+        self.bad: list[tuple[tuple[int, int], str]] = []
         self.misfit: list[str] = []
 
+    def add(self, text: str, *location: str | int) -> None:
+        """Something that is wrong in itself, and where the file has it: the innermost part of ``location`` that there is."""
+        if self.document is None:
+            self.bad.append(((0, 0), text))
+        else:
+            self.bad.append((self.document.place(location), f"{self.document.where(location)}: {text}"))
+
+    def add_misfit(self, text: str, *location: str | int) -> None:
+        """Something that the chip cannot represent; the sentence begins with its code, so that its place comes last."""
+        self.misfit.append(text if self.document is None else f"{text} ({self.document.where(location)})")
+
     def raise_if_any(self) -> None:
-        """Raise what was found: InputError if anything is wrong in itself, otherwise FitError."""
+        """Raise what was found: InputError, in file order, if anything is wrong in itself, otherwise FitError."""
         if self.bad:
-            raise InputError(self.bad + self.misfit)
+            raise InputError([text for _, text in sorted(self.bad, key=lambda item: item[0])] + self.misfit)
         if self.misfit:
             raise FitError(self.misfit)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -19,11 +19,13 @@ from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
+from neurocore.compiler.moredelay import with_all_delays
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
-from neurocore.compiler.slack import NoTimeError, next_slack
+from neurocore.compiler.slack import CycleError, NoTimeError, next_slack, once_round
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -75,6 +77,23 @@ def fit(
 
     ``quick`` looks for cores as an estimate does. Raises FitError that lists what does not fit.
     """
+    try:
+        return _fit(network, arch, fan_in, quick, timed, show)
+    except CycleError as error:
+        again = partial(_fit, arch=arch, fan_in=fan_in, quick=quick, timed=_untimed, show=_unseen)
+        raise with_all_delays(network, error, again) from error
+
+
+def _untimed(stage: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _unseen(stage: str, done: int, total: int) -> None:
+    """Nobody asked to see how the work goes on."""
+
+
+def _fit(network: IntegerNetwork, arch: Architecture, fan_in: str, quick: bool, timed: Timed, show: Progress) -> Routed:
+    """:func:`fit`, of a network whose cycles have time."""
     rewriters: dict[str, Callable[[IntegerNetwork, Architecture], Rewritten | None]]
     rewriters = {"dilate": dilate, "thermometer": partial(_lined, thermometer), "carry": partial(_lined, carry)}
     rewritten = None
@@ -86,7 +105,8 @@ def fit(
         return _fit_dilated(network, rewritten, arch, quick, timed, show)
     if isinstance(rewritten, Thermometer | Carry):
         lined = rewritten.network
-        return replace(_agree(lined, Cutter(lined, arch, quick=quick), timed, show), rewritten=rewritten)
+        n_own = len(network.populations)
+        return replace(_agree(lined, Cutter(lined, arch, quick=quick), timed, show, n_own), rewritten=rewritten)
     return _fit_plain(network, arch, quick, timed, show)
 
 
@@ -95,26 +115,27 @@ def _lined(
     network: IntegerNetwork,
     arch: Architecture,
 ) -> Thermometer | Carry | None:
-    """A network with lines, if they serve it; a refusal says whether dilation would."""
+    """A network with lines, if they serve it; a refusal says whether dilation would, or lines of the other kind."""
     try:
         return make(network, arch)
     except FitError as error:
         if network.n_synapses > MOST_ADVISED:
             raise
-        advice = _dilation_advice(network, arch)
+        other = _thermometer_advice if make is carry else _carry_advice
+        advice = _dilation_advice(network, arch) + other(network, arch)
+        if isinstance(error, CycleError):
+            raise error.advised(advice) from error
         raise FitError([problem + advice for problem in error.problems]) from error
 
 
 def _fit_plain(network: IntegerNetwork, arch: Architecture, quick: bool, timed: Timed, show: Progress) -> Routed:
     """:func:`_agree`; where fan-in is what does not fit, the refusal says what would help."""
     try:
-        return _agree(network, Cutter(network, arch, quick=quick), timed, show)
+        return _agree(network, Cutter(network, arch, quick=quick), timed, show, len(network.populations))
     except FitError as error:
         if not any(problem.startswith("E-FANIN") for problem in error.problems) or network.n_synapses > MOST_ADVISED:
             raise
-        advice = _thermometer_advice(network, arch) + _dilation_advice(network, arch)
-        if 'or use fan_in="' not in advice:
-            advice += _carry_advice(network, arch)
+        advice = _thermometer_advice(network, arch) + _dilation_advice(network, arch) + _carry_advice(network, arch)
         raise FitError([problem + advice * problem.startswith("E-FANIN") for problem in error.problems]) from error
 
 
@@ -127,12 +148,12 @@ def _thermometer_advice(network: IntegerNetwork, arch: Architecture) -> str:
     if lined is None:
         return ""
     lines = "1 more neuron, which takes" if lined.n_lines == 1 else f"{lined.n_lines:,} more neurons, which take"
-    ticks = "1 tick" if len(lined.steps) == 1 else f"{len(lined.steps)} ticks"
+    ticks = counted(len(lined.steps), "tick")
     return f'; or use fan_in="thermometer": exact, with {lines} {ticks}'
 
 
 def _carry_advice(network: IntegerNetwork, arch: Architecture) -> str:
-    """What carrying sums over would take, as the end of a sentence, for a network for which nothing exact helps."""
+    """What carrying sums over would take, as the end of a sentence; nothing if it is no way out or the network is large."""
     if network.n_synapses > MOST_SIMULATED:
         return ""
     try:
@@ -196,8 +217,11 @@ def fit_longer(
             raise FitError(f"{error.problems[0]}; {longer_tick}, {other.problems[0]}") from other
 
 
-def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress) -> Routed:
-    """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it."""
+def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress, n_own: int | None = None) -> Routed:
+    """Partition and route until both agree: packed cores are opened and room is made for copies where routing asks for it.
+
+    The first ``n_own`` populations are those of the network as it was given, which refusals name; None for a dilated network.
+    """
     arch = cutter.arch
     check_neurons(network, arch)
     limits: dict[int, int] = {}
@@ -218,7 +242,7 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
         except TightCycleError as found:
             cycle, missing = found, found.missing
         if cycle is not None:
-            _loosen(network, arch, parts, cycle, limits, urgent)
+            _loosen(network, arch, parts, cycle, limits, urgent, n_own)
     raise NoTimeError(
         f"E-CYCLE network {network.name!r}: its cycles leave no time for the relays that its fan-out needs, in none of"
         f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets",
@@ -251,6 +275,7 @@ def _loosen(
     cycle: TightCycleError,
     limits: dict[int, int],
     urgent: set[int],
+    n_own: int | None,
 ) -> None:
     """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up."""
     blocks = find_blocks(network, parts)
@@ -262,20 +287,34 @@ def _loosen(
     for number in populations:
         limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
     if min(limits[number] for number in populations) == 0:
-        # Blocks of one population follow one another where they read the same axon; that is one step to who wrote the network.
-        way = [number for number, _ in groupby([*on_cycle, on_cycle[0]])]
-        names = " -> ".join(repr(network.populations[number].name) for number in (way if len(way) > 1 else way * 2))
+        # More time for a dilated tick is for all that is missing, however often the cycle goes round.
+        steps = _own_steps(on_cycle, len(network.populations) if n_own is None else n_own)
+        way, rounds = (steps, 1) if n_own is None else once_round(steps)
+        missing = -(-cycle.missing // rounds)
+        names = " -> ".join(repr(network.populations[number].name) for number in (*way, way[0]))
         drawing = {int(number) for number in network.population_of()[random_neurons(network)]} & populations
         random = "".join(
             f" {network.populations[number].name!r} draws random numbers, so it cannot be copied."
             for number in sorted(drawing)
         )
-        raise NoTimeError(
-            f"E-CYCLE {names} has {cycle.missing} tick{'s' * (cycle.missing > 1)} less delay than its relays need: neurons on it"
-            f" must reach more axons than their cores have room for copies.{random} Raise a delay on the cycle by"
-            f" {cycle.missing}, or give its neurons fewer targets",
-            cycle.missing,
+        raise CycleError(
+            f"E-CYCLE {names} has {counted(missing, 'tick')} less delay than its relays need: neurons on it"
+            f" must reach more axons than their cores have room for copies.{random}",
+            missing,
+            way,
+            ", or give its neurons fewer targets",
         )
+
+
+def _own_steps(blocks: list[int], n_own: int) -> list[int]:
+    """The populations on a cycle of blocks as who wrote the network knows them: of the first ``n_own``, without lines between.
+
+    Blocks of one population follow one another where they read the same axon; that is one step.
+    """
+    steps = [number for number, _ in groupby(blocks)]
+    if len(steps) > 1 and steps[0] == steps[-1]:
+        steps.pop()
+    return [number for number in steps if number < n_own] or steps
 
 
 def check_capacity(routed: Routed, arch: Architecture) -> None:

@@ -13,7 +13,7 @@ from scipy import sparse
 from neurocore.architecture import FLOOR_MODES, RESET_MODES
 from neurocore.compiler.faults import Faults
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population, Projection
-from neurocore.compiler.synapses import all_edges
+from neurocore.compiler.synapses import add_fault, all_edges
 from neurocore.errors import InputError
 from neurocore.spikes import Spikes
 
@@ -58,7 +58,7 @@ def flatten(network: Network) -> FloatNetwork:
 
     Raises InputError that lists every value that is not finite, with its population and index, and every fault of shape.
     """
-    faults = Faults()
+    faults = Faults(network.document)
     everything: list[Input | Population] = [*network.inputs.values(), *network.populations.values()]
     sizes = {item.name: item.size for item in everything}
     number = dict(zip(sizes, np.concatenate([[0], np.cumsum(list(sizes.values()))]).tolist(), strict=False))
@@ -113,7 +113,7 @@ def _indexed(projection: Projection, faults: Faults) -> tuple[Projection, Array]
     except KeyError:
         return projection, np.zeros(0)
     except ValueError as error:
-        faults.bad.append(f"projection {projection.label}: {error}")
+        add_fault(projection, str(error), faults)
         return None
     index = np.where(values != 0, np.arange(1, values.size + 1).reshape(values.shape), 0)
     whole: Any = index
@@ -155,7 +155,7 @@ def _neurons(network: Network, faults: Faults) -> dict[str, Array]:
             try:
                 columns[name].append(_parameter(population, name))
             except ValueError as error:
-                faults.bad.append(f"population {population.name!r}: {error}")
+                faults.add(f"population {population.name!r}: {error}", "populations", population.name, "neuron", name)
     return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 

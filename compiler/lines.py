@@ -21,8 +21,9 @@ from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.families import Family
 from neurocore.compiler.partition import misfit
 from neurocore.compiler.route import TightCycleError, longest_paths
+from neurocore.compiler.slack import CycleError, once_round
 from neurocore.config import Group
-from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -143,7 +144,7 @@ class LineBuilder:
 
 
 def check_cycles(network: IntegerNetwork, lined: IntegerNetwork, what: str) -> None:
-    """Raise FitError if a cycle has less delay than steps: each line on it takes a tick of its own; ``what`` lines are."""
+    """Raise CycleError if a cycle has less delay than steps: each line on it takes a tick of its own; ``what`` lines are."""
     source, target, need = _inner_edges(lined)
     if not (need > 0).any():
         return
@@ -152,18 +153,14 @@ def check_cycles(network: IntegerNetwork, lined: IntegerNetwork, what: str) -> N
         longest_paths(place[: len(source)], place[len(source) :], need, len(node))
     except TightCycleError as cycle:
         numbers = [int(network.population_of()[v]) for v in node[cycle.blocks].tolist() if v < network.n_neurons]
-        way, rounds = _once_round(numbers)
+        way, rounds = once_round(numbers)
         names, missing = [network.populations[number].name for number in way], -(-cycle.missing // rounds)
-        raise FitError(
-            f"E-CYCLE {' -> '.join(map(repr, (*names, names[0])))} has {missing} tick{'s' * (missing > 1)} less delay than its"
-            f" neurons need: {what} take a tick of their own. Raise a delay on the cycle by {missing}"
+        raise CycleError(
+            f"E-CYCLE {' -> '.join(map(repr, (*names, names[0])))} has {counted(missing, 'tick')} less delay than its"
+            f" neurons need: {what} take a tick of their own.",
+            missing,
+            way,
         ) from cycle
-
-
-def _once_round(way: list[int]) -> tuple[list[int], int]:
-    """The shortest way that repeats to a way round a cycle, and how often it does."""
-    length = next(n for n in range(1, len(way) + 1) if len(way) % n == 0 and way[:n] * (len(way) // n) == way)
-    return way[:length], len(way) // length
 
 
 def _inner_edges(network: IntegerNetwork) -> tuple[Array, Array, Array]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import InputError
+from neurocore.yamlfile import Document, Location
 
 MAX_SIZE = 100_000_000
 """Lines or neurons of one input or population."""
@@ -90,7 +91,8 @@ class Projection:
 
     ``weights`` [n_source, n_target]; ``one_to_one`` and ``all_to_all`` one weight; ``edges`` rows or arrays source, target,
     weight[, delay]; ``conv2d``. A zero weight is no synapse. ``merge`` says what becomes of spikes that sources of one weight and
-    delay send a neuron in one tick: each counts ("sum"), or all together count once ("or").
+    delay send a neuron in one tick: each counts ("sum"), or all together count once ("or"). ``location`` is where the file has
+    it that it was read from.
     """
 
     source: str
@@ -103,6 +105,7 @@ class Projection:
     delay: Any = 1
     stochastic: bool = False
     merge: str = "sum"
+    location: Location = field(default=(), repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -138,7 +141,7 @@ class Network:
     they are refused, or the network is dilated (:mod:`neurocore.compiler.dilate`), or lines tell them the sums of what they
     read, exactly (:mod:`neurocore.compiler.thermometer`) or not always in time (:mod:`neurocore.compiler.carry`). ``declared``
     are approximations that the network's reader made. ``codes`` are left by quantisation for the later stages and change no
-    spike.
+    spike. ``document`` is the file that the network was read from, for messages.
     """
 
     name: str
@@ -151,6 +154,7 @@ class Network:
     fan_in: str = "refuse"
     declared: list[str] = field(default_factory=list)
     codes: dict[str, CoreCode] = field(default_factory=dict)
+    document: Document | None = field(default=None, repr=False, compare=False)
 
     def input(self, name: str, shape: Shape) -> Input:
         """Add input lines."""

@@ -23,6 +23,7 @@ from neurocore.compiler.groups import Nets, by_ties, find_groups
 from neurocore.compiler.packing import demands, pack
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -58,13 +59,13 @@ class Partition:
     def dump(self, network: IntegerNetwork) -> str:
         """One line per core: its neurons by population, and the weight code."""
         population, offsets = network.population_of(), network.offsets()
-        lines = [f"partition: {self.n_cores} cores"]
+        lines = [f"partition: {counted(self.n_cores, 'core')}"]
         for core, members in enumerate(self.members):
             parts = []
             for number in np.unique(population[members]):
                 inside = members[population[members] == number] - offsets[number]
                 parts.append(f"{network.populations[number].name}{runs_text(inside)}")
-            lines.append(f"  core {core}: {len(members)} neurons, {self.codes[core]}: {' '.join(parts)}")
+            lines.append(f"  core {core}: {counted(len(members), 'neuron')}, {self.codes[core]}: {' '.join(parts)}")
         return "\n".join(lines)
 
 

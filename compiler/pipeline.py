@@ -27,7 +27,7 @@ from neurocore.compiler.certificate import (
     prove_chip,
     prove_rewritten,
 )
-from neurocore.compiler.check import IntegerNetwork, check
+from neurocore.compiler.check import DEFAULT_RATE, IntegerNetwork, check
 from neurocore.compiler.defects import Defects, load_defects
 from neurocore.compiler.deviation import Deviation, deviation
 from neurocore.compiler.dilate import Dilated
@@ -48,6 +48,8 @@ Array = npt.NDArray[Any]
 PlacementText = Callable[[bool], str]
 """The content of a placement file, in JSON or YAML."""
 
+MOST_UNRATED = 3
+"""Inputs and populations without a rate that are named."""
 MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
 SAMPLE_TAIL = 16
@@ -71,7 +73,8 @@ class CompileReport:
     many ticks of the chip make one of the network, ``dilation_slack`` of them to give relays on its cycles time; packets and
     ``latency`` are by ticks of the chip. ``exact_ticks`` bounds exactness where membranes may rise without end; None if there is
     no bound. ``fan_in`` says what else was done for neurons that read more than a core has axons for, in words; if the chip is
-    then not ``exact``, ``deviation`` is what was measured.
+    then not ``exact``, ``deviation`` is what was measured. ``unrated`` are the inputs and populations for which the network gives
+    no rate, ``rated`` whether it gives any; packets are expected at these rates, and at DEFAULT_RATE where there is none.
     """
 
     network: IntegerNetwork | None
@@ -105,6 +108,8 @@ class CompileReport:
     stations: int = 0
     placement: PlacementText | None = None
     declared: list[str] = field(default_factory=list)
+    unrated: list[str] = field(default_factory=list)
+    rated: bool = False
     dumps: dict[str, Callable[[], str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,6 +128,8 @@ class CompileReport:
             "cores_by_neurons": self.cores_by_neurons,
             "cores_by_axons": self.cores_by_axons,
             "packets_per_tick": round(self.packets_per_tick, 3),
+            "assumed_rate": DEFAULT_RATE,
+            "assumed_rate_of": self.unrated,
             "binds": self.binds,
             "basis": self.basis,
             "latency_ticks": self.latency,
@@ -153,6 +160,19 @@ class CompileReport:
     def approximations(self) -> list[str]:
         """In what the chip is not the (quantised) network, and by how much."""
         return [] if self.deviation is None else [str(self.deviation)]
+
+    @property
+    def rates_text(self) -> str:
+        """The rates at which packets are expected."""
+        names = ", ".join(map(repr, self.unrated[:MOST_UNRATED]))
+        more = len(self.unrated) - MOST_UNRATED
+        who = (
+            f"{names}{f' and {more:,} more' if more > 0 else ''}, for which spike_rates has none"
+            if self.rated
+            else "all"
+        )
+        assumed = f"{DEFAULT_RATE:g} spikes per tick of {who}" if self.unrated else ""
+        return " and ".join(["the network's spike_rates"] * self.rated + [assumed] * bool(assumed))
 
     @property
     def kept_text(self) -> str:
@@ -380,7 +400,10 @@ def _loaded(
 
 
 def _declare(report: CompileReport, network: Network) -> None:
-    """Approximations of the network's reader go into the report and its warnings."""
+    """Approximations of the network's reader go into the report and its warnings, and for whom it gives no rate."""
+    known = [*network.inputs, *network.populations]
+    report.unrated = [name for name in known if name not in network.spike_rates]
+    report.rated = len(report.unrated) < len(known)
     report.declared = list(network.declared)
     report.warnings += [f"W-APPROXIMATE {text}" for text in network.declared]
 

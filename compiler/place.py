@@ -24,6 +24,7 @@ from neurocore.compiler.pinned import place_around
 from neurocore.compiler.refine import ROUNDS, Annealer, anneal_steps, straighten
 from neurocore.compiler.sites import Graph, Legaliser, Mesh, Point
 from neurocore.errors import FitError, InputError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -129,9 +130,8 @@ class Placement:
 
     def dump(self) -> str:
         """One line per core, after a line of totals; equal placements print equally."""
-        head = (
-            f"placement of {len(self.x)} cores, mean hops {self.mean_hops:.3f}, spikes x hops {self.weighted_hops:.3f}"
-        )
+        hops = f"mean hops {self.mean_hops:.3f}, spikes x hops {self.weighted_hops:.3f}"
+        head = f"placement of {counted(len(self.x), 'core')}, {hops}"
         lines = [f"  core {core}: ({x}, {y})" for core, (x, y) in enumerate(zip(self.x, self.y, strict=True))]
         return "\n".join([head, *lines])
 

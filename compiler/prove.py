@@ -22,6 +22,7 @@ from neurocore.compiler.defects import Defects
 from neurocore.compiler.idling import idled
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import MismatchError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -303,7 +304,7 @@ class _Prover:
         for place in np.flatnonzero(bad)[:3]:
             self.fail(
                 f"{self.network.label(int(neuron[place]))}: V(0) is {int(wanted[place])} in the network, but its image"
-                f" on the chip starts at {int(start[place])} and idles {int(shift[place])} ticks"
+                f" on the chip starts at {int(start[place])} and idles {counted(int(shift[place]), 'tick')}"
             )
 
     def check_outputs(self) -> None:
@@ -313,7 +314,7 @@ class _Prover:
         line = cores.target_axon[row, slot]
         n_lines = len(network.output_neuron)
         if not n_lines and self.chip.latency:
-            self.fail(f"the chip has no outputs that could be {self.chip.latency} ticks late")
+            self.fail(f"the chip has no outputs that could be {counted(self.chip.latency, 'tick')} late")
         count = np.bincount(line, minlength=n_lines)
         for wrong in np.flatnonzero(count != 1)[:3]:
             self.fail(f"output line {wrong} is driven by {count[wrong]} neurons; one was expected")
@@ -326,10 +327,10 @@ class _Prover:
         late = delay + self.begun(source)
         wanted = network.n_inputs + network.output_neuron[line]
         for place in np.flatnonzero((source != wanted) | (late != self.chip.latency))[:3]:
+            shown = network.source_label(int(source[place])) if source[place] >= 0 else "nothing"
             self.fail(
-                f"output line {int(line[place])} should show {network.source_label(int(wanted[place]))} {self.chip.latency} ticks"
-                f" late; it shows {network.source_label(int(source[place])) if source[place] >= 0 else 'nothing'}"
-                f" {int(late[place])} ticks late"
+                f"output line {int(line[place])} should show {network.source_label(int(wanted[place]))}"
+                f" {counted(self.chip.latency, 'tick')} late; it shows {shown} {counted(int(late[place]), 'tick')} late"
             )
 
 

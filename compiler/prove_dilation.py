@@ -29,6 +29,7 @@ from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
 from neurocore.compiler.prove_added import frame_faults
 from neurocore.compiler.prove_frame import CLOCK, PARTIAL, SUM, FrameProof, Known
 from neurocore.errors import MismatchError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -101,7 +102,7 @@ class _Prover:
         if self.factor < 1 or len(self.phase) != self.n or (self.n and self.phase.min() < 0):
             self.fail("it does not say when each neuron takes its first step")
         elif (self.phase[net.output_neuron] != self.latency).any():
-            self.fail(f"its outputs are not all {self.latency} ticks late")
+            self.fail(f"its outputs are not all {counted(self.latency, 'tick')} late")
         values = net.neuron
         random = (values["leak_stochastic"] != 0) & (values["leak"] != 0) | (values["threshold_mask_bits"] != 0)
         if random.any() or net.stochastic.any() or slow.stochastic.any():

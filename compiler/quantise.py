@@ -24,10 +24,12 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture
 from neurocore.compiler.corefit import FittedPopulation, fit_populations
+from neurocore.compiler.faults import Faults
 from neurocore.compiler.floats import RANDOM, REAL, FloatNetwork, flatten
 from neurocore.compiler.levels import best_levels, best_multiples
 from neurocore.compiler.network import CoreCode, Input, Network, Population
 from neurocore.errors import FitError, InputError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -79,12 +81,18 @@ class Quantise:
         return self.method if self.number is None else f"{self.method}={self.number}"
 
 
+SHOWN_ERROR = 0.00005
+"""The least relative error that is not shown as 0.00 %."""
+
+
 @dataclass(frozen=True)
 class PopulationLoss:
     """What quantisation did to one population. Errors are those of the final integers, in the network's own units.
 
     ``weight_error`` is |w - w'| / |w| over all weights (Euclidean norms), ``max_error`` the largest |w - w'| as a fraction of the
     neuron's threshold, ``parameter_error`` the largest relative error of a threshold, leak, reset, floor or V(0).
+    ``parameter_errors`` is the largest for each of them that is not exact, ``parameters_lost`` in how many neurons it became 0
+    though it was not.
     """
 
     name: str
@@ -95,13 +103,25 @@ class PopulationLoss:
     parameter_error: float
     levels: int
     neurons_per_core: int | None
+    parameter_errors: dict[str, float] = field(default_factory=dict)
+    parameters_lost: dict[str, int] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """As the certificate states it."""
         return (
             f"{self.name}: weights {self.weight_error:.2%}, largest {self.max_error:.2%} of a threshold, parameters"
-            f" {self.parameter_error:.2%}"
+            f" {self.parameter_error:.2%}{self._parameters()}"
         )
+
+    def _parameters(self) -> str:
+        """The parameters that are not exact, the worst first, those alone that the sentence's digits show."""
+        shown = sorted(self.parameter_errors.items(), key=lambda item: -item[1])
+        parts = []
+        for name, error in shown:
+            lost = self.parameters_lost.get(name, 0)
+            becomes = f", becoming 0 in {counted(lost, 'neuron')}" * (lost > 0)
+            parts += [f"{name} {error:.2%}{becomes}"] if error >= SHOWN_ERROR else []
+        return f" ({'; '.join(parts)})" if parts else ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +176,7 @@ def quantise(
     method = Quantise.of(network.quantise)
     flat = flatten(network)
     wanted = {name: part for name, part in _parts(network).items() if not _is_whole(flat, part)}
-    _refuse_random(flat, wanted)
+    _refuse_random(network, flat, wanted)
     _refuse_merging(network, wanted)
     fitted: dict[str, FittedPopulation] = {}
     if method.method == "fit":
@@ -193,28 +213,31 @@ def _is_whole(flat: FloatNetwork, part: range) -> bool:
 
 
 def _refuse_merging(network: Network, wanted: Mapping[str, range]) -> None:
-    problems = [
-        f"projection {item.label}: sources with one weight are merged (merge: {item.merge}), and quantisation would change which"
-        " they are; give the weights and parameters of the target as whole numbers"
-        for item in network.projections
-        if item.merge != "sum" and item.target in wanted
-    ]
-    if problems:
-        raise InputError(problems)
+    faults = Faults(network.document)
+    for item in network.projections:
+        if item.merge != "sum" and item.target in wanted:
+            faults.add(
+                f"projection {item.label}: sources with one weight are merged (merge: {item.merge}), and quantisation would"
+                " change which they are; give the weights and parameters of the target as whole numbers",
+                *item.location,
+                "merge",
+            )
+    faults.raise_if_any()
 
 
-def _refuse_random(flat: FloatNetwork, wanted: Mapping[str, range]) -> None:
-    problems = []
+def _refuse_random(network: Network, flat: FloatNetwork, wanted: Mapping[str, range]) -> None:
+    faults = Faults(network.document)
     for name, part in wanted.items():
         random = flat.stochastic[part.start : part.stop].any()
         random |= any(flat.neuron[item][part.start : part.stop].any() for item in RANDOM)
         if random:
-            problems.append(
+            faults.add(
                 f"population {name!r} draws random numbers, whose size is the chip's own, so that it cannot be scaled; give"
-                " its weights and parameters as whole numbers"
+                " its weights and parameters as whole numbers",
+                "populations",
+                name,
             )
-    if problems:
-        raise InputError(problems)
+    faults.raise_if_any()
 
 
 # ---------------------------------------------------------------- one population
@@ -365,7 +388,7 @@ def _rounding_errors(parameters: Array, scale: Array) -> Array:
 def _loss(
     name: str, part: range, flat: FloatNetwork, state: _Integers, fitted: FittedPopulation | None
 ) -> PopulationLoss:
-    first = flat.starts()
+    first, (errors, lost) = flat.starts(), _parameter_errors(part, flat, state)
     own = slice(first[part.start], first[part.stop])
     target, wanted = flat.target[own], flat.weight[own]
     error = wanted - state.weight[own] / state.scale[target]
@@ -379,20 +402,23 @@ def _loss(
         int(kept.sum()),
         float(np.sqrt(error @ error / energy)) if energy else 0.0,
         float((np.abs(error) / threshold).max(initial=0.0)),
-        _parameter_error(part, flat, state),
+        max(errors.values(), default=0.0),
         int(np.bincount(different).max(initial=0)),
         None if fitted is None else fitted.neurons_per_core,
+        errors,
+        lost,
     )
 
 
-def _parameter_error(part: range, flat: FloatNetwork, state: _Integers) -> float:
-    worst = 0.0
+def _parameter_errors(part: range, flat: FloatNetwork, state: _Integers) -> tuple[dict[str, float], dict[str, int]]:
+    """The largest relative error of every parameter that has one, and in how many neurons it became 0."""
+    errors, lost = {}, {}
     for name in REAL:
         wanted, mine = flat.neuron[name][part.start : part.stop], state.neuron[name][part.start : part.stop]
         known = np.isfinite(wanted) & (wanted != 0)
         relative = np.abs(mine[known] / state.scale[part.start : part.stop][known] / wanted[known] - 1)
-        worst = max(worst, float(relative.max(initial=0.0)))
-    return worst
+        errors[name], lost[name] = float(relative.max(initial=0.0)), int((mine[known] == 0).sum())
+    return {name: error for name, error in errors.items() if error}, {name: n for name, n in lost.items() if n}
 
 
 def _rebuilt(

@@ -1,4 +1,4 @@
-"""The report of a compilation as a user reads it: ``compile --report`` with .json, .html, or text and the dump of every stage."""
+"""The report of a compilation as a user reads it: ``compile --report`` with .json, .html, or .txt and the dump of every stage."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 from typing import TYPE_CHECKING
 
 from neurocore.compiler.report import ChipUse, CoreUse, PopulationUse
+from neurocore.wording import counted
 
 if TYPE_CHECKING:
     from neurocore.compiler.pipeline import CompileReport
 
 SCHEMA_VERSION = 1
+
+REPORT_SUFFIXES = (".html", ".htm", ".json", ".txt")
+"""What the name of a report may end in, by which its form is chosen."""
 
 Rows = list[tuple[str, ...]]
 
@@ -27,7 +31,7 @@ CORE_HEAD = ("core", "neurons", "copies", "relays", "axons", "full of", "holds")
 
 
 def report_text(report: CompileReport, suffix: str) -> str:
-    """The content of a report file whose name ends in ``suffix``: .json, .html, or anything else for text."""
+    """The content of a report file whose name ends in ``suffix``, one of REPORT_SUFFIXES."""
     assert report.use is not None, "a chip was compiled"
     if suffix == ".json":
         cores = report.use.as_dict()["cores"]
@@ -75,12 +79,12 @@ def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
         ("fill", fill),
         *([("placement", report.kept_text)] if report.kept_text else []),
         *([("relays on the way", stations)] if report.stations else []),
-        ("latency", f"{report.latency} ticks"),
+        ("latency", counted(report.latency, "tick")),
         *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),
         ("hops", f"{mesh.mean_hops:.2f} on average, {hops}, {mesh.most_hops} at most"),
-        ("packets", f"{report.packets_per_tick:,.1f} a tick expected, inputs included"),
+        ("packets", f"{report.packets_per_tick:,.1f} a tick expected, inputs included, at {report.rates_text}"),
         ("busiest link", f"{mesh.busiest_link}, {mesh.busiest_link_packets_per_tick:.3f} packets a tick expected"),
         ("chip crossings", f"{mesh.chip_crossings_per_tick:.3f} a tick expected"),
         ("time", spent(report.seconds)),

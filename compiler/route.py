@@ -28,6 +28,7 @@ from neurocore.compiler.partition import Partition
 from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Deliveries, Delivery, Exits, Legs, RelayRows, plan_exits
 from neurocore.compiler.start import shifted_start
 from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -116,14 +117,15 @@ class Routing:
     def dump(self, network: IntegerNetwork) -> str:
         """Shifts by population, then every neuron that needs more than a direct target."""
         population = network.population_of()
-        lines = [
-            f"routing: {self.n_cores} cores, latency {self.latency}, {self.n_copies} copies, {self.n_relays} relays"
-        ]
+        added = f"{self.n_copies} copies, {self.n_relays} relays"
+        lines = [f"routing: {counted(self.n_cores, 'core')}, latency {self.latency}, {added}"]
         for number, group in enumerate(network.populations):
             shifts = np.unique(self.shift[population == number])
             lines.append(f"  {group.name}: shift {', '.join(map(str, shifts))}")
         for core, axons in enumerate(self.cores):
-            lines.append(f"  core {core}: {axons.encoding.n_axons} axons, {len(axons.members)} neurons")
+            lines.append(
+                f"  core {core}: {counted(axons.encoding.n_axons, 'axon')}, {counted(len(axons.members), 'neuron')}"
+            )
         lines += self._fan_out(network)
         for row in range(len(self.rows)):
             targets = ", ".join(self._shown(self.rows.legs, self.rows.start[row], self.rows.start[row + 1]))
@@ -480,7 +482,7 @@ def _start_problems(network: IntegerNetwork, late: Array, possible: Array) -> li
         mine = np.flatnonzero((population == number) & ~possible)
         first = int(mine[0])
         values = {name: int(column[first]) for name, column in network.neuron.items()}
-        ticks = "1 tick" if late[first] == 1 else f"{int(late[first])} ticks"
+        ticks = counted(int(late[first]), "tick")
         at_once = (network.delay[network.start[first] : network.start[first + 1]] == 0).any()
         problems.append(
             f"E-START population {network.populations[number].name!r}: {network.label(first)} must start"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,17 +53,27 @@ class Edges:
 def all_edges(network: Network, sizes: dict[str, int], faults: Faults) -> Iterator[Edges]:
     """Every projection with its synapses. What is wrong with one goes to ``faults``."""
     for projection in network.projections:
-        unknown = [name for name in (projection.source, projection.target) if name not in sizes]
-        for name in unknown:
-            faults.bad.append(f"projection {projection.label}: {name!r} is neither an input nor a population")
+        ends = {"source": projection.source, "target": projection.target}
+        unknown = {end: name for end, name in ends.items() if name not in sizes}
+        for end, name in unknown.items():
+            text = f"projection {projection.label}: {name!r} is neither an input nor a population"
+            faults.add(text, *projection.location, end)
         if projection.target in network.inputs:
-            faults.bad.append(f"projection {projection.label}: the target must be a population, not an input")
+            text = f"projection {projection.label}: the target must be a population, not an input"
+            faults.add(text, *projection.location, "target")
         elif not unknown:
             try:
                 yield Edges(projection, _blocks(network, projection, sizes))
             except ValueError as error:
                 text = str(error) if not isinstance(error, NeurocoreError) else "; ".join(error.problems)
-                faults.bad.append(f"projection {projection.label}: {text}")
+                add_fault(projection, text, faults)
+
+
+def add_fault(projection: Projection, text: str, faults: Faults) -> None:
+    """Something that is wrong with a projection; the first word of ``text`` is the key that it is about, if it is about one."""
+    key = re.split(r"\W", text, maxsplit=1)[0]
+    inside = ("weights", key) if key in ("one_to_one", "all_to_all") else (key,)
+    faults.add(f"projection {projection.label}: {text}", *projection.location, *inside)
 
 
 def _blocks(network: Network, projection: Projection, sizes: dict[str, int]) -> Callable[[], Iterator[Block]]:
@@ -294,23 +305,30 @@ def _summed(network: Network, rows: Rows, faults: Faults) -> Rows:
     chance = rows.stochastic.view(np.uint8)
     mixed, large = sum_repeated(rows.start, rows.source, rows.weight, rows.delay, chance, MAX_WEIGHT)
     if mixed is not None:
-        faults.bad.append(
-            f"{_neuron_label(network, mixed[0])} gets a stochastic weight and another one from the same"
-            f" source at delay {mixed[1]}; such weights do not add up to one"
+        name, label = _neuron_label(network, mixed[0])
+        faults.add(
+            f"{label} gets a stochastic weight and another one from the same source at delay {mixed[1]}; such weights do not add"
+            " up to one",
+            "populations",
+            name,
         )
     if large is not None:
-        faults.bad.append(
-            f"{_neuron_label(network, large[0])}: weights from one source at delay {large[1]} add up to"
-            f" {large[2]}; weights lie in -{MAX_WEIGHT}..{MAX_WEIGHT}"
+        name, label = _neuron_label(network, large[0])
+        faults.add(
+            f"{label}: weights from one source at delay {large[1]} add up to {large[2]}; weights lie in"
+            f" -{MAX_WEIGHT}..{MAX_WEIGHT}",
+            "populations",
+            name,
         )
     n = int(rows.start[-1])
     return Rows(rows.start, rows.source[:n], rows.weight[:n], rows.delay[:n], rows.stochastic[:n])
 
 
-def _neuron_label(network: Network, neuron: int) -> str:
+def _neuron_label(network: Network, neuron: int) -> tuple[str, str]:
+    """The population of a neuron, and how messages name it."""
     for item in network.populations.values():
         if neuron < item.size:
-            return f"{item.name}[{neuron}]"
+            return item.name, f"{item.name}[{neuron}]"
         neuron -= item.size
     raise AssertionError("the neuron belongs to a population")
 

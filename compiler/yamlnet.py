@@ -5,6 +5,7 @@ from __future__ import annotations
 import tokenize
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -171,10 +172,11 @@ class _Reader:
     def __init__(self, document: Document, content: _File) -> None:
         self.document, self.content = document, content
         self.folder = Path(document.path).parent
-        self.problems: list[str] = []
+        self.faults: list[tuple[tuple[int, int], str]] = []
 
     def build(self) -> Network:
-        network = Network(self.content.network, fan_in=self.content.fan_in)
+        # Places are kept for what later stages find, the content is not.
+        network = Network(self.content.network, fan_in=self.content.fan_in, document=replace(self.document, data=None))
         for name, item in self.content.inputs.items():
             self.attempt(("inputs", name), lambda name=name, item=item: network.input(name, item.shape))
         for name, population in self.content.populations.items():
@@ -191,15 +193,20 @@ class _Reader:
         if self.content.quantise is not None:
             given = self.content.quantise
             self.attempt(("quantise",), lambda: setattr(network, "quantise", Quantise.of(given)))
-        if self.problems:
-            raise InputError(self.problems)
+        if self.faults:
+            raise InputError([text for _, text in sorted(self.faults, key=lambda item: item[0])])
         return network
+
+    def complain(self, location: Location, problem: str) -> None:
+        """One more fault."""
+        self.faults.append((self.document.place(location), self.document.complain(location, problem)))
 
     def attempt(self, location: Location, action: Any) -> None:
         try:
             action()
         except NeurocoreError as error:
-            self.problems.extend(self.document.complain(location, problem) for problem in error.problems)
+            for problem in error.problems:
+                self.complain(location, problem)
 
     def neuron(self, population: str, neuron: _Neuron) -> dict[str, Any]:
         values = {name: value for name, value in neuron if value is not None}
@@ -220,12 +227,14 @@ class _Reader:
         elif item.conv2d is not None:
             kernel = self.array((*location, "conv2d", "kernel"), item.conv2d.kernel)
             forms["conv2d"] = Conv2d(kernel, item.conv2d.stride, item.conv2d.padding, item.conv2d.groups)
-        self.attempt(
-            location,
-            lambda: network.connect(
+
+        def add() -> None:
+            projection = network.connect(
                 item.source, item.target, **forms, delay=item.delay, stochastic=item.stochastic, merge=item.merge
-            ),
-        )
+            )
+            network.projections[-1] = replace(projection, location=location)
+
+        self.attempt(location, add)
 
     def array(self, location: Location, given: str | list[Any]) -> Any:
         """An inline list as it is, or the single array of a .npy or .npz file."""
@@ -235,9 +244,7 @@ class _Reader:
         if isinstance(content, Mapping):
             if len(content) != 1:
                 names = ", ".join(sorted(content)) or "none"
-                self.problems.append(
-                    self.document.complain(location, f"{given} holds the arrays {names}; exactly one was expected")
-                )
+                self.complain(location, f"{given} holds the arrays {names}; exactly one was expected")
                 return np.zeros(0, np.int64)
             return next(iter(content.values()))
         return content
@@ -253,7 +260,8 @@ class _Reader:
         try:
             return read_arrays(self.folder / name)
         except InputError as error:
-            self.problems.extend(self.document.complain(location, problem) for problem in error.problems)
+            for problem in error.problems:
+                self.complain(location, problem)
             return np.zeros(0, np.int64)
 
 

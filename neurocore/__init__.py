@@ -85,12 +85,17 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("neurocore."):
             raise
-        raise ImportError(
-            f"{__path__[0]} is neurocore's source folder, which hides the package that was installed from it: run Python in"
-            " another folder, or with -P"
-        ) from error
+        raise ImportError(_hidden()) from error
     globals()[name] = value
     return value
+
+
+def _hidden() -> str:
+    """What to do where a part of the package is missing because the source tree was imported."""
+    return (
+        f"{__path__[0]} is neurocore's source folder, which hides the package that was installed from it: run Python in"
+        " another folder, or with -P"
+    )
 
 
 def __dir__() -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +26,12 @@ ACCESSES = 2
 """Membranes, counters and scheduler rows are read and written in every tick."""
 SPIKE_LINES = 3
 """Cache lines of a spike: its destination read, its scheduler word read and written."""
+DESTINATION_BYTES = 8
+"""What a neuron's destination takes."""
+CACHES = "/sys/devices/system/cpu/cpu0/cache"
+"""Where Linux says which caches the first processor has."""
+CACHE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+"""How Linux writes the sizes of caches."""
 BOX_BYTES = 8
 """A delivery is written to a list of its owner's and read from it."""
 
@@ -40,6 +48,25 @@ def bytes_per_tick(arch: Architecture, busy_cores: int, active_axons: float, spi
     planes = MEMBRANE_PLANES * row + COUNTER_PLANES * (row + axon_row) + axon_row
     per_axon = max(row, CACHE_LINE)
     return busy_cores * ACCESSES * planes + active_axons * per_axon + spikes * (SPIKE_LINES * CACHE_LINE + BOX_BYTES)
+
+
+def working_set(arch: Architecture, busy_cores: int) -> int:
+    """Bytes that ticks come back to: crossbars, membranes, counters, scheduler rows and destinations of busy cores."""
+    row, axon_row = 32 * -(-arch.core.neurons // 256), 32 * -(-arch.core.axons // 256)
+    planes = (MEMBRANE_PLANES + COUNTER_PLANES) * row + COUNTER_PLANES * axon_row
+    scheduler = (arch.routing.delay.max + 1) * axon_row
+    return busy_cores * (arch.core.axons * row + planes + scheduler + DESTINATION_BYTES * arch.core.neurons)
+
+
+def largest_cache(folder: str = CACHES) -> int | None:
+    """Bytes of the largest cache of the first processor; None where the system does not say."""
+    sizes = []
+    for path in Path(folder).glob("index*/size"):
+        with contextlib.suppress(OSError, ValueError):  # Some machines have the file and refuse to show it.
+            text = path.read_text(encoding="ascii").strip()
+            unit = CACHE_UNITS.get(text[-1:], 1)
+            sizes.append(int(text.rstrip("KMG")) * unit)
+    return max(sizes, default=None)
 
 
 def copy_bandwidth(threads: int = 1) -> float:

@@ -14,7 +14,7 @@ from functools import reduce
 from typing import Any
 
 from neurocore.architecture import Architecture, load_architecture
-from neurocore.bandwidth import bytes_per_tick, copy_bandwidth
+from neurocore.bandwidth import bytes_per_tick, copy_bandwidth, largest_cache, working_set
 from neurocore.calibration import find_drive
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator, usual_threads
@@ -108,6 +108,8 @@ def summarise(workload: Workload, windows: Sequence[RunResult], bandwidth: float
         "bytes_per_tick": touched,
         "copy_bandwidth_bytes_per_second": bandwidth,
         "bandwidth_share": speed * touched / bandwidth,
+        "working_set_bytes": working_set(arch, active),
+        "cache_bytes": largest_cache(),
     }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.traffic import STEPS, LinkLoads
+from neurocore.wording import counted
 
 Ints = npt.NDArray[np.int64]
 
@@ -119,8 +120,8 @@ class BoardReport:
                 continue
             yield (
                 f"  chip {chip.position}".ljust(20)
-                + f"{chip.cores:>6,} core{'' if chip.cores == 1 else 's'}, {chip.spikes:,} spikes,"
-                f" {chip.synaptic_events:,} synaptic events, {chip.packets_sent:,} packets sent,"
+                + f"{chip.cores:>6,} core{'' if chip.cores == 1 else 's'}, {counted(chip.spikes, 'spike')},"
+                f" {counted(chip.synaptic_events, 'synaptic event')}, {counted(chip.packets_sent, 'packet')} sent,"
                 f" {chip.packets_received:,} received, {chip.crossings_out:,} crossings out, {chip.crossings_in:,} in"
             )
         if idle:

@@ -17,6 +17,7 @@ from neurocore.recorder import Recorder
 from neurocore.recording import Recording
 from neurocore.runfile import get_recording, put_recording
 from neurocore.spikes import Spikes
+from neurocore.wording import counted
 
 if TYPE_CHECKING:
     import h5py
@@ -87,7 +88,7 @@ def run_with_checkpoints(
     if resume is not None:
         load_checkpoint(resume, recorder)
         if emulator.tick > ticks:
-            raise UsageError(f"{resume} stands at tick {emulator.tick}, beyond the {ticks} ticks asked for")
+            raise UsageError(f"{resume} stands at tick {emulator.tick}, beyond the {counted(ticks, 'tick')} asked for")
     while True:
         start = emulator.tick
         stop = min(start + (every or ticks), ticks)

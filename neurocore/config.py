@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from neurocore.architecture import Architecture
 from neurocore.errors import InputError
+from neurocore.wording import counted
 
 NOWHERE = -1
 """Destination of a neuron whose spikes go nowhere."""
@@ -285,11 +286,16 @@ class ChipConfig:
 
     def __str__(self) -> str:
         arch = self.architecture
-        return (
-            f"{self.name}: {len(self.cores)} of {arch.n_cores} {arch.name} cores, {self.n_neurons} neurons,"
-            f" {self.n_synapses} synapses, {self.n_inputs} inputs, {self.n_outputs} outputs, latency {self.latency}"
-            + (f", {self.dilation} ticks to one of the network" if self.dilation != 1 else "")
-        )
+        counts = {
+            "neuron": self.n_neurons,
+            "synapse": self.n_synapses,
+            "input": self.n_inputs,
+            "output": self.n_outputs,
+        }
+        held = ", ".join(counted(number, noun) for noun, number in counts.items())
+        frames = f", {self.dilation} ticks to one of the network" if self.dilation != 1 else ""
+        cores = f"{len(self.cores)} of {arch.n_cores} {arch.name} cores"
+        return f"{self.name}: {cores}, {held}, latency {self.latency}{frames}"
 
 
 def pack_crossbar(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:

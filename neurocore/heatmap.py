@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 Cell = tuple[float, float]
 """Column and row value."""
 
-CELL_WIDTH, CELL_HEIGHT, MARGIN_LEFT, MARGIN_TOP = 72, 34, 90, 70
+CELL_WIDTH, CELL_HEIGHT, MARGIN_LEFT, MARGIN_TOP, MARGIN_BELOW = 72, 34, 80, 48, 58
+BAR_GAP, BAR_WIDTH, BAR_ROOM = 24, 16, 100
+"""Of the colour bar: how far it is from the cells, its width, and the width with its numbers and title."""
+LABEL_GAP = 15
+"""Numbers beside the colour bar are at least so far apart."""
+TITLE_SIZE, TITLE_LETTER = 15, 8
+"""Size of the title's letters and the width that each is taken for, so that narrow maps do not cut it off."""
 SHADES = " ░▒▓█"
 DARK = (0x44, 0x01, 0x54)
-BRIGHT = (0xFD, 0xE7, 0x25)
 MIDDLE = (0x21, 0x90, 0x8C)
+BRIGHT = (0xFD, 0xE7, 0x25)
+READABLE = 0.18
+"""Relative luminance from which on black is easier to read than white."""
 
 
 def _shares(values: Mapping[Cell, float]) -> dict[Cell, float]:
@@ -28,8 +36,10 @@ def short(value: float) -> str:
     return f"{value / 1000:.3g}k" if value >= 1000 else f"{value:.3g}"
 
 
-def text_map(columns: Sequence[float], rows: Sequence[float], values: Mapping[Cell, float], corner: str) -> str:
-    """Lines of numbers, each behind a mark that is the fuller the larger the number."""
+def text_map(
+    columns: Sequence[float], rows: Sequence[float], values: Mapping[Cell, float], corner: str, value_title: str
+) -> str:
+    """Lines of numbers, each behind a mark that is the fuller the larger the number, and what the marks mean."""
     shares = _shares(values)
     lines = [f"{corner:>12}" + "".join(f"{column:>9g}" for column in columns)]
     for row in rows:
@@ -38,14 +48,24 @@ def text_map(columns: Sequence[float], rows: Sequence[float], values: Mapping[Ce
             shade = SHADES[round(shares[column, row] * (len(SHADES) - 1))]
             cells.append(f"{short(values[column, row]):>7}{shade * 2}")
         lines.append(f"{row:>12g}" + "".join(cells))
-    return "\n".join(lines)
+    low, high = short(min(values.values())), short(max(values.values()))
+    marks = " ".join(SHADES[1:-1])
+    return "\n".join(
+        [*lines, f"{value_title}; shades: blank {low}, {marks} between, {SHADES[-1]} {high} (logarithmic)"]
+    )
 
 
 def _colour(share: float) -> tuple[str, str]:
     """Fill and text colour for a share of 0..1."""
     low, high, part = (DARK, MIDDLE, 2 * share) if share < 0.5 else (MIDDLE, BRIGHT, 2 * share - 1)
     mixed = [round(a + (b - a) * part) for a, b in zip(low, high, strict=True)]
-    return "#" + "".join(f"{value:02x}" for value in mixed), "#ffffff" if share < 0.6 else "#000000"
+    linear = [(value / 255) ** 2.2 for value in mixed]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return _hex(mixed), "#ffffff" if luminance < READABLE else "#000000"
+
+
+def _hex(rgb: Sequence[int]) -> str:
+    return "#" + "".join(f"{value:02x}" for value in rgb)
 
 
 def svg_map(
@@ -56,32 +76,76 @@ def svg_map(
     title: str,
     column_title: str,
     row_title: str,
+    value_title: str,
 ) -> str:
-    """An SVG document; colours follow the logarithm of the values, and every cell shows its number."""
-    shares = _shares(values)
-    width = MARGIN_LEFT + CELL_WIDTH * len(columns) + 20
-    height = MARGIN_TOP + CELL_HEIGHT * len(rows) + 50
+    """An SVG document; colours follow the logarithm of the values, every cell shows its number, a bar what colours mean."""
+    cells_wide, cells_high = CELL_WIDTH * len(columns), CELL_HEIGHT * len(rows)
+    width = MARGIN_LEFT + max(cells_wide + BAR_GAP + BAR_ROOM, TITLE_LETTER * len(title))
+    height = MARGIN_TOP + cells_high + MARGIN_BELOW
+    below, middle = MARGIN_TOP + cells_high, MARGIN_TOP + cells_high / 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+        ' font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        _text(width / 2, 22, title, size=15),
-        _text(MARGIN_LEFT + CELL_WIDTH * len(columns) / 2, height - 12, column_title),
-        f'<g transform="translate(18 {MARGIN_TOP + CELL_HEIGHT * len(rows) / 2}) rotate(-90)">{_text(0, 0, row_title)}</g>',
+        _text(MARGIN_LEFT, 28, title, size=TITLE_SIZE, anchor="start"),
+        _text(MARGIN_LEFT + cells_wide / 2, below + 42, column_title),
+        _turned(26, middle, row_title),
+        *_cells(columns, rows, values),
+        *_bar(values, MARGIN_LEFT + cells_wide + BAR_GAP, cells_high, value_title),
     ]
-    for x, column in enumerate(columns):
-        left = MARGIN_LEFT + CELL_WIDTH * x
-        parts.append(_text(left + CELL_WIDTH / 2, height - 32, f"{column:g}"))
-        for y, row in enumerate(reversed(rows)):
-            top = MARGIN_TOP + CELL_HEIGHT * y
-            fill, ink = _colour(shares[column, row])
-            parts.append(
-                f'<rect x="{left}" y="{top}" width="{CELL_WIDTH}" height="{CELL_HEIGHT}" fill="{fill}" stroke="#ffffff"/>'
-            )
-            parts.append(_text(left + CELL_WIDTH / 2, top + CELL_HEIGHT / 2 + 4, short(values[column, row]), ink))
-    for y, row in enumerate(reversed(rows)):
-        parts.append(_text(MARGIN_LEFT - 24, MARGIN_TOP + CELL_HEIGHT * (y + 0.5) + 4, f"{row:g}"))
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _text(x: float, y: float, text: str, fill: str = "#000000", size: int = 12) -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="middle" fill="{fill}" font-size="{size}">{escape(text)}</text>'
+def _cells(columns: Sequence[float], rows: Sequence[float], values: Mapping[Cell, float]) -> Iterator[str]:
+    """Cells with their numbers, the lowest row at the bottom, and what columns and rows stand for."""
+    shares, below = _shares(values), MARGIN_TOP + CELL_HEIGHT * len(rows)
+    for y, row in enumerate(reversed(rows)):
+        top = MARGIN_TOP + CELL_HEIGHT * y
+        yield _text(MARGIN_LEFT - 8, top + CELL_HEIGHT / 2 + 4, f"{row:g}", anchor="end")
+        for x, column in enumerate(columns):
+            left = MARGIN_LEFT + CELL_WIDTH * x
+            fill, ink = _colour(shares[column, row])
+            box = f'x="{left}" y="{top}" width="{CELL_WIDTH}" height="{CELL_HEIGHT}"'
+            yield f'<rect {box} fill="{fill}" stroke="#ffffff"/>'
+            yield _text(left + CELL_WIDTH / 2, top + CELL_HEIGHT / 2 + 4, short(values[column, row]), ink)
+    for x, column in enumerate(columns):
+        yield _text(MARGIN_LEFT + CELL_WIDTH * (x + 0.5), below + 18, f"{column:g}")
+
+
+def _bar(values: Mapping[Cell, float], left: float, length: float, value_title: str) -> Iterator[str]:
+    """The colour bar, the largest value at its top, with its ends and round numbers between them marked."""
+    low, high = min(values.values()), max(values.values())
+    stops = zip(("0", "0.5", "1"), (DARK, MIDDLE, BRIGHT), strict=True)
+    yield '<linearGradient id="colours" x1="0" y1="1" x2="0" y2="0">'
+    yield from (f'<stop offset="{offset}" stop-color="{_hex(colour)}"/>' for offset, colour in stops)
+    yield "</linearGradient>"
+    yield f'<rect x="{left}" y="{MARGIN_TOP}" width="{BAR_WIDTH}" height="{length}" fill="url(#colours)"/>'
+    edge, bottom = left + BAR_WIDTH, MARGIN_TOP + length
+    for value in _marks(low, high, length):
+        y = bottom - length * (math.log(value / low) / math.log(high / low) if high > low else 1)
+        yield f'<path d="M{edge} {y:.1f}h4" stroke="#000000"/>'
+        yield _text(edge + 8, round(y + 4, 1), short(value), anchor="start")
+    yield _turned(edge + 62, MARGIN_TOP + length / 2, value_title)
+
+
+def _marks(low: float, high: float, length: float) -> list[float]:
+    """The lowest and the highest value, and powers of ten between, twice and five times these too if there is room."""
+    if high <= low:
+        return [high]
+    apart = (high / low) ** (LABEL_GAP / length)
+    marks, digits = [low], (1, 2, 5) if apart <= 2 else (1,)
+    for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high))):
+        for value in (digit * 10.0**power for digit in digits):
+            if value >= marks[-1] * apart and value * apart <= high:
+                marks.append(value)
+    return [*marks, high]
+
+
+def _text(x: float, y: float, text: str, fill: str = "#000000", size: int = 12, anchor: str = "middle") -> str:
+    at = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}"'
+    return f'<text {at} fill="{fill}" font-size="{size}">{escape(text)}</text>'
+
+
+def _turned(x: float, y: float, text: str) -> str:
+    """Text that reads upwards, in the middle of y."""
+    return f'<g transform="translate({x:g} {y:g}) rotate(-90)">{_text(0, 0, text)}</g>'

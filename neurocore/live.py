@@ -20,6 +20,7 @@ from neurocore.engine import Array
 from neurocore.errors import InputError, UsageError
 from neurocore.recorder import Recorder
 from neurocore.spikes import CHIP_COLUMNS, MAX_VALUE, NETWORK_COLUMNS
+from neurocore.wording import counted
 
 MAX_LINE_BYTES = 256
 """A line longer than this is no spike; input without line ends must not fill the memory."""
@@ -168,15 +169,15 @@ class LiveReport:
     def __str__(self) -> str:
         frames = f" of {self.dilation} of the chip" if self.dilation != 1 else ""
         text = (
-            f"{self.ticks:,} ticks{frames} in {self.seconds:.3f} s, {self.input_spikes:,} spikes in, {self.output_spikes:,} out"
-            f" (ended: {self.ended})"
+            f"{counted(self.ticks, 'tick')}{frames} in {self.seconds:.3f} s, {counted(self.input_spikes, 'spike')} in,"
+            f" {self.output_spikes:,} out (ended: {self.ended})"
         )
         if self.tick_hz is None:
             return text
         worst = f", the worst by {self.worst_late_s * 1000:.3g} ms" if self.late_ticks else ""
         return (
-            f"{text}; at {self.tick_hz:g} Hz {self.late_ticks:,} ticks began late{worst}, {self.late_spikes:,} spikes"
-            " came too late"
+            f"{text}; at {self.tick_hz:g} Hz {counted(self.late_ticks, 'tick')} began late{worst},"
+            f" {counted(self.late_spikes, 'spike')} came too late"
         )
 
 

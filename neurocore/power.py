@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import UsageError
+from neurocore.wording import counted
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -86,7 +87,8 @@ class Activity:
     of the packets that the core or population sent. On a board of several chips, ``chip`` [c] are their
     positions (column, row), and ``chip_*`` [c] the same counts by chip: the cores in use, of ``cores_per_chip``,
     and the packets that left over the chip's edges. Arrays that are left empty leave that part of the
-    report empty. ``inferences`` is None where the run knows of none.
+    report empty. ``inferences`` is None where the run knows of none. ``dilation`` is how many ticks of the chip
+    make one of its network.
     """
 
     ticks: int
@@ -116,6 +118,7 @@ class Activity:
     chip_hops: Array = field(default_factory=_nothing)
     chip_crossings_out: Array = field(default_factory=_nothing)
     inferences: int | None = None
+    dilation: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +163,7 @@ class PowerReport:
     ``total_mw`` is the sum of leakage, neuron updates, synaptic events, routing (fired spikes and their
     hops) and I/O (inputs and outputs with their hops, and ``crossing_mw``, the chip-to-chip packets).
     ``energy_per_*`` is total energy divided by the count, None at a count of zero. ``gsops`` is synaptic
-    events per second of chip time, in 10^9.
+    events per second of chip time, in 10^9. ``dilation`` ticks make one of the network.
 
     ``per_core`` is in the order of ``core``; ``idle_cores`` are the powered cores beyond these, each of
     which draws ``idle_core_mw``. ``per_population`` is in the order of ``population``, whose last entry
@@ -185,6 +188,7 @@ class PowerReport:
     voltage: float
     tick_hz: float
     ticks: int
+    dilation: int
     powered: str
     powered_cores: int
     idle_cores: int
@@ -201,6 +205,16 @@ class PowerReport:
     per_chip: PowerShares
 
     @property
+    def network_tick_hz(self) -> float:
+        """Ticks of the network a second, ``dilation`` of the chip's each."""
+        return self.tick_hz / self.dilation
+
+    @property
+    def energy_per_network_tick_nj(self) -> float | None:
+        """Energy of a tick of the network."""
+        return None if self.energy_per_tick_nj is None else self.energy_per_tick_nj * self.dilation
+
+    @property
     def accuracy_statement(self) -> str:
         """The model's accuracy, and what it refers to."""
         return (
@@ -215,6 +229,8 @@ class PowerReport:
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in kept}
         return {
             **values,
+            "network_tick_hz": self.network_tick_hz,
+            "energy_per_network_tick_nj": self.energy_per_network_tick_nj,
             "accuracy_statement": self.accuracy_statement,
             "sources": list(self.sources),
             "per_core": _labelled("core", self.core, self.per_core),
@@ -235,14 +251,15 @@ class PowerReport:
         for row in self._chips():
             if row["powered_cores"]:
                 name = f"chip ({row['chip'][0]}, {row['chip'][1]})"
-                cores = f"{row['powered_cores']:,} core{'' if row['powered_cores'] == 1 else 's'}"
+                cores = counted(row["powered_cores"], "core")
                 crossings = f"{_significant(row['crossing_mw'])} mW for packets to other chips"
                 yield f"  {name:<26}{_significant(row['total_mw']):>12} mW, {cores}, and {crossings}"
 
     def _heading(self) -> str:
-        cores = f"{self.powered_cores:,} core{'' if self.powered_cores == 1 else 's'}"
+        cores = counted(self.powered_cores, "core")
         scope = f"powered: {SCOPES[self.powered]}, {cores}"
-        return f"Power at {self.voltage:g} V, {self.tick_hz:g} Hz tick ({scope})"
+        network = "" if self.dilation == 1 else f", {self.network_tick_hz:.4g} Hz tick of the network"
+        return f"Power at {self.voltage:g} V, {self.tick_hz:g} Hz tick{network} ({scope})"
 
     def _parts(self) -> Iterator[str]:
         parts = {
@@ -258,8 +275,10 @@ class PowerReport:
             yield f"  {name:<26}{_significant(value):>12} mW {percent:>7.1f} %"
 
     def _energies(self) -> Iterator[str]:
+        network = {} if self.dilation == 1 else {"energy per network tick": (self.energy_per_network_tick_nj, "nJ")}
         figures = {
             "energy per tick": (self.energy_per_tick_nj, "nJ"),
+            **network,
             "energy per spike": (self.energy_per_spike_pj, "pJ"),
             "energy per synaptic event": (self.energy_per_synaptic_event_pj, "pJ"),
             "energy per inference": (self.energy_per_inference_uj, "µJ"),
@@ -432,6 +451,7 @@ def _report(meter: _Meter, powered: str, n_powered: int) -> PowerReport:
         voltage=meter.voltage,
         tick_hz=meter.tick_hz,
         ticks=meter.activity.ticks,
+        dilation=meter.activity.dilation,
         powered=powered,
         powered_cores=n_powered,
         idle_cores=n_powered - len(meter.activity.core),

@@ -29,6 +29,7 @@ from neurocore.recording import Column, Recording, columns_of, without_columns
 from neurocore.result import RunResult, join_runs
 from neurocore.runfile import column_kinds, save_recording
 from neurocore.spikes import Spikes
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -92,8 +93,9 @@ class Recorder:
     def hint(self) -> str:
         """Where what was kept is, and what to do with it."""
         part = part_path(self.path)
+        kept = f"{counted(self.kept, 'tick')} {'is' if self.kept == 1 else 'are'} kept in {part}"
         return (
-            f"{self.kept:,} ticks are kept in {part}: neurocore recover {part} -o {self.path} makes a run file of them"
+            f"{kept}: neurocore recover {part} -o {self.path} makes a run file of {'it' if self.kept == 1 else 'them'}"
         )
 
     def _close(self) -> None:

@@ -21,6 +21,7 @@ from neurocore.errors import InputError
 from neurocore.power import Activity, PowerReport, estimate_power
 from neurocore.spikes import Spikes
 from neurocore.traffic import TrafficReport, measure_traffic
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -130,7 +131,7 @@ class RunResult:
     def __repr__(self) -> str:
         last = self.first_tick + self.ticks - 1
         return (
-            f"RunResult({self.chip.name!r}, ticks {self.first_tick}..{last}, {self.n_spikes} spikes,"
+            f"RunResult({self.chip.name!r}, ticks {self.first_tick}..{last}, {counted(self.n_spikes, 'spike')},"
             f" {len(self.spikes)} on output lines)"
         )
 
@@ -157,6 +158,9 @@ class RunResult:
             "output_merges": self.output_merges,
             "active_axons": int(self.cores.active_axons.sum()),
             "input_packets": int(self.cores.input_packets.sum()),
+            "dilation": self.chip.dilation,
+            "network_ticks": self.ticks // self.chip.dilation,
+            "network_ticks_per_second": round(self.ticks_per_second / self.chip.dilation, 1),
         }
 
     def output(self, name: str) -> Array:
@@ -267,6 +271,7 @@ class RunResult:
             population_hops=by_population(hops),
             **self._chip_activity(traffic.board, hops.sum(axis=1)),
             inferences=inferences,
+            dilation=self.chip.dilation,
         )
 
     def _chip_activity(self, board: BoardReport | None, core_hops: Array) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from neurocore.wording import counted
+
 if TYPE_CHECKING:
     from neurocore.board import BoardReport
 
@@ -176,8 +178,8 @@ class TrafficReport:
         return "\n".join([*self._lines(), *(_link_line(link) for link in self.hottest_links), *self._board_lines()])
 
     def _lines(self) -> Iterator[str]:
-        in_out = f"{self.input_packets:,} in, {self.output_packets:,} out, {_counted(self.io_hops, 'hop')}"
-        yield f"Traffic over {self.columns} x {self.rows} cores, {_counted(self.ticks, 'tick')}"
+        in_out = f"{self.input_packets:,} in, {self.output_packets:,} out, {counted(self.io_hops, 'hop')}"
+        yield f"Traffic over {self.columns} x {self.rows} cores, {counted(self.ticks, 'tick')}"
         yield f"  core to core      {self.packets:>14,} packets, {self.local_packets:,} within a core"
         yield f"  hops              {self.hops:>14,}, {self.mean_hops:.4f} per packet"
         yield f"  I/O               {self.io_packets:>14,} packets: {in_out}"
@@ -275,10 +277,6 @@ def _inside(core: Ints, n_cores: int) -> bool:
 def _frozen(array: Ints) -> Ints:
     array.setflags(write=False)
     return array
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _link_line(link: dict[str, Any]) -> str:

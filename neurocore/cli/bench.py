@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurocore.cli.output import SCHEMA_VERSION, emit, say, stage, table
+from neurocore.wording import counted
 
 if TYPE_CHECKING:
     from neurocore.recurrent import Workload
@@ -160,7 +161,6 @@ def _remark_on_rate(result: dict[str, Any]) -> None:
 
 def _described(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Rows of the table that people read."""
-    gigabytes = {key: result[key] / 1e9 for key in ("copy_bandwidth_bytes_per_second",)}
     return [
         (
             "network",
@@ -170,21 +170,26 @@ def _described(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("variant", result["variant"]),
         (
             "speed",
-            f"{result['ticks_per_second']:,.1f} ticks/s on {result['threads']} threads (median of"
+            f"{result['ticks_per_second']:,.1f} ticks/s on {counted(result['threads'], 'thread')} (median of"
             f" {result['windows']} windows), {result['real_time_factor']:.3f} times real time",
         ),
         ("synapses", f"{result['sops_per_second'] / 1e9:.3f} G synaptic operations/s"),
-        (
-            "memory",
-            f"{result['bytes_per_tick'] / 1e6:.2f} MB touched per tick,"
-            f" {100 * result['bandwidth_share']:.0f} % of the measured copy bandwidth of"
-            f" {gigabytes['copy_bandwidth_bytes_per_second']:.1f} GB/s (read + written)",
-        ),
+        ("memory", f"{result['bytes_per_tick'] / 1e6:.2f} MB touched per tick, {_served(result)}"),
         (
             "load",
             f"{result['load_seconds']:.2f} s to the first tick, {result['peak_rss_mb']:.0f} MB, in a fresh process",
         ),
     ]
+
+
+def _served(result: dict[str, Any]) -> str:
+    """Where what a tick touches comes from: caches, or memory and how much of its bandwidth."""
+    data, cache = result["working_set_bytes"], result["cache_bytes"]
+    if cache is not None and data <= cache:
+        return f"of {data / 1e6:.2f} MB in all, which fit the cache of {cache / 1e6:.1f} MB"
+    share, bandwidth = result["bandwidth_share"], result["copy_bandwidth_bytes_per_second"]
+    more = ", as caches serve a part of it" if share > 1 else ""
+    return f"{100 * share:.0f} % of the measured copy bandwidth of {bandwidth / 1e9:.1f} GB/s (read + written){more}"
 
 
 def _measure_grid(
@@ -234,14 +239,15 @@ def _write_grid(stem: str, result: dict[str, Any], rates: tuple[float, ...], syn
         columns,
         rates,
         speeds,
-        title=f"Ticks per second, {slowest['cores']:,} cores, {slowest['threads']} threads",
+        title=f"Ticks per second, {counted(slowest['cores'], 'core')}, {counted(slowest['threads'], 'thread')}",
         column_title="synapses per axon",
         row_title="rate (Hz)",
+        value_title="ticks per second",
     )
     with container.atomic_path(f"{stem}.svg") as path, open(path, "w", encoding="utf-8") as stream:
         stream.write(drawn)
     return (
-        text_map(columns, rates, speeds, "Hz \\ syn.")
+        text_map(columns, rates, speeds, "Hz \\ syn.", "ticks per second")
         + f"\n\nslowest: {slowest['asked_rate_hz']:g} Hz, {slowest['asked_synapses']} synapses per axon,"
         f" {slowest['ticks_per_second']:,.1f} ticks/s, {slowest['real_time_factor']:.3f} times real time"
         f"\nwritten: {stem}.csv, {stem}.json, {stem}.svg"
@@ -263,8 +269,8 @@ def small(rate: float, synapses: int, cores: int, ticks: int, seed: int, chip: s
 
     result = measure_small(chip, Workload(cores, rate, synapses, seed=seed), ticks)
     rows = [
-        ("network", f"{cores} cores, {result['rate_hz']:.2f} Hz measured"),
-        ("run", f"{ticks:,} ticks in {result['seconds']:.3f} s: {result['ticks_per_second']:,.0f} ticks/s"),
+        ("network", f"{counted(cores, 'core')}, {result['rate_hz']:.2f} Hz measured"),
+        ("run", f"{counted(ticks, 'tick')} in {result['seconds']:.3f} s: {result['ticks_per_second']:,.0f} ticks/s"),
         ("step", f"{result['step_microseconds']:.1f} µs a call, over {result['steps']:,} calls"),
     ]
     emit(result, as_json, table(rows))

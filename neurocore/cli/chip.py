@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurocore.cli.output import emit, progress_bar, say, table
+from neurocore.wording import counted
 
 if TYPE_CHECKING:
     from neurocore.compiler.verify import Verdict
@@ -66,7 +67,7 @@ def _read(path: str) -> str:
 @click.option("--fan-in", type=click.Choice(["refuse", "dilate", "thermometer", "carry"]), help=FAN_IN_HELP)
 @click.option("--sample", type=click.Path(), help="Input spikes on which the effect of quantisation is measured.")
 @click.option(
-    "--ticks", type=click.IntRange(min=1), help="Ticks of the sample; default: to its last spike and 16 more."
+    "--ticks", type=click.IntRange(min=1), help="Ticks of the --sample; default: to its last spike and 16 more."
 )
 @click.option("--dt", type=float, default=1.0, show_default=True, help="Seconds a tick, for biases of NIR files.")
 @click.option(
@@ -78,7 +79,7 @@ def _read(path: str) -> str:
     "--defects", type=click.Path(), help="Dead cores, axons and links of the chip, to be avoided (YAML or JSON)."
 )
 @click.option(
-    "--report", type=click.Path(), help="Write what was done to this file: .html, .json, or text with every stage."
+    "--report", type=click.Path(), help="Write what was done to this file: .html, .json, or .txt with every stage."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compile_command(**options: Any) -> None:
@@ -89,6 +90,7 @@ def compile_command(**options: Any) -> None:
     from neurocore.cli.compilation import Compilation
 
     asked = Compilation(**options)
+    asked.check()
     if asked.estimate:
         asked.say_estimate()
     else:
@@ -187,13 +189,14 @@ def verify(
 
 
 def _verdict_text(verdict: Verdict, ticks: int) -> str:
+    span = f"{counted(ticks, 'tick')}, latency {verdict.latency}"
     if verdict.equal:
         frames = f", {verdict.dilation} ticks of the chip each" if verdict.dilation != 1 else ""
-        return f"equal: {verdict.spikes_compared:,} output spikes in {ticks:,} ticks, latency {verdict.latency}{frames}"
+        return f"equal: {counted(verdict.spikes_compared, 'output spike')} in {span}{frames}"
     if verdict.as_declared:
         return (
             f"approximate, as declared: {verdict.spikes_differing:,} output spikes differ, of {verdict.spikes_compared:,} in"
-            f" {ticks:,} ticks, latency {verdict.latency}; sums are carried over"
+            f" {span}; sums are carried over"
         )
     place = verdict.first_difference or {}
     side = "network only" if place.get("network") else "chip only"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from neurocore.cli.output import compile_bar, emit, keep_inputs, say, table
+from neurocore.wording import counted
 
 if TYPE_CHECKING:
     from neurocore.compiler.network import Network
@@ -37,6 +38,11 @@ class Compilation:
     report: str | None
     as_json: bool
 
+    def check(self) -> None:
+        """Refuse options that say nothing without another, before any work is done."""
+        if self.ticks is not None and self.sample is None:
+            raise click.UsageError("--ticks is how long the --sample runs; give a sample, or leave --ticks out.")
+
     def say_estimate(self) -> None:
         """Print what the network would need."""
         from neurocore.compiler.pipeline import estimate_network
@@ -45,6 +51,10 @@ class Compilation:
             raise click.UsageError(
                 "An --estimate places nothing; leave out --placement, --save-placement and --defects."
             )
+        if self.sample:
+            raise click.UsageError("An --estimate measures nothing; leave out --sample.")
+        if self.output or self.report:
+            say("neurocore: an --estimate writes nothing; for a chip file or a report compile without it")
         result = estimate_network(self.read(), self.chip, quantise=self.quantise, fan_in=self.fan_in)
         emit(result.as_dict(), self.as_json, _compile_text(result, None))
 
@@ -99,14 +109,16 @@ def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:
     """
     from neurocore import container
     from neurocore.compiler.placefile import SUFFIXES
+    from neurocore.compiler.reporttext import REPORT_SUFFIXES
 
     names = {name: os.path.abspath(path) for name, path in outputs.items()}
     for name, path in names.items():
         other = next((key for key, value in names.items() if key != name and value == path), None)
         if other is not None:
             raise click.UsageError(f"The {name} and the {other} cannot be one file.")
-    if "placement" in outputs and not outputs["placement"].lower().endswith(SUFFIXES):
-        raise click.UsageError(f"'{outputs['placement']}': the name of a placement file ends in {', '.join(SUFFIXES)}.")
+    for name, kind, known in (("placement", "placement file", SUFFIXES), ("report", "report", REPORT_SUFFIXES)):
+        if name in outputs and not outputs[name].lower().endswith(known):
+            raise click.UsageError(f"'{outputs[name]}': the name of a {kind} ends in {', '.join(known)}.")
     for path in outputs.values():
         keep_inputs(path, *inputs)
         container.check_writable(path)
@@ -129,11 +141,11 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
             "fill",
             f"as many neurons as {report.cores_by_neurons:,} cores have, as many axons as {report.cores_by_axons:,}",
         ),
-        ("latency", f"{report.latency} ticks"),
-        *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
+        ("latency", counted(report.latency, "tick")),
+        *([("dilation", f"{counted(report.dilation, 'tick')} to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),
-        ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included"),
+        ("packets", f"{report.packets_per_tick:,.1f} per tick expected, inputs included, at {report.rates_text}"),
         *([("basis", "shapes and a few sampled neurons")] if report.basis == "shapes" else []),
         *([("mean hops", f"{report.mean_hops:.2f}")] if output is not None else []),
         *([("placement", report.kept_text)] if report.kept_text else []),

@@ -9,6 +9,7 @@ import numpy as np
 from neurocore.architecture import FLOOR_MODES, RESET_MODES
 from neurocore.cli.output import table
 from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Group
+from neurocore.wording import counted
 
 
 def chip_fields(chip: ChipConfig) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def chip_text(chip: ChipConfig) -> str:
         ("inputs", _named(chip.inputs)),
         ("outputs", _named(chip.outputs)),
         ("populations", _named(chip.populations)),
-        ("latency", f"{chip.latency} ticks"),
+        ("latency", counted(chip.latency, "tick")),
         *([("dilation", f"{chip.dilation} ticks to one of the network")] if chip.dilation != 1 else []),
         ("seed", str(chip.seed)),
         *chip.notes,
@@ -119,9 +120,10 @@ def _target(chip: ChipConfig, row: int, slot: int) -> str:
 def core_text(chip: ChipConfig, row: int) -> str:
     """One core as a table of its neurons."""
     fields = core_fields(chip, row)
+    n_synapses = sum(axon["synapses"] for axon in fields["axons"])
     lines = [
-        f"core ({fields['core'][0]}, {fields['core'][1]}): {len(fields['axons'])} axons, {len(fields['neurons'])} neurons,"
-        f" {sum(axon['synapses'] for axon in fields['axons'])} synapses",
+        f"core ({fields['core'][0]}, {fields['core'][1]}): {counted(len(fields['axons']), 'axon')},"
+        f" {counted(len(fields['neurons']), 'neuron')}, {counted(n_synapses, 'synapse')}",
         f"{'neuron':>6}  {'of':<16} {'weights':<22} {'leak':>5} {'threshold':>9} {'reset':>12} {'V(0)':>6}  target",
     ]
     for item in fields["neurons"]:

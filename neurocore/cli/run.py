@@ -9,6 +9,7 @@ import click
 
 from neurocore.cli.live import check_kind, parse_pace, run_live
 from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say, table
+from neurocore.wording import counted
 
 
 @click.command()
@@ -133,10 +134,21 @@ def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
             f"{fields['ticks']:,} in {fields['seconds']:.3f} s: {fields['ticks_per_second']:,.0f} ticks/s,"
             f" {fields['ticks_per_second'] / 1000:.3g} times real time at 1 kHz",
         ),
+        *([("network", _network_speed(fields))] if fields["dilation"] != 1 else []),
         ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines"),
         ("synaptic events", f"{fields['synaptic_events']:,}"),
         ("merges", f"{fields['merges']:,}"),
     ]
+
+
+def _network_speed(fields: dict[str, Any]) -> str:
+    """The speed of a dilated chip in ticks of its network, which last several of the chip."""
+    speed, dilation = fields["network_ticks_per_second"], fields["dilation"]
+    return (
+        f"{counted(fields['network_ticks'], 'tick')}, {dilation} of the chip each: {speed:,.0f} ticks/s,"
+        f" {speed * dilation / 1000:.3g} times real time where a tick of the network lasts {dilation} ms,"
+        f" {speed / 1000:.3g} times where it lasts 1 ms"
+    )
 
 
 @click.command()

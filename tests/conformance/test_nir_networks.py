@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from neurocore.chipfile import load_chip
-from neurocore.cli import main
 from neurocore.compiler.nirfile import load_nir
 from neurocore.compiler.verify import verify
 from neurocore.config import ChipConfig
@@ -41,13 +39,10 @@ def test_the_graph_is_read(data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_chip_holds_it(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_chip_holds_it(data: Path, tmp_path: Path, command) -> None:
     path, chip_path, sample = str(data / "nir" / "cnn_sinabs.nir"), str(tmp_path / "cnn.h5"), str(tmp_path / "in.npz")
     write(sample, moving_edge(60))
-    with pytest.raises(SystemExit) as done:
-        main(["compile", path, "-o", chip_path, "--sample", sample, "--json"])
-    assert done.value.code == 0
-    report = json.loads(capsys.readouterr().out)
+    report = command("compile", path, "-o", chip_path, "--sample", sample, "--json").json
     assert report["cores"] <= 4096
     losses = {item["name"]: item["weight_error"] for item in report["quantisation"]["populations"]}
     assert set(losses) == {"1", "3", "6", "10", "12"}

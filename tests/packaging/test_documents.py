@@ -11,8 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import neurocore as nc
 from neurocore.architecture import chip_names, load_architecture
 from neurocore.cli import main
+from neurocore.compiler.check import check
+from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.encode import axons_per_signal
 from neurocore.compiler.pipeline import compile_network
 from neurocore.errors import InputError
 
@@ -137,3 +141,37 @@ def test_lazy_names_exist() -> None:
     assert set(neurocore.__all__) <= set(dir(neurocore))
     with pytest.raises(AttributeError, match="has no attribute 'nosuch'"):
         _ = neurocore.nosuch
+
+
+def fan_in_table() -> list[tuple[list[int], int, int, int]]:
+    """Rows of docs/network-yaml.md: weights other than 0, axons a signal, largest fan-in with many neurons in a core, and one."""
+    text = (ROOT / "docs" / "network-yaml.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (-?\d+(?:\.\.|, 0, )\d+) \| (\d+) \| (\d+) \| (?:about )?(\d+) \|$", text, re.MULTILINE)
+    ranges = [[int(end) for end in re.split(r"\.\.|, 0, ", row[0])] for row in rows]
+    return [
+        ([w for w in range(low, high + 1) if w], int(row[1]), int(row[2]), int(row[3]))
+        for (low, high), row in zip(ranges, rows, strict=True)
+    ]
+
+
+def dense(values: list[int], n_signals: int, n_neurons: int) -> nc.Network:
+    """Neurons with random weights."""
+    net = nc.Network("dense")
+    source, target = net.input("x", n_signals), net.population("p", n_neurons)
+    net.connect(source, target, np.random.default_rng(1).choice(values, (n_signals, n_neurons)))
+    net.output("p", target)
+    return net
+
+
+def test_the_table_of_fan_in(truenorth: nc.Architecture) -> None:
+    """Many neurons share one core up to the one fan-in; beyond it they take more, one each up to the other."""
+    table = fan_in_table()
+    assert len(table) == 6
+    for values, axons, many, alone in table:
+        assert axons_per_signal(np.array(values), truenorth) == axons
+        assert many == 256 // axons
+        assert len(compile_network(dense(values, many, 16)).cores) == 1
+        assert len(compile_network(dense(values, many + 1, 16)).cores) > 1
+        for share, fits in ((0.9, True), (1.15, False)):
+            cutter = Cutter(check(dense(values, int(share * alone) + (not fits), 1), truenorth), truenorth)
+            assert (cutter.need(np.zeros(1, np.int64))[0] <= 256) == fits, (values, alone)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from neurocore.architecture import Architecture, load_architecture
-from neurocore.cli import main
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report
 from neurocore.compiler.place import CoreTraffic, place
@@ -34,17 +33,15 @@ def problems(net: Network) -> list[str]:
 
 
 @pytest.fixture
-def compile_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def compile_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli):
     """Compiles a network given as text from the command line; returns the exit code and the lines of stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(text: str, chip: str = "tiny") -> tuple[int, list[str]]:
         (tmp_path / "net.yaml").write_text(text)
-        with pytest.raises(SystemExit) as stop:
-            main(["compile", "net.yaml", "-o", "c.h5", "--chip", chip])
-        code = int(stop.value.code or 0)
-        assert (tmp_path / "c.h5").exists() == (code == 0)
-        return code, [line.removeprefix("neurocore: ") for line in capsys.readouterr().err.splitlines()]
+        found = cli("compile", "net.yaml", "-o", "c.h5", "--chip", chip)
+        assert (tmp_path / "c.h5").exists() == (found.code == 0)
+        return found.code, [line.removeprefix("neurocore: ") for line in found.err.splitlines()]
 
     return call
 
@@ -74,7 +71,7 @@ def test_empty_populations_in_yaml(compile_yaml) -> None:
     )
     assert compile_yaml("network: n\npopulations: {}\n") == (
         3,
-        ["network 'n' has no populations; it needs at least one"],
+        ["net.yaml:2:1: network 'n' has no populations; it needs at least one"],
     )
 
 
@@ -202,7 +199,8 @@ projections:
   - {source: x, target: p, weights: [[1, 1], [1, 1]], delay: 1000000}
 spike_rates: {p: .nan}
 """
-    assert compile_yaml(text) == (3, NUMBERS)
+    places = ["5:28", "5:56", "7:28", "8:38", "9:28", "10:55", "11:55", "12:15"]
+    assert compile_yaml(text) == (3, [f"net.yaml:{at}: {said}" for at, said in zip(places, NUMBERS, strict=True)])
 
 
 @pytest.mark.parametrize(
@@ -252,3 +250,63 @@ def test_all_cores_dead() -> None:
     none = np.zeros(0, int)
     with pytest.raises(FitError, match=r"^E-CAP the graph needs 1 cores; the mesh of 5 x 3 has 0 free \(1 over\)\."):
         place(CoreTraffic(1, none, none, np.zeros(0)), (5, 3), blocked=np.ones((3, 5), bool))
+
+
+WRONG_VALUES = """\
+network: net
+inputs:
+  x: {shape: [4]}
+populations:
+  p: {shape: [3], neuron: {reset_mode: foo, threshold: [1, 2], leak: 1.5}}
+  q: {shape: [2], neuron: {reset: 5000000}}
+projections:
+  - {source: x, target: z, weights: {all_to_all: 1}}
+  - {source: x, target: p, weights: [[1, 2], [3, 4]]}
+  - {source: x, target: q, delay: 0, weights: {all_to_all: 1}}
+  - {source: x, target: q, edges: [[0, 7, 1]]}
+  - {source: x, target: q, weights: {one_to_one: 1}}
+outputs:
+  o: {source: nothing}
+spike_rates: {x: 3.0, y: 0.1}
+"""
+
+
+def test_wrong_values_stand_where_the_file_has_them(compile_yaml) -> None:
+    """All in the order of the file; what the chip cannot represent comes last, as its sentence begins with a code."""
+    code, lines = compile_yaml(WRONG_VALUES)
+    *placed, misfit = lines
+    starts = [line.split(": ")[0] for line in placed]
+    places = [tuple(map(int, start.removeprefix("net.yaml:").split(":"))) for start in starts]
+    assert code == 3
+    assert places == [
+        (5, 28), (5, 45), (5, 64), (8, 17), (9, 28), (10, 28), (11, 28), (12, 38), (14, 7), (15, 15), (15, 23),
+    ]  # fmt: skip
+    text = WRONG_VALUES.splitlines()
+    subjects = [text[line - 1][column - 1 :].split(":")[0] for line, column in places]
+    assert subjects == [
+        "reset_mode", "threshold", "leak", "target", "weights", "delay", "edges", "one_to_one", "source", "x", "y",
+    ]  # fmt: skip
+    assert "population 'p': reset_mode is 'foo'; it must be one of value, linear, none" in placed[0]
+    assert misfit.startswith("E-RANGE population 'q': reset[0] is 5000000;")
+    assert misfit.endswith(" (net.yaml:6:28)")
+
+
+def test_wrong_values_of_files_come_in_order(compile_yaml) -> None:
+    """What is wrong with an array file and what with a method of quantisation, which stands before it."""
+    text = WRONG_VALUES.replace("network: net", "network: net\nquantise: coarsely")
+    text = text.replace("[[1, 2], [3, 4]]", "b.npy").replace("[1, 2]", "a.npy")
+    assert [line.split(": ")[0] for line in compile_yaml(text)[1]] == [
+        "net.yaml:2:1",
+        "net.yaml:6:45",
+        "net.yaml:10:28",
+    ]
+
+
+def test_wrong_values_to_be_quantised_have_places(compile_yaml) -> None:
+    text = WRONG_VALUES.replace("network: net", "network: net\nquantise: fit").replace("5000000", ".inf")
+    lines = compile_yaml(text)[1]
+    assert [line.split(": ")[0] for line in lines if "reset is inf" in line or "threshold has 2" in line] == [
+        "net.yaml:6:45",
+        "net.yaml:7:28",
+    ]
+    assert all(line.startswith("net.yaml:") for line in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurocore.architecture import Architecture, load_architecture
-from neurocore.cli import main
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report
 from neurocore.compiler.verify import verify
@@ -171,7 +169,7 @@ def write_board(folder: Path, columns: int, rows: int, reach: str = "") -> str:
     return str(path)
 
 
-def test_a_network_larger_than_a_chip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_larger_than_a_chip(tmp_path: Path, command) -> None:
     """One file makes a board; a network spreads over its chips and is still itself; the command line has the counters."""
     reach = "routing: {reach: {dx: {min: -14, max: 14}, dy: {min: -5, max: 5}}}\n"
     chip = compile_network(long_chain(), write_board(tmp_path, 3, 2, reach))
@@ -179,19 +177,13 @@ def test_a_network_larger_than_a_chip(tmp_path: Path, capsys: pytest.CaptureFixt
     run = Emulator(chip).run([(0, 0), (3, 1)], ticks=TICKS)
     assert run.spikes.tick.tolist() == [34 + chip.latency] * 5 + [37 + chip.latency] * 5
     run.save(str(tmp_path / "r.h5"))
-    for arguments in (["traffic", "--json"], ["traffic"]):
-        with pytest.raises(SystemExit) as stop:
-            main([arguments[0], str(tmp_path / "r.h5"), *arguments[1:]])
-        assert stop.value.code == 0
-        out = capsys.readouterr().out
-        if "--json" in arguments:
-            chips = json.loads(out)["chips"]
-            assert len(chips) == 6
-            assert sum(item["spikes"] for item in chips) == run.n_spikes
-            assert sum(item["cores"] > 0 for item in chips) > 1
-        else:
-            assert "  busiest chip edge (" in out
-            assert "  chip (0, 0)" in out
+    chips = command("traffic", str(tmp_path / "r.h5"), "--json").json["chips"]
+    assert len(chips) == 6
+    assert sum(item["spikes"] for item in chips) == run.n_spikes
+    assert sum(item["cores"] > 0 for item in chips) > 1
+    out = command("traffic", str(tmp_path / "r.h5")).out
+    assert "  busiest chip edge (" in out
+    assert "  chip (0, 0)" in out
 
 
 def test_ns16e_power_and_traffic_by_chip() -> None:

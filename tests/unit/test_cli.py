@@ -57,7 +57,7 @@ def test_the_whole_chain(folder: Path, cli) -> None:
         "seconds",
         "warnings",
     } <= compiled.json.keys()
-    assert "partition: 1 cores" in (folder / "stages.txt").read_text()
+    assert "partition: 1 core" in (folder / "stages.txt").read_text()
     inspected = cli("inspect", "c.h5", "--json").json
     assert inspected["chip"] == "truenorth"
     assert {"cores", "neurons", "synapses", "inputs", "outputs"} <= inspected.keys()
@@ -196,9 +196,11 @@ def test_several_faults_of_a_network_are_listed_at_once(folder: Path, cli) -> No
     outcome = cli("compile", "net.yaml", "-o", "c.h5", "--json")
     assert outcome.code == 3
     problems = outcome.json["error"]["problems"]
-    assert "output 'class': its source 'nobody' is not a population" in problems
-    assert ("projection 'hidden' <- 'pixels': weights have shape (5, 4); [n_source, n_target] is (6, 4)") in problems
-    assert "spike_rates: 'pixels' is 7.0; spikes per tick lie in 0..1" in problems
+    assert problems == [
+        "net.yaml:10:38: projection 'hidden' <- 'pixels': weights have shape (5, 4); [n_source, n_target] is (6, 4)",
+        "net.yaml:13:11: output 'class': its source 'nobody' is not a population",
+        "net.yaml:14:15: spike_rates: 'pixels' is 7.0; spikes per tick lie in 0..1",
+    ]
 
 
 def test_out_of_range_parameters(folder: Path, cli) -> None:
@@ -207,8 +209,9 @@ def test_out_of_range_parameters(folder: Path, cli) -> None:
     assert outcome.code == 4
     assert outcome.json["error"]["problems"] == [
         "E-RANGE population 'hidden': threshold[0] is 300000; 'truenorth' has 0..262143 (37,857 over; 3 more neurons likewise)."
-        f" {SCALE}",
-        f"E-RANGE population 'hidden': leak[0] is -256; 'truenorth' has -255..255 (1 under; 3 more neurons likewise). {SCALE}",
+        f" {SCALE} (net.yaml:7:14)",
+        "E-RANGE population 'hidden': leak[0] is -256; 'truenorth' has -255..255 (1 under; 3 more neurons likewise)."
+        f" {SCALE} (net.yaml:7:33)",
     ]
 
 
@@ -231,7 +234,7 @@ def test_weights_that_are_no_integers(folder: Path, cli, value: float, reason: s
     np.save(folder / "w.npy", weights)
     outcome = cli("compile", "net.yaml", "-o", "c.h5")
     assert outcome.code == 3
-    assert outcome.err == f"neurocore: projection 'hidden' <- 'pixels': {reason}\n"
+    assert outcome.err == f"neurocore: net.yaml:10:38: projection 'hidden' <- 'pixels': {reason}\n"
 
 
 def test_one_neuron_too_big_for_tiny(folder: Path, cli) -> None:

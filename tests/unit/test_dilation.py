@@ -267,8 +267,29 @@ def test_command_line(tmp_path, command) -> None:
         "run", path["chip.h5"], "--input", path["in.npz"], "--ticks", str(9 * chip.dilation), "-o", path["run.h5"]
     )
     assert f"{(spikes.tick == 9).sum()} of {len(spikes)} input spikes come after the last tick" in text
+    assert f"9 ticks, {chip.dilation} of the chip each: " in text
+    assert f"times real time where a tick of the network lasts {chip.dilation} ms, " in text
+    text = output("power", path["run.h5"])
+    assert f", 1000 Hz tick, {1000 / chip.dilation:.4g} Hz tick of the network (powered" in text
+    assert "  energy per network tick " in text
     text = output("compile", path["net.yaml"], "--estimate", "--fan-in", "refuse", code=FitError.exit_code)
     assert f'use fan_in="dilate": exact, 1 tick becomes {chip.dilation}' in text
+
+
+def test_speed_and_power_are_said_by_ticks_of_the_network_too() -> None:
+    """Beside those by ticks of the chip; where these are the same, only JSON has both."""
+    dilated, plain = compile_network(dense(), fan_in="dilate"), compile_network(dense(n_in=40))
+    for chip in (dilated, plain):
+        result, factor = Emulator(chip).run(None, 5 * chip.dilation + chip.dilation // 2), chip.dilation
+        summary, power = result.summary(), result.power().as_dict()
+        assert (summary["dilation"], summary["network_ticks"]) == (factor, 5)
+        assert summary["network_ticks_per_second"] == pytest.approx(summary["ticks_per_second"] / factor, abs=0.1)
+        assert (power["tick_hz"], power["dilation"]) == (1000, factor)
+        assert power["network_tick_hz"] == pytest.approx(1000 / factor)
+        assert power["energy_per_network_tick_nj"] == pytest.approx(factor * power["energy_per_tick_nj"])
+        assert power["total_mw"] == pytest.approx(power["energy_per_network_tick_nj"] * power["network_tick_hz"] * 1e-6)
+        said = str(result.power())
+        assert ("energy per network tick" in said, "tick of the network" in said) == (factor != 1,) * 2
 
 
 def test_places_are_kept_and_defects_avoided(tmp_path) -> None:

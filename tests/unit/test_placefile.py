@@ -9,7 +9,6 @@ import pytest
 
 from boards import board, chain, is_equal, layers, site_of
 from neurocore.architecture import Architecture
-from neurocore.cli import main
 from neurocore.compiler.defects import Defects
 from neurocore.compiler.pipeline import compile_network, compile_with_report
 from neurocore.errors import InputError
@@ -124,9 +123,7 @@ def test_a_placement_file_that_cannot_be_read(tmp_path: Path, text: str, faults:
         assert fault in problem
 
 
-def test_compile_options_for_places(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_compile_options_for_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.yaml").write_text(
         "network: n\ninputs: {x: {shape: [2]}}\npopulations: {a: {shape: [2]}}\n"
@@ -134,10 +131,8 @@ def test_compile_options_for_places(
     )
 
     def call(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["compile", "net.yaml", "-o", "c.h5", *arguments])
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out + captured.err
+        found = cli("compile", "net.yaml", "-o", "c.h5", *arguments)
+        return found.code, found.out + found.err
 
     assert call("--save-placement", "p.yaml")[0] == 0
     Path("p.yaml").write_text(

@@ -250,7 +250,7 @@ def test_a_late_neuron_whose_floor_is_random(tiny: Architecture) -> None:
     initial = chip.cores.initial.copy()
     initial[late] = -3
     assert refusal(flat, replace(with_array(chip, "initial", initial), network_digest="")) == [
-        f"{name}: V(0) is -3 in the network, but its image on the chip starts at -3 and idles 1 ticks"
+        f"{name}: V(0) is -3 in the network, but its image on the chip starts at -3 and idles 1 tick"
         for name in _first_images(flat, chip)
     ]
 

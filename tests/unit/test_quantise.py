@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -307,3 +308,21 @@ def test_agreement_counts_what_changes(truenorth: Architecture) -> None:
     )
     assert fine.populations[0].count_error < 0.1 < coarse.populations[0].count_error
     assert fine.populations[0].spikes_before == coarse.populations[0].spikes_before
+
+
+def test_parameters_that_lose_are_named(truenorth: Architecture) -> None:
+    """Each that is not exact, the worst first, and in how many neurons it vanishes."""
+    net = Network("net")
+    x, a = net.input("x", 4), net.population("a", 3, threshold=[4.0, 4.0, 4.12345], leak=[1e-6, 1.0, -2e-6], floor=8)
+    net.connect(x, a, np.ones((4, 3)))
+    net.output("a", a)
+    net.quantise = "weight_bits=2"
+    _, report = quantise(net, truenorth)
+    (loss,) = report.populations
+    assert loss.parameter_error == max(loss.parameter_errors.values()) == 1
+    assert loss.parameters_lost == {"leak": 2}
+    assert 0 < loss.parameter_errors["threshold"] < 5e-5
+    assert loss.sentence().endswith("parameters 100.00% (leak 100.00%, becoming 0 in 2 neurons)")
+    more = replace(loss, parameter_errors={"reset": 0.1, **loss.parameter_errors})
+    assert more.sentence().endswith("(leak 100.00%, becoming 0 in 2 neurons; reset 10.00%)")
+    assert {"parameter_errors", "parameters_lost"} <= json.loads(json.dumps(report.as_dict()))["populations"][0].keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 
 from neurocore import benchmark
 from neurocore.architecture import load_architecture
-from neurocore.bandwidth import bytes_per_tick, copy_bandwidth
+from neurocore.bandwidth import bytes_per_tick, copy_bandwidth, largest_cache, working_set
 from neurocore.chipfile import load_chip
-from neurocore.cli import main
+from neurocore.cli.bench import _served
 from neurocore.compare import first_difference
 from neurocore.config import NOWHERE
 from neurocore.emulator import Emulator
@@ -213,6 +214,24 @@ def test_bytes_per_tick_grow_with_what_happens() -> None:
     assert bytes_per_tick(TRUENORTH, 10, 0, 100) - quiet >= 100 * 8
 
 
+def test_what_a_tick_touches_may_fit_the_cache(tmp_path: Path) -> None:
+    """Then there is no share of a memory's bandwidth, which may be above 1, to speak of."""
+    assert largest_cache(str(tmp_path)) is None
+    for number, text in enumerate(("32K\n", "2M\n", "512\n", "unknown\n")):
+        (tmp_path / f"index{number}").mkdir()
+        (tmp_path / f"index{number}" / "size").write_text(text)
+    assert largest_cache(str(tmp_path)) == 2 << 20
+    # Crossbars alone are 8 KB a core.
+    assert 8192 * 100 < working_set(TRUENORTH, 100) == 100 * working_set(TRUENORTH, 1) < 2 * 8192 * 100
+    fields = {"working_set_bytes": 3_000_000, "bandwidth_share": 1.164, "copy_bandwidth_bytes_per_second": 24e9}
+    assert _served({**fields, "cache_bytes": 4_000_000}) == "of 3.00 MB in all, which fit the cache of 4.0 MB"
+    share = "116 % of the measured copy bandwidth of 24.0 GB/s (read + written), as caches serve a part of it"
+    assert _served({**fields, "cache_bytes": None}) == share
+    assert _served({**fields, "cache_bytes": 2_000_000}) == share
+    less = _served({**fields, "cache_bytes": None, "bandwidth_share": 0.5})
+    assert less == "50 % of the measured copy bandwidth of 24.0 GB/s (read + written)"
+
+
 def test_copy_bandwidth_is_plausible() -> None:
     assert 1e8 < copy_bandwidth() < 1e13
 
@@ -224,17 +243,10 @@ def test_peak_memory_leaves_out_the_starting_process() -> None:
     assert fields["peak_rss_mb"] < ballast.nbytes / 1e6
 
 
-def run_command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", *arguments])
-    captured = capsys.readouterr()
-    return ended.value.code or 0, captured.out, captured.err
-
-
-def test_command(capsys, tmp_path: Path) -> None:
+def test_command(command, tmp_path: Path) -> None:
     run, chip = str(tmp_path / "r.h5"), str(tmp_path / "c.h5")
-    code, out, err = run_command(
-        capsys,
+    fields = command(
+        "bench",
         "recurrent",
         "--cores",
         "8",
@@ -247,9 +259,7 @@ def test_command(capsys, tmp_path: Path) -> None:
         "--save-chip",
         chip,
         "--json",
-    )
-    assert code == 0, err
-    fields = json.loads(out)
+    ).json
     contract = "cores rate_hz synapses_per_axon threads ticks_per_second real_time_factor sops_per_second"
     assert {*contract.split(), "peak_rss_mb", "load_seconds"} <= fields.keys()
     assert fields["rate_hz"] == pytest.approx(20, rel=0.02)
@@ -259,11 +269,10 @@ def test_command(capsys, tmp_path: Path) -> None:
     assert load_chip(chip).digest() == recorded.chip.digest
 
 
-def test_grid_command(capsys, tmp_path: Path) -> None:
+def test_grid_command(command, tmp_path: Path) -> None:
     stem = str(tmp_path / "grid")
     grid = ("--grid", "--rates", "0,50", "--synapse-counts", "0,64,256", "--grid-output", stem)
-    code, out, err = run_command(capsys, "recurrent", "--cores", "4", "--ticks", "50", *grid)
-    assert code == 0, err
+    out = command("bench", "recurrent", "--cores", "4", "--ticks", "50", *grid).out
     written = json.loads((tmp_path / "grid.json").read_text())
     assert [(p["asked_synapses"], p["asked_rate_hz"]) for p in written["points"]] == [
         (k, r) for k in (0, 64, 256) for r in (0, 50)
@@ -275,11 +284,11 @@ def test_grid_command(capsys, tmp_path: Path) -> None:
     assert ElementTree.parse(tmp_path / "grid.svg").getroot().tag.endswith("svg")
 
 
-def test_grid_and_single_options_do_not_mix(capsys) -> None:
-    assert run_command(capsys, "recurrent", "--grid", "-o", "x.h5")[0] == 2
-    assert run_command(capsys, "recurrent", "--rates", "1,2")[0] == 2
-    assert "stable up to 200 Hz" in run_command(capsys, "recurrent", "--grid", "--rates", "20,300")[2]
-    assert "separated by commas" in run_command(capsys, "recurrent", "--grid", "--rates", "a,b")[2]
+def test_grid_and_single_options_do_not_mix(command) -> None:
+    command("bench", "recurrent", "--grid", "-o", "x.h5", code=2)
+    command("bench", "recurrent", "--rates", "1,2", code=2)
+    assert "stable up to 200 Hz" in command("bench", "recurrent", "--grid", "--rates", "20,300", code=2).err
+    assert "separated by commas" in command("bench", "recurrent", "--grid", "--rates", "a,b", code=2).err
 
 
 def test_sweep_matches_single_networks() -> None:
@@ -289,10 +298,8 @@ def test_sweep_matches_single_networks() -> None:
     assert point["rate_hz"] == benchmark.summarise(workload, alone, 1e9)["rate_hz"]
 
 
-def test_small_command(capsys) -> None:
-    code, out, err = run_command(capsys, "small", "--ticks", "2000", "--json")
-    assert code == 0, err
-    fields = json.loads(out)
+def test_small_command(command) -> None:
+    fields = command("bench", "small", "--ticks", "2000", "--json").json
     assert (fields["cores"], fields["ticks"]) == (1, 2000)
     assert fields["step_microseconds"] > 0
     assert fields["ticks_per_second"] == pytest.approx(2000 / fields["seconds"])
@@ -300,12 +307,41 @@ def test_small_command(capsys) -> None:
 
 def test_heat_map_shows_every_number() -> None:
     values = {(0.0, 1.0): 5.0, (0.0, 2.0): 50.0, (10.0, 1.0): 1500.0, (10.0, 2.0): 12_345.0}
-    text = text_map([0.0, 10.0], [1.0, 2.0], values, "corner")
-    drawn = svg_map([0.0, 10.0], [1.0, 2.0], values, title="a < b", column_title="c", row_title="r")
+    text = text_map([0.0, 10.0], [1.0, 2.0], values, "corner", "v")
+    drawn = svg_map([0.0, 10.0], [1.0, 2.0], values, title="a < b", column_title="c", row_title="r", value_title="v")
     for shown in ("5", "50", "1.5k", "12.3k"):
         assert shown in text
         assert f">{shown}</text>" in drawn
     assert "#440154" in drawn  # the lowest and
     assert "#fde725" in drawn  # the highest
     assert "12.3k██" in text
+    assert text.endswith("v; shades: blank 5, ░ ▒ ▓ between, █ 12.3k (logarithmic)")
+
+
+def test_heat_map_has_a_colour_bar() -> None:
+    """Its numbers stand where a cell of that value has the bar's colour: on a logarithmic scale, the largest at the top."""
+    values = {(0.0, float(row)): 10.0**row for row in range(1, 5)}
+    drawn = ElementTree.fromstring(
+        svg_map([0.0], [1.0, 2.0, 3.0, 4.0], values, title="t" * 60, column_title="c", row_title="r", value_title="v")
+    )
+    svg = "{http://www.w3.org/2000/svg}"
+    assert [stop.get("stop-color") for stop in drawn.iter(f"{svg}stop")] == ["#440154", "#21908c", "#fde725"]
+    bar = next(item for item in drawn.iter(f"{svg}rect") if item.get("fill") == "url(#colours)")
+    top, length = float(bar.get("y", "")), float(bar.get("height", ""))
+    numbers = {
+        item.text: float(item.get("y", "")) - 4
+        for item in drawn.iter(f"{svg}text")
+        if float(item.get("x", "")) > float(bar.get("x", ""))
+    }
+    decades = {"10k": 0, "1k": 1 / 3, "100": 2 / 3, "10": 1}
+    assert {text: (numbers[text] - top) / length for text in decades} == pytest.approx(decades, abs=0.01)
+    places = sorted(numbers.values())
+    assert min(after - before for before, after in itertools.pairwise(places)) > 10
+    assert float(drawn.get("width", "")) > 60 * 8  # the title is not cut off
+
+
+def test_heat_map_of_equal_values() -> None:
+    """All are the highest, and the bar has one number."""
+    drawn = svg_map([0.0], [1.0], {(0.0, 1.0): 7.0}, title="t", column_title="c", row_title="r", value_title="v")
+    assert drawn.count(">7</text>") == 2
     ElementTree.fromstring(drawn)

@@ -32,7 +32,7 @@ def test_too_many_signals() -> None:
         " core of 'truenorth' has 256 (44 over; 2 of 2 neurons are). Limit receptive fields to 256 signals, for instance 2 groups"
         " of 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
         ' use fan_in="thermometer": exact, with 2 more neurons, which take 1 tick; or use fan_in="dilate": exact, 1 tick becomes'
-        " 152"
+        ' 152; or use fan_in="carry": approximate, with 38 more neurons'
     )
 
 
@@ -40,13 +40,15 @@ def test_advice_says_what_dilation_would_do() -> None:
     """Of a linear reset, that it is exact up to the clamp; of what cannot be dilated, why. Lines only count to a threshold."""
     linear = two_layers(300, 2, threshold=9, reset_mode="linear")
     assert refusal(linear).endswith(
-        '; or use fan_in="dilate": exact, until a membrane nears its clamp, 1 tick becomes 152'
+        '; or use fan_in="dilate": exact, until a membrane nears its clamp, 1 tick becomes 152; or'
+        ' use fan_in="carry": approximate, with 38 more neurons'
     )
     random = two_layers(300, 2, threshold_mask_bits=1, threshold=9)
     assert refusal(random).endswith(
         ' 2 groups of 150; or use fan_in="thermometer": exact, with 20 more neurons, which take 1 tick;'
         " fan_in=\"dilate\" is no way out: population 'hidden': hidden[0] draws random numbers, and would draw"
-        " them in every tick of the chip; use plain weights and parameters"
+        ' them in every tick of the chip; use plain weights and parameters; or use fan_in="carry": approximate, with 38 more'
+        " neurons"
     )
 
 
@@ -93,7 +95,7 @@ def test_cycle_without_time_for_relays() -> None:
     assert refusal(net, "tiny") == (
         "E-CYCLE 'a' -> 'a' has 1 tick less delay than its relays need: neurons on it must reach more axons than their cores"
         " have room for copies. 'a' draws random numbers, so it cannot be copied."
-        " Raise a delay on the cycle by 1, or give its neurons fewer targets"
+        " Raise the delay 'a' -> 'a' by 1, with which all cycles have time, or give its neurons fewer targets"
     )
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from neurocore.cli import main
+from neurocore.chipfile import load_chip
+from neurocore.compiler.meshmap import mesh_map
 from neurocore.compiler.network import Network
-from neurocore.compiler.pipeline import compile_with_report
+from neurocore.compiler.pipeline import compile_with_report, estimate_network
+from neurocore.compiler.report import CoreUse
+from neurocore.compiler.reporttext import report_text
 from neurocore.traffic import link_loads
+from neurocore.wording import counted
 from nir_files import maps
 
 NETWORK = """\
@@ -44,23 +50,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    code, out, err = call(capsys, *arguments)
-    assert code == 0, err
-    found: dict[str, Any] = json.loads(out)
-    return found
-
-
-def test_a_network_that_asks_for_it_is_quantised(folder: Path, capsys) -> None:
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.json", "--json")
+def test_a_network_that_asks_for_it_is_quantised(folder: Path, command) -> None:
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.json", "--json").json
     loss = {item["name"]: item for item in fields["quantisation"]["populations"]}
     assert set(loss) == {"hidden"}, "out is whole"
     assert 0 < loss["hidden"]["weight_error"] < 0.1
@@ -70,24 +61,23 @@ def test_a_network_that_asks_for_it_is_quantised(folder: Path, capsys) -> None:
     written = json.loads((folder / "r.json").read_text())
     assert written["populations"] == fields["populations"]
     assert len(written["core_list"]) == fields["cores"]
-    checked = answer(capsys, "verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json")
+    checked = command("verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json").json
     assert checked["equal"]
     assert checked["spikes_compared"] > 5
 
 
-def test_the_option_goes_before_the_file_and_verify_remembers_it(folder: Path, capsys) -> None:
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--quantise", "levels=3", "--json")
+def test_the_option_goes_before_the_file_and_verify_remembers_it(folder: Path, command) -> None:
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--quantise", "levels=3", "--json").json
     assert fields["quantisation"]["method"] == "levels=3"
     assert fields["quantisation"]["populations"][0]["levels"] <= 3
-    assert answer(capsys, "verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json")["equal"]
-    estimate = answer(capsys, "compile", "net.yaml", "--estimate", "--quantise", "fit", "--json")
+    assert command("verify", "net.yaml", "c.h5", "--input", "in.csv", "--ticks", "70", "--json").json["equal"]
+    estimate = command("compile", "net.yaml", "--estimate", "--quantise", "fit", "--json").json
     assert estimate["quantisation"]["method"] == "fit"
 
 
-def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
+def test_without_it_the_refusal_names_it(folder: Path, command) -> None:
     (folder / "net.yaml").write_text((folder / "net.yaml").read_text().replace("quantise: {weight_bits: 4}\n", ""))
-    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
-    assert code == 3
+    err = command("compile", "net.yaml", "-o", "c.h5", code=3).err
     assert (
         "population 'hidden': threshold is 1.5, which is not a whole number; make it one or, for weights and parameters of"
         " neurons, ask for 'quantise: fit'" in err
@@ -95,16 +85,15 @@ def test_without_it_the_refusal_names_it(folder: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("method", ["{weight_bits: 12}", "coarsely", "{levels: 2, fit: 3}"])
-def test_methods_are_checked_where_they_stand(folder: Path, capsys, method: str) -> None:
+def test_methods_are_checked_where_they_stand(folder: Path, command, method: str) -> None:
     (folder / "net.yaml").write_text((folder / "net.yaml").read_text().replace("{weight_bits: 4}", method))
-    code, _, err = call(capsys, "compile", "net.yaml", "-o", "c.h5")
-    assert code == 3
+    err = command("compile", "net.yaml", "-o", "c.h5", code=3).err
     assert "net.yaml:2:" in err
     assert "quantise: " in err
 
 
-def test_the_text_report(folder: Path, capsys) -> None:
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.txt", "--json")
+def test_the_text_report(folder: Path, command) -> None:
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.txt", "--json").json
     text = (folder / "r.txt").read_text()
     heads = (
         "compilation",
@@ -116,9 +105,9 @@ def test_the_text_report(folder: Path, capsys) -> None:
     for head in (
         *heads,
         "network example: 6 neurons",
-        "partition: 1 cores",
-        "routing: 1 cores",
-        "placement of 1 cores",
+        "partition: 1 core",
+        "routing: 1 core",
+        "placement of 1 core",
     ):
         assert f"\n{head}" in f"\n{text}", head
     table = text.split("populations\n")[1].split("\n\n")[0].splitlines()
@@ -128,18 +117,17 @@ def test_the_text_report(folder: Path, capsys) -> None:
     assert next(line for line in table if line.split()[0] == "out").rstrip().endswith("exact")
 
 
-def test_importing_a_graph_is_compiling_it(tmp_path: Path, capsys) -> None:
+def test_importing_a_graph_is_compiling_it(tmp_path: Path, command) -> None:
     path = maps(tmp_path / "a.nir", "SumPool2d")
-    compiled = answer(capsys, "compile", path, "-o", str(tmp_path / "c.h5"), "--json")
-    imported = answer(
-        capsys, "import", "nir", path, "-o", str(tmp_path / "i.h5"), "--spikes", str(tmp_path / "s.npz"), "--json"
-    )
+    compiled = command("compile", path, "-o", str(tmp_path / "c.h5"), "--json").json
+    imported = command(
+        "import", "nir", path, "-o", str(tmp_path / "i.h5"), "--spikes", str(tmp_path / "s.npz"), "--json"
+    ).json
     assert (tmp_path / "c.h5").read_bytes() == (tmp_path / "i.h5").read_bytes()
     assert imported["quantisation"] == compiled["quantisation"]
     assert imported["latency_ticks"] == compiled["latency_ticks"]
     assert (tmp_path / "s.npz").exists()
-    code, _, err = call(capsys, "import", "nir", path, path, "-o", str(tmp_path / "i.h5"))
-    assert code == 2
+    err = command("import", "nir", path, path, "-o", str(tmp_path / "i.h5"), code=2).err
     assert "Give one GRAPH.nir." in err
 
 
@@ -210,12 +198,14 @@ def test_fill_and_hops_are_those_of_the_chip() -> None:
 
 
 class Tables(HTMLParser):
-    """The cells of every table of a page, the titles of its map, and tags that are open."""
+    """The cells of every table of a page, its lists, titles and numbers of its map, and tags that are open."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[list[str]] = []
+        self.items: list[str] = []
         self.titles: list[str] = []
+        self.labels: list[str] = []
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -230,15 +220,19 @@ class Tables(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] in ("td", "th"):
             self.rows[-1].append(data)
+        elif self.open and self.open[-1] == "li":
+            self.items.append(data)
+        elif self.open and self.open[-1] == "text":
+            self.labels.append(data)
         elif self.open and self.open[-2:] == ["rect", "title"]:
             self.titles.append(data)
 
 
-def test_the_page_has_all_tables_and_a_map(folder: Path, capsys) -> None:
+def test_the_page_has_all_tables_and_a_map(folder: Path, command) -> None:
     """Names are escaped, every tag is closed, every core is on the map."""
     text = (folder / "net.yaml").read_text()
     (folder / "net.yaml").write_text(text.replace("network: example", "network: a <b> & c"))
-    fields = answer(capsys, "compile", "net.yaml", "-o", "c.h5", "--report", "r.html", "--json")
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--report", "r.html", "--json").json
     page = Tables()
     page.feed((folder / "r.html").read_text())
     assert page.open == []
@@ -252,3 +246,134 @@ def test_the_page_has_all_tables_and_a_map(folder: Path, capsys) -> None:
         page.titles[0].endswith("hidden, out; 6 neurons, 0 copies, 0 relays, 14 axons")
         or "hidden, out; 6 " in page.titles[0]
     )
+
+
+def test_the_page_lists_losses_and_warnings(folder: Path, command) -> None:
+    """Each is an item that wraps; in preformatted text long ones would run out of the page."""
+    fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.html", "--json").json
+    text = (folder / "r.html").read_text()
+    page = Tables()
+    page.feed(text)
+    assert "<pre>" not in text
+    assert [item for item in page.items if item in fields["warnings"]] == fields["warnings"] != []
+    assert any(item.startswith("hidden: weights ") for item in page.items)
+    assert any(item.startswith("out: ") and "spikes before" in item for item in page.items)
+
+
+def core_at(x: int, y: int) -> CoreUse:
+    return CoreUse(x, y, 1, 0, 0, 1, ("p",), "none", ())
+
+
+@pytest.mark.parametrize(
+    ("corners", "rows", "columns"),
+    [
+        (((3, 7), (3, 7)), ["7"], ["3"]),
+        (((0, 9), (2, 12)), ["10", "12"], ["0", "2"]),
+        (((0, 0), (63, 63)), [str(n) for n in range(0, 64, 5)], [str(n) for n in range(0, 64, 5)]),
+        (((100, 40), (355, 60)), ["40", "45", "50", "55", "60"], [str(n) for n in range(100, 356, 5)]),
+    ],
+)
+def test_the_map_has_axes(corners: Any, rows: list[str], columns: list[str]) -> None:
+    """Round numbers of columns and of rows, each beside its cores; rows grow upwards."""
+    drawn = ElementTree.fromstring(mesh_map(tuple(core_at(*corner) for corner in corners)))
+    texts = [(item.get("text-anchor"), item.text, item) for item in drawn.iter("text")]
+    assert [text for anchor, text, _ in texts if anchor == "end"] == rows
+    named = [text for _, text, _ in texts if text in ("column (x)", "row (y)")]
+    assert named == ["column (x)", "row (y)"]
+    assert [text for anchor, text, _ in texts if anchor == "middle" and text != "row (y)"] == columns
+    for square, (x, y) in zip(drawn.iter("rect"), corners, strict=True):
+        size = float(square.get("width", "")) + 1
+        for anchor, axis, value in (("end", "y", y), ("middle", "x", x)):
+            at = [float(item.get(axis, "")) for kind, text, item in texts if (kind, text) == (anchor, str(value))]
+            begin = float(square.get(axis, ""))
+            assert all(begin <= place <= begin + size + 4 for place in at)
+
+
+def test_the_title_of_a_single_row_is_not_cut_off() -> None:
+    turned = re.search(r"translate\(\S+ (\S+)\) rotate", mesh_map((core_at(7, 3),)))
+    assert turned is not None
+    assert float(turned.group(1)) >= 20
+
+
+def test_the_largest_map_fits_a_screen() -> None:
+    drawn = ElementTree.fromstring(mesh_map((core_at(0, 0), core_at(63, 63))))
+    assert (int(drawn.get("width", "")), int(drawn.get("height", ""))) <= (700, 700)
+
+
+@pytest.mark.parametrize("name", ["r.foo", "r", "r.html.bak"])
+def test_a_report_of_no_known_kind_is_refused(folder: Path, command, name: str) -> None:
+    """Before any work, and nothing is written."""
+    refused = command("compile", "net.yaml", "-o", "c.h5", "--report", name, code=2)
+    assert f"'{name}': the name of a report ends in .html, .htm, .json, .txt." in refused.err
+    assert not (folder / "c.h5").exists()
+    assert not (folder / name).exists()
+
+
+def test_options_that_would_do_nothing(folder: Path, command) -> None:
+    """--ticks without a sample, and what an estimate neither measures nor writes."""
+    for rest in (("-o", "c.h5"), ("--estimate",)):
+        refused = command("compile", "net.yaml", *rest, "--ticks", "5", code=2)
+        assert "--ticks is how long the --sample runs" in refused.err
+    refused = command("compile", "net.yaml", "--estimate", "--sample", "in.csv", code=2)
+    assert "An --estimate measures nothing; leave out --sample." in refused.err
+    for option, name in (("-o", "c.h5"), ("--report", "r.html")):
+        assert "an --estimate writes nothing" in command("compile", "net.yaml", "--estimate", option, name).err
+        assert not (folder / name).exists()
+    assert "an --estimate writes nothing" not in command("compile", "net.yaml", "--estimate").err
+
+
+def test_one_of_a_kind_is_singular(folder: Path, cli) -> None:
+    (folder / "one.yaml").write_text(
+        "network: one\ninputs:\n  x: {shape: [1]}\npopulations:\n  a: {shape: [1]}\n  b: {shape: [300]}\n"
+        "projections:\n  - {source: x, target: a, weights: {all_to_all: 1}}\n"
+        "  - {source: a, target: b, weights: {all_to_all: 1}}\noutputs:\n  b: {source: b}\n"
+    )
+    (folder / "one.csv").write_text("tick,line\n0,0\n")
+    said = [
+        cli("compile", "one.yaml", "-o", "one.h5").out,
+        cli("inspect", "one.h5").out,
+        cli("verify", "one.yaml", "one.h5", "--ticks", "1").out,
+        cli("run", "one.h5", "--input", "one.csv", "--ticks", "1", "-o", "r.h5").out,
+        cli("power", "r.h5").out,
+        cli("traffic", "r.h5").out,
+        str(load_chip("one.h5")),
+    ]
+    assert not re.search(
+        r"(?<![\d.,])1 (ticks|threads|cores|neurons|synapses|inputs|outputs|spikes|hops)\b", "\n".join(said)
+    )
+    assert "in 1 tick, latency" in said[2]
+    assert ", 1 input, 300 outputs, " in said[-1]
+
+
+def test_counts_with_their_nouns() -> None:
+    assert [counted(n, "tick") for n in (0, 1, 2, 1234)] == ["0 ticks", "1 tick", "2 ticks", "1,234 ticks"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "said", "unrated"),
+    [
+        ({}, "0.05 spikes per tick of all", ["x", "first", "second", "third"]),
+        (
+            {"x": 0.2, "first": 0.1},
+            "the network's spike_rates and 0.05 spikes per tick of 'second', 'third', for which spike_rates has none",
+            ["second", "third"],
+        ),
+        ({"x": 0.2, "first": 0.1, "second": 0.1, "third": 0.0}, "the network's spike_rates", []),
+    ],
+)
+def test_the_rates_that_packets_are_expected_at_are_said(
+    rates: dict[str, float], said: str, unrated: list[str]
+) -> None:
+    net = layered()
+    net.spike_rates.update(rates)
+    _, report = compile_with_report(net)
+    assert report.rates_text == said
+    fields = report.as_dict()
+    assert (fields["assumed_rate"], fields["assumed_rate_of"]) == (0.05, unrated)
+    assert f"a tick expected, inputs included, at {said}\n" in report_text(report, ".txt")
+    assert estimate_network(net).rates_text == said
+
+
+def test_compile_prints_the_rates(folder: Path, cli) -> None:
+    said = cli("compile", "net.yaml", "-o", "c.h5").out
+    assert "per tick expected, inputs included, at 0.05 spikes per tick of all\n" in said

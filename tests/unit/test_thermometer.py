@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +23,7 @@ from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, MismatchError
 from neurocore.spikes import Spikes
-from random_networks import counting_network, random_spikes, wide_chip
+from random_networks import counting_network, random_spikes, wide_chip, wide_network
 
 TRUENORTH = load_architecture("truenorth")
 
@@ -182,7 +184,7 @@ def test_files_reports_and_certificate(tmp_path) -> None:
     prove_chip(check(counting(), TRUENORTH), loaded)
     assert (report.latency, report.dilation, report.warnings) == (1, 1, [])
     assert report.as_dict()["fan_in"] == "12 lines of a thermometer code tell 3 neurons the sums of what they read"
-    assert f"spike for spike, 1 ticks late; {report.fan_in}" in dict(chip.notes)["certificate"]
+    assert f"spike for spike, 1 tick late; {report.fan_in}" in dict(chip.notes)["certificate"]
     assert estimate_network(counting(), fan_in="thermometer").fan_in == report.fan_in
     single = compile_with_report(counting(300, 1, threshold=1), fan_in="thermometer")[1]
     assert single.fan_in == "2 lines of a thermometer code tell 1 neuron the sums of what they read"
@@ -293,6 +295,39 @@ def test_cycles() -> None:
     net.connect("hidden", "hidden", one_to_one=1)
     with pytest.raises(FitError, match=r"^E-CYCLE 'hidden' -> 'hidden' has 1 tick less delay than its neurons need"):
         compile_network(net, fan_in="thermometer")
+
+
+@pytest.mark.parametrize(
+    ("make", "fan_in", "seed", "cycle"),
+    [
+        (wide_network, "carry", 37, "'p2' -> 'p2' has 1 tick less delay"),
+        (counting_network, "thermometer", 80, "'p0' -> 'p2' -> 'p0' has 4 ticks less delay"),
+        (wide_network, "carry", 142, "'p0' -> 'p0' has 2 ticks less delay"),
+    ],
+)
+def test_cycles_ask_for_all_delays_at_once(make: Callable[..., Network], fan_in: str, seed: int, cycle: str) -> None:
+    """By the network's own populations, a cycle once round; with the delays that are asked for the network compiles."""
+    small = wide_chip()
+    with pytest.raises(FitError) as refusal:
+        compile_network(make(small, seed), small, fan_in=fan_in)
+    (problem,) = refusal.value.problems
+    assert problem.startswith(f"E-CYCLE {cycle}")
+    asked = re.search(r"Raise the delays? (.*), with which all cycles have time", problem)
+    assert asked is not None, problem
+    net = make(small, seed)
+    for part in asked.group(1).split(" and "):
+        source, target, more = re.fullmatch(r"'(\w+)' -> '(\w+)' by (\d+)", part).groups()  # type: ignore[union-attr]
+        for number, item in enumerate(net.projections):
+            if (item.source, item.target) == (source, target):
+                net.projections[number] = replace(item, delay=item.delay + int(more))
+    compile_network(net, small, fan_in=fan_in)
+
+
+def test_delays_that_would_not_do_are_not_asked_for() -> None:
+    """What more delay leads to is refused for another reason."""
+    small = wide_chip()
+    with pytest.raises(FitError, match=r"^E-CYCLE .* Raise a delay on the cycle by at least 3; "):
+        compile_network(counting_network(small, 53), small, fan_in="thermometer")
 
 
 # ---------------------------------------------------------------- the proof

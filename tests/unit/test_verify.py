@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from corruptions import with_array
 from neurocore.chipfile import load_chip
-from neurocore.cli import main
 from neurocore.config import ChipConfig, pack_crossbar
 
 NETWORK = """\
@@ -31,21 +29,17 @@ Change = Callable[[ChipConfig], ChipConfig]
 
 
 @pytest.fixture
-def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli, command):
     """Compile the network, change the chip, and compare; returns exit code, JSON and what was said."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.csv").write_text(INPUT)
 
     def call(change: Change, network: str = NETWORK.replace("THRESHOLD", "1"), *more: str) -> tuple[int, Any, str]:
         (tmp_path / "net.yaml").write_text(network)
-        with pytest.raises(SystemExit):
-            main(["compile", "net.yaml", "-o", "good.h5", "--chip", "tiny"])
+        command("compile", "net.yaml", "-o", "good.h5", "--chip", "tiny")
         change(load_chip("good.h5")).save("bad.h5")
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main(["verify", "net.yaml", "bad.h5", "--input", "in.csv", "--ticks", "30", *(more or ("--json",))])
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out if more else json.loads(captured.out), captured.err
+        found = cli("verify", "net.yaml", "bad.h5", "--input", "in.csv", "--ticks", "30", *(more or ("--json",)))
+        return found.code, found.out if more else found.json, found.err
 
     return call
 
