@@ -17,7 +17,7 @@ from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
 
-MOST_SYNAPSES = 300_000
+MOST_SYNAPSES = 100_000
 """Networks of more are not tried, as every try takes as long as a compilation."""
 MOST_TRIES = 8
 
