@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurocore import container, spikes
+from neurocore import container, spikefiles, spikes
 from neurocore.errors import InputError, OutputError, UsageError
 from neurocore.spikes import MAX_VALUE, Spikes, read, write
 
@@ -457,9 +457,9 @@ def test_no_rows(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
 def test_both_parsers_agree(given_rows: Rows) -> None:
     body = "".join(f"{tick},{line}\n" for tick, line in given_rows)
-    slow = spikes._parse_lines(body, spikes.NETWORK_COLUMNS, "a.csv", 1)
+    slow = spikefiles._parse_lines(body, spikes.NETWORK_COLUMNS, "a.csv", 1)
     assert np.transpose(slow).tolist() == [list(row) for row in given_rows]
-    fast = spikes.parse_clean(body.encode(), 2)
+    fast = spikefiles.parse_clean(body.encode(), 2)
     if fast is None:  # numbers of 19 digits are left to the other
         assert max(map(max, given_rows)) >= 10**18
     else:
