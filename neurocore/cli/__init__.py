@@ -17,6 +17,7 @@ from neurocore.cli.formats import convert_command, export_command, import_comman
 from neurocore.cli.output import SCHEMA_VERSION
 from neurocore.cli.run import diff, power, recover, run, traffic
 from neurocore.errors import NeurocoreError, OutputError
+from neurocore.interrupts import ignore_signals, stopped_by_sigterm
 
 INTERRUPTED = 130
 
@@ -51,8 +52,26 @@ for _command in (*_COMMANDS, convert_command, bench, demo):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: runs a command and exits with its code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Entry point: runs a command and exits with its code.
+
+    Ctrl-C and SIGTERM end every command alike. A process of its own (no ``arguments``) no longer heeds them once all is done.
+    """
+    is_program = arguments is None
+    try:
+        with stopped_by_sigterm():
+            _run(list(sys.argv[1:] if arguments is None else arguments))
+    except (KeyboardInterrupt, click.Abort):
+        if is_program:
+            ignore_signals()
+        click.echo("neurocore: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    finally:
+        if is_program:
+            ignore_signals()
+
+
+def _run(given: list[str]) -> None:
+    """Runs a command and exits with its code; an interrupt is left to :func:`main`."""
     debug = "--debug" in given
     try:
         code = cli.main([item for item in given if item != "--debug"], prog_name="neurocore", standalone_mode=False)
@@ -66,9 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         error.show()
         _fail(given, error.exit_code, [error.format_message()])
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("neurocore: interrupted", err=True)
-        sys.exit(INTERRUPTED)
+    except click.Abort:
+        raise  # what click makes of an interrupt
     except BrokenPipeError:
         # The reader of our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
