@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -22,7 +23,33 @@ from neurocore.interrupts import ignore_signals, stopped_by_sigterm
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _ReaderGoneError(Exception):
+    """A broken pipe under a name that click does not know: it makes exit code 1, an internal error, of a BrokenPipeError."""
+
+
+@contextmanager
+def _naming_broken_pipes() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+
+
+class _Commands(click.Group):
+    """A group of commands that leaves broken pipes to :func:`main`, those of its options too (``--help``)."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _naming_broken_pipes():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _naming_broken_pipes():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="neurocore")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error. May stand anywhere on the line.")
 def cli(debug: bool) -> None:
@@ -87,8 +114,8 @@ def _run(given: list[str]) -> None:
         _fail(given, error.exit_code, [error.format_message()])
     except click.Abort:
         raise  # what click makes of an interrupt
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more at exit.
+    except (BrokenPipeError, _ReaderGoneError):
+        # The reader of our output has gone, which is no fault; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:

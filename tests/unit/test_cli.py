@@ -343,6 +343,18 @@ def test_help_imports_nothing_heavy() -> None:
     assert shown.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("words", [("chips",), ("--help",), ("compile", "net.yaml", "--estimate", "--json")])
+def test_a_reader_that_has_gone_is_no_error(folder: Path, words: tuple[str, ...]) -> None:
+    """As in ``neurocore chips | head -1``."""
+    command = [sys.executable, "-c", "from neurocore.cli import main; main()", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 INTERRUPTED_WRITE = """
 import os, signal, sys
 from neurocore import container
