@@ -113,7 +113,7 @@ def _least_axons(numbers: float, n_types: int, largest: float) -> float:
     With counts c of the types, the numbers are at most the product of all c + 1. The bound follows by the inequality of the
     means, from c being at least log2(c + 1), and from the largest digit alone; rounding of floats is taken off.
     """
-    by_means = n_types * (numbers ** (1 / n_types) - 1)
+    by_means = n_types * (math.pow(numbers, 1 / n_types) - 1)
     return max(by_means, math.log2(numbers), (numbers - 1) / largest) * (1 - 1e-9)
 
 
