@@ -29,6 +29,7 @@ from neurocore.compiler.deviation import recorded
 from neurocore.compiler.encode import CoreSynapses, choose
 from neurocore.compiler.families import Family, by_neuron, find_families, find_rooms, random_weights
 from neurocore.compiler.lines import LineBuilder, check_cycles, count_readers, said_lines, too_wide
+from neurocore.compiler.synapses import MAX_WEIGHT
 from neurocore.errors import FitError
 
 Array = npt.NDArray[Any]
@@ -158,6 +159,12 @@ class _Population:
             return (
                 f"must be told sums up to {largest:,} in a tick, which is the threshold of their lines; {self.arch.name!r} has"
                 f" thresholds {self.arch.neuron.threshold} ({over:,} over). Use smaller weights"
+            )
+        heaviest = max(abs(family.scale) * share.unit for family, share in zip(families, found, strict=True))
+        if heaviest > MAX_WEIGHT:
+            return (
+                f"has axons for so few lines that a spike of one must stand for {heaviest:,}, which is its weight; weights go up"
+                f" to {MAX_WEIGHT:,} ({heaviest - MAX_WEIGHT:,} over). Use smaller weights or receptive fields"
             )
         shares.update({id(family): share for family, share in zip(families, found, strict=True)})
         return None

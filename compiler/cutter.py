@@ -12,7 +12,8 @@ import numpy.typing as npt
 from neurocore._graph import Runs, count_weights, distinct
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork, random_neurons
-from neurocore.compiler.encode import CoreSynapses, choose, find_digit_code
+from neurocore.compiler.digitcode import find_digit_code
+from neurocore.compiler.encode import CoreSynapses, choose
 
 Array = npt.NDArray[Any]
 

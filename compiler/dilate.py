@@ -293,13 +293,15 @@ class _Builder:
         return sums
 
     def gate(self, number: int, partials: Partials) -> None:
-        """Clocks that keep floor and threshold apart, and the neurons' parameters for it."""
-        net, mine = self.network, self.plan.members(number)
+        """Clocks that keep floor and threshold apart, and the neurons' parameters for it.
+
+        Neurons that read nothing stay as they are.
+        """
+        net, neurons = self.network, np.unique(partials.neuron)
         n_steps, step = clock_steps(int(partials.swing.max()), self.arch)
         # The last spikes of a burst arrive as the first clock does.
         begin = int(self.phase[number] - self.lag[number])
         first = self.clocks(f"{net.populations[number].name}.clock", 2 * n_steps, begin + partials.longest - 1)
-        neurons = np.arange(mine.start, mine.stop)
         for delay, weight, clocks in (
             (1, -step, np.arange(n_steps)),
             (2, step, np.arange(2 * n_steps)),
@@ -308,7 +310,7 @@ class _Builder:
             source = np.repeat(net.n_inputs + first + clocks, len(neurons))
             self.connect(source, np.tile(neurons, len(clocks)), np.array(weight), delay)
         swing = n_steps * step
-        own = {name: column[mine] for name, column in net.neuron.items()}
+        own = {name: column[neurons] for name, column in net.neuron.items()}
         up = raises_threshold(own, np.array(2 * swing), self.arch)
         for name, step_up, step_down in (
             ("threshold", 2 * swing, 0),
@@ -316,7 +318,7 @@ class _Builder:
             ("floor", 0, 2 * swing),
             ("initial", swing, -swing),
         ):
-            self.neuron[name][0][mine] += np.where(up, step_up, step_down)
+            self.neuron[name][0][neurons] += np.where(up, step_up, step_down)
 
     def finished(self, neuron: dict[str, Array]) -> IntegerNetwork:
         """The network of all that was added."""

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from neurocore._graph import choose_types, distinct
 from neurocore.architecture import Architecture, Range
+from neurocore.compiler.digitcode import DigitCode, find_digit_code
 
 Array = npt.NDArray[Any]
 
@@ -200,78 +201,6 @@ def _from_types(synapses: CoreSynapses, kind: Array, order: Array, used: Array, 
 
 
 # ---------------------------------------------------------------- digit code
-
-
-@dataclass(frozen=True)
-class DigitCode:
-    """Digits for whole numbers from ``low`` to ``high``: values of the types, and how many axons of each a signal needs.
-
-    Positive values come first, each a multiple of the one before; a negative one, if any, is the last.
-    """
-
-    values: tuple[int, ...]
-    counts: tuple[int, ...]
-
-    @property
-    def n_axons(self) -> int:
-        """Axons per signal, if every digit is used to the full."""
-        return sum(self.counts)
-
-    def digits(self, weight: Array) -> Array:
-        """Digits [types, n] of weights [n]: how many axons of each type the neuron connects to."""
-        digits = np.zeros((len(self.values), len(weight)), np.int64)
-        rest = weight.copy()
-        positive = len(self.values)
-        if self.values[-1] < 0:
-            positive -= 1
-            digits[-1] = np.where(rest < 0, -(rest // -self.values[-1]), 0)
-            rest = rest - digits[-1] * self.values[-1]
-        for place in range(positive - 1, -1, -1):
-            digits[place] = np.minimum(rest // self.values[place], self.counts[place])
-            rest -= digits[place] * self.values[place]
-        assert not rest.any(), "the digit code covers its range"
-        return digits
-
-
-@lru_cache(maxsize=4096)
-def find_digit_code(low: int, high: int, n_types: int, largest: int, lowest: int | None = None) -> DigitCode | None:
-    """The code with the fewest axons for weights low..high (low <= 0 <= high) with at most n_types values.
-
-    The values reach up to ``largest`` and down to ``lowest``, -``largest`` if None.
-    """
-    best: DigitCode | None = None
-    if low >= 0:
-        return _positive_code(high, n_types, largest)
-    for bottom in range(1, min(-low, largest if lowest is None else -lowest) + 1):
-        count = -(low // bottom)
-        if best is not None and count >= best.n_axons:
-            continue
-        if n_types == 1:
-            if high == 0 and bottom == 1:
-                best = DigitCode((-1,), (count,))
-            continue
-        rest = _positive_code(max(high, bottom - 1), n_types - 1, largest)
-        if rest is not None and (best is None or rest.n_axons + count < best.n_axons):
-            best = DigitCode((*rest.values, -bottom), (*rest.counts, count))
-    return best
-
-
-@lru_cache(maxsize=4096)
-def _positive_code(high: int, n_types: int, largest: int) -> DigitCode | None:
-    """The cheapest mixed-radix code for 0..high."""
-    if high == 0:
-        return DigitCode((), ())
-    if n_types == 0:
-        return None
-    best = DigitCode((1,), (high,))
-    for top in range(2, min(high, largest) + 1):
-        count = high // top
-        if count >= best.n_axons or n_types == 1:
-            continue
-        rest = _positive_code(top - 1, n_types - 1, top - 1)
-        if rest is not None and rest.n_axons + count < best.n_axons:
-            best = DigitCode((*rest.values, top), (*rest.counts, count))
-    return best
 
 
 def axons_per_signal(weight: Array, arch: Architecture, *, mirrored: bool = False) -> int:

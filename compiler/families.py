@@ -26,6 +26,8 @@ FAR = 1 << 40
 """A sum that no neuron reads."""
 MOST_SUM = 1 << 20
 """Sums of a family up to which the possible ones are listed, in multiples of what its weights have in common."""
+MOST_WEIGHT = 1 << 30
+"""Weights that a neuron may read in all, so that no sum wraps at 32 bits where a chip has no clamp."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,12 @@ def _divide(limits: SumRange, arch: Architecture, families: list[Family]) -> Div
 def _list_sums(limits: SumRange, arch: Architecture, mine: list[Family], sums: dict[int, Array]) -> str | None:
     """Add the sums of one neuron's families, by their identity; or say why there are no lines for them."""
     v, leaks = mine[0].neuron, arch.neuron.leak
+    total = sum(abs(family.scale) * family.most for family in mine)
+    if total > MOST_WEIGHT:
+        return (
+            f"reads weights of {total:,} in all, whose sums may wrap at 32 bits; lines tell sums up to {MOST_WEIGHT:,}"
+            f" ({total - MOST_WEIGHT:,} over). Use smaller weights"
+        )
     for family, needed in limits.needed(mine):
         over = family.end(needed) - MOST_SUM
         if over > 0:

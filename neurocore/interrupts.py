@@ -1,4 +1,4 @@
-"""Interrupts that wait: Ctrl-C and SIGTERM end a run between two ticks, never in the middle of one."""
+"""Interrupts: SIGTERM ends a command as Ctrl-C does, and both end a run between two ticks, never in the middle of one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def ignore_signals() -> None:
+    """Let SIGINT and SIGTERM pass from now on, so that a process that has only to end does so with its own exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Interrupts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -17,11 +18,38 @@ from neurocore.cli.formats import convert_command, export_command, import_comman
 from neurocore.cli.output import SCHEMA_VERSION
 from neurocore.cli.run import diff, power, recover, run, traffic
 from neurocore.errors import NeurocoreError, OutputError
+from neurocore.interrupts import ignore_signals, stopped_by_sigterm
 
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _ReaderGoneError(Exception):
+    """A broken pipe under a name that click does not know: it makes exit code 1, an internal error, of a BrokenPipeError."""
+
+
+@contextmanager
+def _naming_broken_pipes() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+
+
+class _Commands(click.Group):
+    """A group of commands that leaves broken pipes to :func:`main`, those of its options too (``--help``)."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _naming_broken_pipes():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _naming_broken_pipes():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="neurocore")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error. May stand anywhere on the line.")
 def cli(debug: bool) -> None:
@@ -51,8 +79,26 @@ for _command in (*_COMMANDS, convert_command, bench, demo):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: runs a command and exits with its code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Entry point: runs a command and exits with its code.
+
+    Ctrl-C and SIGTERM end every command alike. A process of its own (no ``arguments``) no longer heeds them once all is done.
+    """
+    is_program = arguments is None
+    try:
+        with stopped_by_sigterm():
+            _run(list(sys.argv[1:] if arguments is None else arguments))
+    except (KeyboardInterrupt, click.Abort):
+        if is_program:
+            ignore_signals()
+        click.echo("neurocore: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    finally:
+        if is_program:
+            ignore_signals()
+
+
+def _run(given: list[str]) -> None:
+    """Runs a command and exits with its code; an interrupt is left to :func:`main`."""
     debug = "--debug" in given
     try:
         code = cli.main([item for item in given if item != "--debug"], prog_name="neurocore", standalone_mode=False)
@@ -66,11 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         error.show()
         _fail(given, error.exit_code, [error.format_message()])
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("neurocore: interrupted", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more at exit.
+    except click.Abort:
+        raise  # what click makes of an interrupt
+    except (BrokenPipeError, _ReaderGoneError):
+        # The reader of our output has gone, which is no fault; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:

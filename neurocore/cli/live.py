@@ -76,7 +76,6 @@ def run_live(
     """Run a chip file over stdin and stdout or a socket, summarise on stderr, and write the run file if one is asked for."""
     from neurocore.chipfile import load_chip
     from neurocore.emulator import Emulator
-    from neurocore.interrupts import stopped_by_sigterm
     from neurocore.live import LiveRun
 
     if output is not None:
@@ -85,7 +84,7 @@ def run_live(
     tick_hz = _tick_hz(emulator.chip) if pace == "real" else pace
     assert not isinstance(tick_hz, str)
     with nullcontext() if output is None else recording(emulator, output) as recorder:
-        with _endpoint(listen) as endpoint, stopped_by_sigterm():
+        with _endpoint(listen) as endpoint:
             live = LiveRun(emulator, endpoint, ticks=ticks, tick_hz=tick_hz, recorder=recorder)
             try:
                 live.run()

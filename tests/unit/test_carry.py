@@ -182,6 +182,21 @@ def test_advice_where_nothing_exact_helps() -> None:
         compile_network(dense(threshold_mask_bits=1))
 
 
+def test_a_spike_may_not_stand_for_more_than_a_weight_can_be() -> None:
+    """Where axons are few, spikes of all lines stand for several units, one of which has 30 bits."""
+    ranc = load_architecture("ranc")
+    arch = ranc.model_copy(update={"core": ranc.core.model_copy(update={"axons": 31})})
+    net = Network("heavy")
+    hidden = net.population("hidden", 1, threshold=20, floor=0, floor_mode="reset")
+    net.connect(net.input("image", 203), hidden, [[1]] * 200 + [[-(2**30)]] * 3)
+    net.rate("image", 0.9)
+    net.output("out", hidden)
+    with pytest.raises(
+        FitError, match=r"^E-CARRY population 'hidden': hidden\[0\] has axons for so few lines that a spike of one"
+    ):
+        compile_network(net, arch, fan_in="carry")
+
+
 def test_command_line(tmp_path, command) -> None:
     np.save(tmp_path / "w.npy", np.asarray(dense().projections[0].weights))
     (tmp_path / "net.yaml").write_text(

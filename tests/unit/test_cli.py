@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -339,6 +341,52 @@ def test_help_imports_nothing_heavy() -> None:
     code = "import sys, neurocore.cli; print([m for m in ('numpy', 'scipy', 'h5py', 'pydantic', 'yaml') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [("chips",), ("--help",), ("compile", "net.yaml", "--estimate", "--json")])
+def test_a_reader_that_has_gone_is_no_error(folder: Path, words: tuple[str, ...]) -> None:
+    """As in ``neurocore chips | head -1``."""
+    command = [sys.executable, "-c", "from neurocore.cli import main; main()", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+INTERRUPTED_WRITE = """
+import os, signal, sys
+from neurocore import container
+from neurocore.cli import main
+container._to_disk = lambda path: os.kill(os.getpid(), int(os.environ["NUMBER"]))
+main()
+"""
+INTERRUPTED_EXIT = """
+import atexit, os
+from neurocore.cli import main
+atexit.register(lambda: os.kill(os.getpid(), int(os.environ["NUMBER"])))
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_file_is_written_leaves_the_old_one(folder: Path, number: int) -> None:
+    (folder / "c.h5").write_text("what was there")
+    command = [sys.executable, "-c", INTERRUPTED_WRITE, "compile", "net.yaml", "-o", "c.h5"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NUMBER": str(int(number))})
+    assert (done.returncode, done.stderr.strip()) == (130, "neurocore: interrupted")
+    assert (folder / "c.h5").read_text() == "what was there"
+    assert sorted(path.name for path in folder.iterdir()) == ["c.h5", "in.csv", "net.yaml", "w.npy"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("network", "code"), [("net.yaml", 0), ("none.yaml", 3)])
+def test_a_signal_after_all_is_done_changes_nothing(folder: Path, number: int, network: str, code: int) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_EXIT, "compile", network, "--estimate"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NUMBER": str(int(number))})
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
 
 
 def test_interrupt_leaves_no_output(folder: Path, cli) -> None:

@@ -96,6 +96,14 @@ def test_floor_by_default_and_thresholds_near_the_limit() -> None:
     replayed(tall, rate=0.5)
 
 
+@pytest.mark.parametrize("mode", ["value", "linear", "none"])
+@pytest.mark.parametrize("leak", [0, 1])
+def test_a_neuron_that_reads_nothing_beside_others_that_read_too_much(mode: str, leak: int) -> None:
+    net = dense(reset_mode=mode, threshold=[5, 6, 7, 8, 9, 3], leak=leak)
+    np.asarray(net.projections[0].weights)[:, 2] = 0
+    replayed(net)
+
+
 def test_linear_reset_that_never_leaves_the_neuron_above_threshold_is_not_counted() -> None:
     chip = replayed(dense(reset_mode="linear", threshold=250, initial=240, leak=20), ticks=60)
     assert "hidden.sum" not in [group.name for group in chip.populations]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurocore.architecture import Architecture, load_architecture
-from neurocore.compiler.encode import CoreSynapses, _largest_divisor, encode, find_digit_code
+from neurocore.compiler.digitcode import find_digit_code
+from neurocore.compiler.encode import CoreSynapses, _largest_divisor, encode
 
 
 def synapses(weights: np.ndarray, stochastic: np.ndarray | None = None) -> CoreSynapses:
@@ -96,6 +97,44 @@ def test_digit_codes_cost_what_the_literature_says(low: int, high: int, axons: i
     assert code.n_axons == axons
     weights = np.arange(low, high + 1)
     assert (np.array(code.values) @ code.digits(weights) == weights).all()
+
+
+@pytest.mark.parametrize("n_types", [2, 3, 4, 8, 256])
+def test_digit_codes_of_wide_ranges_are_found_at_once(n_types: int) -> None:
+    """As many axons as the best counts have whose products cover the range, which for a few types is known."""
+    started = time.process_time()
+    code = find_digit_code(-(2**31) + 1, 2**31 - 1, n_types, 2**31 - 1)
+    assert time.process_time() - started < 1
+    assert code is not None
+    assert code.n_axons == {2: 2**31, 3: 92_681, 4: 3_869, 8: 145, 256: 32}[n_types]
+    assert find_digit_code(-(2**40), 2**40, n_types, 255) is not None
+    assert time.process_time() - started < 1
+
+
+@given(
+    low=st.integers(-40, 0),
+    high=st.integers(0, 40),
+    n_types=st.integers(2, 4),
+    limits=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+)
+def test_digit_codes_are_the_cheapest(low: int, high: int, n_types: int, limits: tuple[int, int]) -> None:
+    """No code with another largest digit and the best of the others is cheaper."""
+
+    def least(high: int, n_types: int, largest: int) -> int:
+        tops = range(2, min(high, largest) + 1) if n_types > 1 else ()
+        return min([high, *(high // top + least(top - 1, n_types - 1, top - 1) for top in tops)])
+
+    largest, lowest = limits
+    expected = least(high, n_types, largest)
+    if low:
+        bottoms = range(1, min(-low, lowest) + 1)
+        expected = min(-(low // size) + least(max(high, size - 1), n_types - 1, largest) for size in bottoms)
+    code = find_digit_code(low, high, n_types, largest, -lowest)
+    assert code is not None
+    assert code.n_axons == expected
+    weights = np.arange(low, high + 1)
+    assert not len(code.values) or (np.array(code.values) @ code.digits(weights) == weights).all()
+    assert all(-lowest <= value <= largest for value in code.values)
 
 
 def test_a_chip_whose_weights_reach_further_down_than_up(paicore: Architecture) -> None:

@@ -269,6 +269,26 @@ def test_refusals(net: Network, sentence: str) -> None:
         compile_network(net, fan_in="thermometer")
 
 
+def test_sums_that_may_wrap_have_no_lines() -> None:
+    """Multiples of a weight of 28 bits, on a chip whose membranes wrap at 32."""
+    net = Network("heavy")
+    hidden = net.population("hidden", 1, threshold=2**28, floor=0, floor_mode="reset")
+    net.connect(net.input("image", 257), hidden, all_to_all=2**22)
+    net.output("out", hidden)
+    with pytest.raises(FitError) as refused:
+        compile_network(net, "ranc", fan_in="thermometer")
+    total = 257 * 2**22
+    assert (
+        f"hidden[0] reads weights of {total:,} in all, whose sums may wrap at 32 bits; lines tell sums up to {2**30:,}"
+        f" ({total - 2**30:,} over). Use smaller weights"
+    ) in str(refused.value)
+    net.projections[0] = replace(net.projections[0], all_to_all=2**22 - 2**14)
+    net.populations["hidden"].neuron["threshold"] = 64 * (2**22 - 2**14)
+    spikes = spikes_for(net, 30, 64)
+    chip = compile_network(net, "ranc", fan_in="thermometer")
+    assert verify(net, chip, spikes, 30, run).equal
+
+
 def test_lines_of_a_whole_population_need_room() -> None:
     """12 lines read 200 signals each; for more than that a refusal of fan-in would not be told in time."""
     flat = check(counting(), TRUENORTH)
