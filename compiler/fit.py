@@ -21,6 +21,7 @@ from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.moredelay import with_all_delays
 from neurocore.compiler.partition import Partition, partition
+from neurocore.compiler.room import first_with_room
 from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
 from neurocore.compiler.slack import CycleError, NoTimeError, next_slack, once_round
 from neurocore.compiler.thermometer import Thermometer, thermometer
@@ -228,10 +229,14 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
     urgent: set[int] = set()
     opened: set[frozenset[int]] = set()
     missing = 1
+    parts: Partition | None = None
     for _ in range(MAX_REPAIRS):
-        with timed("partition"):
-            parts = _open_cores(network, partition(network, arch, limits, cutter, partial(show, "partition")), opened)
-        check_partition(network, parts, arch)
+        if parts is None:
+            with timed("partition"):
+                parts = _open_cores(
+                    network, partition(network, arch, limits, cutter, partial(show, "partition")), opened
+                )
+            check_partition(network, parts, arch)
         cycle: TightCycleError | None = None
         try:
             with timed("route"):
@@ -241,8 +246,8 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
             opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))
         except TightCycleError as found:
             cycle, missing = found, found.missing
-        if cycle is not None:
-            _loosen(network, arch, parts, cycle, limits, urgent, n_own)
+        if cycle is None or _loosen(cutter, parts, cycle, limits, urgent, n_own):
+            parts = None
     raise NoTimeError(
         f"E-CYCLE network {network.name!r}: its cycles leave no time for the relays that its fan-out needs, in none of"
         f" {MAX_REPAIRS} ways to divide it. Raise delays on its cycles, or give its neurons fewer targets",
@@ -269,23 +274,28 @@ def _open_cores(network: IntegerNetwork, parts: Partition, opened: set[frozenset
 
 
 def _loosen(
-    network: IntegerNetwork,
-    arch: Architecture,
+    cutter: Cutter,
     parts: Partition,
     cycle: TightCycleError,
     limits: dict[int, int],
     urgent: set[int],
     n_own: int | None,
-) -> None:
-    """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up."""
+) -> bool:
+    """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up.
+
+    Returns whether the neurons must be divided anew. An estimate goes on to the first division that seems to have room.
+    """
+    network, room = cutter.network, cutter.arch.core.neurons
     blocks = find_blocks(network, parts)
     on_cycle = [int(blocks.population[block]) for block in cycle.blocks]
     populations = set(on_cycle)
     if not populations <= urgent:
         urgent |= populations
-        return
+        return False
     for number in populations:
-        limits[number] = limits[number] // 2 if number in limits else arch.core.neurons
+        limits[number] = limits[number] // 2 if number in limits else room
+        if cutter.quick:
+            limits[number] = first_with_room(cutter, parts, number, limits[number])
     if min(limits[number] for number in populations) == 0:
         # More time for a dilated tick is for all that is missing, however often the cycle goes round.
         steps = _own_steps(on_cycle, len(network.populations) if n_own is None else n_own)
@@ -304,6 +314,7 @@ def _loosen(
             way,
             ", or give its neurons fewer targets",
         )
+    return True
 
 
 def _own_steps(blocks: list[int], n_own: int) -> list[int]:
