@@ -22,7 +22,7 @@ from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.moredelay import with_all_delays
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.room import first_with_room
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError, find_blocks, route
+from neurocore.compiler.route import CoreOverflowError, Encoded, Routing, TightCycleError, find_blocks, route
 from neurocore.compiler.slack import CycleError, NoTimeError, next_slack, once_round
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.errors import FitError
@@ -230,8 +230,10 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
     opened: set[frozenset[int]] = set()
     missing = 1
     parts: Partition | None = None
+    encoded: Encoded = {}
     for _ in range(MAX_REPAIRS):
         if parts is None:
+            encoded.clear()
             with timed("partition"):
                 parts = _open_cores(
                     network, partition(network, arch, limits, cutter, partial(show, "partition")), opened
@@ -240,7 +242,7 @@ def _agree(network: IntegerNetwork, cutter: Cutter, timed: Timed, show: Progress
         cycle: TightCycleError | None = None
         try:
             with timed("route"):
-                routing = route(network, arch, parts, frozenset(urgent), progress=partial(show, "route"))
+                routing = route(network, arch, parts, frozenset(urgent), None, partial(show, "route"), encoded)
                 return Routed(network, parts, frozenset(urgent), routing)
         except CoreOverflowError as overflow:
             opened.add(frozenset(np.unique(network.population_of()[parts.members[overflow.core]]).tolist()))

@@ -28,6 +28,8 @@ MOST_READS = 300_000_000
 """Nets that all moves together look at."""
 MOST_COUNTS = 200_000_000
 """Entries (cores times nets) of the annealer's table."""
+GLANCE, GLANCE_SHARED = 15_000_000, 1_000_000
+"""Nets looked at, and pairs of readers counted, to see at a glance whether there is anything to be found."""
 FIRST_LOOK = 1 / 8
 """Share of the moves that are spent on finding how many cores to try."""
 WORTHWHILE = 0.95
@@ -76,9 +78,11 @@ def find_groups(
     """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None for too large a table.
 
     ``order`` gives the order to begin with, :func:`by_ties` unless it is known. Cores may be over their limits in the end, by
-    little. ``quick`` tries one number of cores with few moves.
+    little. ``quick`` tries one number of cores with few moves, and none if a glance shows nothing to be found.
     """
     if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
+        return None
+    if quick and _is_hopeless(nets, n_cores):
         return None
     begin = (order or by_ties)(nets)
     moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
@@ -109,17 +113,38 @@ def find_groups(
     return best
 
 
+def _is_hopeless(nets: Nets, n_cores: int) -> bool:
+    """Whether most of three quarters of the cores are still over their limits after a few moves, as with random wiring."""
+    least = -(-nets.n // int(nets.limits[0]))
+    trial = _Annealer(nets, cluster(similarity(nets, GLANCE_SHARED)), max(least, n_cores * 3 // 4))
+    trial.run(GLANCE // len(nets.net) * nets.n)
+    return trial.cores_over() > trial.n_cores // 2
+
+
 def by_ties(nets: Nets) -> Array:
     """The neurons in an order in which those that share sources stand together; limits do not matter for it."""
     return cluster(similarity(nets))
 
 
-def similarity(nets: Nets) -> Any:
+def by_chains(start: Array, net: Array) -> Array:
+    """As :func:`by_ties`, for populations too large to count pairs of readers: every source ties its readers into a chain.
+
+    Neuron v reads the nets ``net[start[v]:start[v + 1]]``. Chains of all that it reads tie it to others of its group many times.
+    """
+    n = len(start) - 1
+    order = np.argsort(net, kind="stable")
+    reader, net = np.repeat(np.arange(n, dtype=np.int32), np.diff(start))[order], net[order]
+    same = np.flatnonzero(net[1:] == net[:-1])
+    ties = sparse.csr_array((np.ones(len(same)), (reader[same], reader[same + 1])), (n, n))
+    return cluster((ties + ties.T).tocsr())
+
+
+def similarity(nets: Nets, most_shared: int = MOST_SHARED) -> Any:
     """How many sources two neurons share, plus one if one of them drives the other; sparse [n, n], no diagonal."""
     reads = nets.reads
     readers = np.bincount(nets.net, minlength=len(nets.driver))
     work = np.cumsum(np.sort(readers.astype(np.int64) ** 2))
-    most = np.sort(readers)[max(int(np.searchsorted(work, MOST_SHARED, side="right")) - 1, 0)]
+    most = np.sort(readers)[max(int(np.searchsorted(work, most_shared, side="right")) - 1, 0)]
     few = reads[:, np.flatnonzero(readers <= most)]
     inner = np.flatnonzero(nets.driver >= 0)
     column = sparse.csr_array((np.ones(len(inner), np.int32), (inner, nets.driver[inner])), (len(nets.driver), nets.n))

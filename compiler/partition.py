@@ -19,7 +19,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.cutter import SPAN, Cutter, Run
-from neurocore.compiler.groups import Nets, by_ties, find_groups
+from neurocore.compiler.groups import MOST_COUNTS, Nets, by_chains, by_ties, find_groups
 from neurocore.compiler.packing import demands, pack
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
@@ -186,10 +186,43 @@ def cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
 
 def _best_cut(cutter: Cutter, number: int, most: int) -> list[Run]:
     """The runs of a population: by its own order or the best of its tiles, or by wiring if that needs fewer cores."""
+    chained = _chained(cutter, number, most)
+    if chained is not None:
+        return _regrouped(cutter, number, chained, most) or chained
     orders = best_orders(cutter, number, cutter.network.populations[number].shape, most)
     tried = [[run for part in order.parts() for run in cut(cutter, part, most)] for order in orders]
     natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
     return _regrouped(cutter, number, natural, most) or natural
+
+
+def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
+    """The runs of a large population in an order by wiring; None unless its own order surely needs more of them.
+
+    Asked where the table of cores and signals of its own order would be too large for groups to be found in any other way.
+    """
+    network = cutter.network
+    begin, end = (int(edge) for edge in network.offsets()[number : number + 2])
+    synapses = np.arange(network.start[begin], network.start[end])
+    own = _least_runs(cutter, np.arange(begin, end), most)
+    room = own <= WASTE * -(-(end - begin) // most)
+    if room or len(synapses) > MOST_REGROUPED or tile_shapes(network.populations[number].shape, most):
+        return None
+    signals, signal = distinct(cutter.signals_of(synapses))
+    if own * len(signals) <= MOST_COUNTS:
+        return None
+    if number not in cutter.orders:
+        cutter.orders[number] = by_chains(network.start[begin : end + 1] - network.start[begin], signal)
+    order = begin + cutter.orders[number]
+    if _least_runs(cutter, order, most) >= own:
+        return None
+    runs = cut(cutter, order, most)
+    return runs if len(runs) < own else None
+
+
+def _least_runs(cutter: Cutter, order: Array, most: int) -> int:
+    """Runs of an order if every signal took a single axon: :func:`cut` finds no fewer."""
+    n = len(order)
+    return cutter.runs.count(order, np.array([n]), most, cutter.arch.core.axons, False, n)[0]
 
 
 def _grouped(cutter: Cutter, number: int, most: int) -> list[Run]:

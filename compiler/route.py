@@ -83,6 +83,10 @@ class CoreAxons:
     encoding: Encoding
 
 
+Encoded = dict[int, tuple[bytes, CoreAxons]]
+"""Axons of cores, by core, each with the start shifts of its neurons for which they were found."""
+
+
 @dataclass(frozen=True)
 class Routing:
     """Where everything is and goes, before placement.
@@ -161,18 +165,20 @@ def route(
     urgent: frozenset[int],
     more: Array | None = None,
     progress: Callable[[int, int], None] | None = None,
+    encoded: Encoded | None = None,
 ) -> Routing:
     """Axons, shifts, copies and relays of a partitioned network.
 
     ``more`` [N] are ticks that the spikes of a neuron need on their way, beside those of its relays. ``progress(done, total)``
-    is called for every core that is encoded.
+    is called for every core that is encoded. ``encoded`` are cores of this partition that are known from an earlier call; those
+    found are added.
 
     ``urgent`` are populations for whose neurons relay rows would be too slow: they get copies first, and those that cannot be
     copied reach their nearest axon directly and tap it for the rest. Raises CoreOverflowError or TightCycleError where another
     partition may help, and FitError where none will.
     """
     blocks = find_blocks(network, partition)
-    router = _Router(network, arch, partition, blocks, urgent, more)
+    router = _Router(network, arch, partition, blocks, urgent, more, {} if encoded is None else encoded)
     return router.solve(progress or (lambda done, total: None))
 
 
@@ -187,6 +193,7 @@ class _Router:
         blocks: Blocks,
         urgent: frozenset[int],
         more: Array | None,
+        encoded: Encoded,
     ) -> None:
         self.network, self.arch, self.partition, self.blocks = network, arch, partition, blocks
         self.cutter = Cutter(network, arch)
@@ -195,7 +202,7 @@ class _Router:
         self.fixed = random_neurons(network)
         self.depth = np.zeros(network.n_neurons, np.int64)
         self.more = np.zeros(network.n_neurons, np.int64) if more is None else more
-        self.encoded: dict[int, tuple[bytes, CoreAxons]] = {}
+        self.encoded = encoded
         self.reads = _Reads(network, partition, blocks, self.cutter)
         self.lead_read: dict[int, int] = {}
         self.untappable: set[int] = set()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from neurocore.architecture import Architecture, load_architecture
+from neurocore.compiler import fit
 from neurocore.compiler.check import check
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.estimate import count_synapses
 from neurocore.compiler.network import Conv2d, Network
-from neurocore.compiler.partition import partition
+from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.pipeline import MOST_ROUTED, compile_with_report, estimate_network
 from neurocore.compiler.tiles import tile_order, tile_shapes
 
@@ -120,6 +123,39 @@ def test_the_report_bounds_the_cores() -> None:
     assert report.packets_per_tick == pytest.approx(50)
 
 
+def scattered_groups(n_groups: int, size: int, fan_in: int) -> Network:
+    """Groups of neurons that read some of ``size`` sources of their own each, all numbered at random."""
+    rng = np.random.default_rng(5)
+    n = n_groups * size
+    reads = np.argsort(rng.random((n, size)), axis=1)[:, :fan_in] + np.repeat(np.arange(n_groups), size)[:, None] * size
+    net = Network("scattered")
+    target = np.repeat(rng.permutation(n), fan_in)
+    edges = {"source": rng.permutation(n)[reads.ravel()], "target": target, "weight": np.ones(n * fan_in, np.int64)}
+    here = net.population("p", n, threshold=9)
+    net.connect(net.input("x", n), here, edges=edges)
+    net.output("y", here)
+    return net
+
+
+def test_scattered_groups_too_many_to_anneal_are_found(
+    truenorth: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sources and neurons numbered at random: chains of readers find the groups, each of which fills a core."""
+    network = check(scattered_groups(32, 256, 64), truenorth)
+    monkeypatch.setattr("neurocore.compiler.partition.MOST_COUNTS", 1_000_000)
+    monkeypatch.setattr("neurocore.compiler.partition.find_groups", None)
+    assert [len(core) for core in partition(network, truenorth, {}).members] == [256] * 32
+
+
+@pytest.mark.slow
+def test_ten_million_synapses_numbered_at_random_compile() -> None:
+    """The same at a size at which cores of the given order would be tens of thousands; proved, within half a minute."""
+    started = time.process_time()
+    _, report = compile_with_report(scattered_groups(610, 256, 64))
+    assert report.cores == 610
+    assert time.process_time() - started < 40
+
+
 # ---------------------------------------------------------------- estimates
 
 
@@ -166,6 +202,41 @@ def test_estimates_expand_no_synapses() -> None:
     assert report.basis == "shapes"
     assert report.cores == -(-50_000_000 // 256)
     assert report.warnings[0].startswith("W-CAP network 'huge': about 195,313 cores are needed; 'truenorth' has 4,096")
+
+
+def recurrent(n: int, fan_in: int) -> Network:
+    """Random wiring whose shortest cycles, of one tick, leave no time for relays."""
+    rng = np.random.default_rng(3)
+    net = Network("recurrent")
+    here = net.population("p", n, threshold=9)
+    source = np.concatenate([rng.choice(n, fan_in, replace=False) for _ in range(n)])
+    edges = {"source": source, "target": np.repeat(np.arange(n), fan_in), "weight": rng.integers(1, 3, len(source))}
+    net.connect(net.input("x", n), here, one_to_one=9)
+    net.connect(here, here, edges=edges)
+    net.output("y", here)
+    return net
+
+
+@pytest.mark.parametrize(("n", "fan_in"), [(600, 20), (900, 30)])
+def test_estimates_pass_over_divisions_without_room_for_copies(
+    n: int, fan_in: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An estimate finds what halving the neurons of a core again and again finds, with fewer partitions."""
+    tried: list[dict[int, int]] = []
+
+    def count(*arguments: Any) -> Partition:
+        tried.append(dict(arguments[2]))
+        return partition(*arguments)
+
+    monkeypatch.setattr(fit, "partition", count)
+    found, jumps = estimate_network(recurrent(n, fan_in)).as_dict(), len(tried)
+    monkeypatch.setattr(fit, "first_with_room", lambda cutter, parts, number, limit: limit)
+    halved = estimate_network(recurrent(n, fan_in)).as_dict()
+    assert {**found, "seconds": 0} == {**halved, "seconds": 0}
+    assert found["copies"] > n
+    assert tried[jumps - 1] == tried[-1]
+    assert jumps <= 3
+    assert len(tried) - jumps > 4
 
 
 # ---------------------------------------------------------------- size
