@@ -30,6 +30,8 @@ MOST_COUNTS = 200_000_000
 """Entries (cores times nets) of the annealer's table."""
 GLANCE, GLANCE_SHARED = 15_000_000, 1_000_000
 """Nets looked at, and pairs of readers counted, to see at a glance whether there is anything to be found."""
+TIES_TRIED, LEAST_SHARED = 500, 2.0
+"""Pairs of neurons that are tied by a source, and how many sources they must share for groups to be worth looking for."""
 FIRST_LOOK = 1 / 8
 """Share of the moves that are spent on finding how many cores to try."""
 WORTHWHILE = 0.95
@@ -126,16 +128,23 @@ def by_ties(nets: Nets) -> Array:
     return cluster(similarity(nets))
 
 
-def by_chains(start: Array, net: Array) -> Array:
+def by_chains(start: Array, net: Array) -> Array | None:
     """As :func:`by_ties`, for populations too large to count pairs of readers: every source ties its readers into a chain.
 
     Neuron v reads the nets ``net[start[v]:start[v + 1]]``. Chains of all that it reads tie it to others of its group many times.
+    None if neurons that are tied share little else, as with random wiring.
     """
     n = len(start) - 1
     order = np.argsort(net, kind="stable")
-    reader, net = np.repeat(np.arange(n, dtype=np.int32), np.diff(start))[order], net[order]
-    same = np.flatnonzero(net[1:] == net[:-1])
-    ties = sparse.csr_array((np.ones(len(same)), (reader[same], reader[same + 1])), (n, n))
+    reader, along = np.repeat(np.arange(n, dtype=np.int32), np.diff(start))[order], net[order]
+    same = np.flatnonzero(along[1:] == along[:-1])
+    one, next_one = reader[same], reader[same + 1]
+    some = slice(None, None, len(same) // TIES_TRIED + 1)
+    tried = list(zip(one[some].tolist(), next_one[some].tolist(), strict=True))
+    read = {v: net[start[v] : start[v + 1]] for pair in tried for v in pair}
+    if sum(int(np.isin(read[v], read[w]).sum()) for v, w in tried) < LEAST_SHARED * len(tried):
+        return None
+    ties = sparse.csr_array((np.ones(len(same)), (one, next_one)), (n, n))
     return cluster((ties + ties.T).tocsr())
 
 

@@ -210,12 +210,13 @@ def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
     signals, signal = distinct(cutter.signals_of(synapses))
     if own * len(signals) <= MOST_COUNTS:
         return None
-    if number not in cutter.orders:
-        cutter.orders[number] = by_chains(network.start[begin : end + 1] - network.start[begin], signal)
-    order = begin + cutter.orders[number]
-    if _least_runs(cutter, order, most) >= own:
+    order = cutter.orders.get(number)
+    if order is None:
+        order = by_chains(network.start[begin : end + 1] - network.start[begin], signal)
+    if order is None or _least_runs(cutter, begin + order, most) >= own:
         return None
-    runs = cut(cutter, order, most)
+    cutter.orders[number] = order
+    runs = cut(cutter, begin + order, most)
     return runs if len(runs) < own else None
 
 

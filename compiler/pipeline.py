@@ -345,9 +345,10 @@ def estimate_network(
     quantise: Any = None,
     fan_in: str | None = None,
 ) -> CompileReport:
-    """What a network needs of a chip, in about a second: cores, axons, copies, relays, latency, packets.
+    """What a network needs of a chip, in a second or two: cores, axons, copies, relays, latency, packets.
 
-    Small networks are routed, larger ones estimated from shapes and a few sampled neurons. A network to be quantised is, and then
+    Small networks are routed, after a short search for groups, so that cores are an upper bound where neurons are numbered at
+    random; larger ones are estimated from shapes and a few sampled neurons. A network to be quantised is, and then
     routed whatever its size, which takes longer: its codes are not known before. So is one with merged spikes, and one
     that may be rewritten for its fan-in. Raises as compile_network does for what it looks at.
     """

@@ -17,6 +17,7 @@ from neurocore.compiler import fit
 from neurocore.compiler.check import check
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.estimate import count_synapses
+from neurocore.compiler.groups import by_chains
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.pipeline import MOST_ROUTED, compile_with_report, estimate_network
@@ -145,6 +146,13 @@ def test_scattered_groups_too_many_to_anneal_are_found(
     monkeypatch.setattr("neurocore.compiler.partition.MOST_COUNTS", 1_000_000)
     monkeypatch.setattr("neurocore.compiler.partition.find_groups", None)
     assert [len(core) for core in partition(network, truenorth, {}).members] == [256] * 32
+
+
+def test_chains_find_no_groups_in_random_wiring() -> None:
+    """So that large networks without structure are refused without a long search."""
+    net = np.sort(np.random.default_rng(1).integers(0, 20_000, (20_000, 30)), axis=1)
+    assert by_chains(np.arange(20_001) * 30, net.ravel()) is None
+    assert by_chains(np.arange(20_001) * 30, (net % 50 + np.arange(20_000)[:, None] // 400 * 50).ravel()) is not None
 
 
 @pytest.mark.slow
