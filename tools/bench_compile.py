@@ -48,6 +48,19 @@ def ten_million_edges() -> Network:
     return one_population(320)
 
 
+def ten_million_scattered() -> Network:
+    """The same, with neurons and sources numbered at random: nothing but the wiring tells the groups."""
+    rng = np.random.default_rng(2)
+    net = one_population(320)
+    for projection in net.projections:
+        edges = projection.edges
+        if edges is not None:
+            edges["source"], edges["target"] = (
+                rng.permutation(320 * 256).astype(np.int32)[edges[name]] for name in ("source", "target")
+            )
+    return net
+
+
 def blocks(n_groups: int, size: int, layers: int = 1) -> Network:
     """Groups of ``size`` neurons in a shuffled ring, or in layers of groups that each feed one group of the next."""
     rng = np.random.default_rng(1)
@@ -174,6 +187,7 @@ CASES: dict[str, Callable[[], Network]] = {
     "random_edges": random_edges,
     "ten_million": ten_million,
     "ten_million_edges": ten_million_edges,
+    "ten_million_scattered": ten_million_scattered,
     "full": full,
     "full_edges": full_edges,
     "full_deep": full_deep,
