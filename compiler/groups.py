@@ -116,11 +116,11 @@ def find_groups(
 
 
 def _is_hopeless(nets: Nets, n_cores: int) -> bool:
-    """Whether most of three quarters of the cores are still over their limits after a few moves, as with random wiring."""
+    """Whether many of three quarters of the cores are still over their limits after a few moves, as with random wiring."""
     least = -(-nets.n // int(nets.limits[0]))
     trial = _Annealer(nets, cluster(similarity(nets, GLANCE_SHARED)), max(least, n_cores * 3 // 4))
     trial.run(GLANCE // len(nets.net) * nets.n)
-    return trial.cores_over() > trial.n_cores // 2
+    return trial.cores_over() > trial.n_cores // 4
 
 
 def by_ties(nets: Nets) -> Array:
