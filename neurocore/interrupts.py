@@ -29,7 +29,12 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """Let SIGINT and SIGTERM pass from now on, so that a process that has only to end does so with its own exit code."""
+    """Let SIGINT and SIGTERM pass from now on, so that a process that has only to end does so with its own exit code.
+
+    Outside of the main thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
