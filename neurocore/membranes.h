@@ -100,10 +100,12 @@ NC_INLINE nc_vec NC_NAME(nc_at_least)(const uint64_t *v, int width, int64_t limi
     return NC_MAJORITY(~last, limit < 0 ? nc_ones : zero, above);
 }
 
-/* The clamp at the end of a tick; adds those that it makes fire. The width holds the limits, or it would not be reached. */
+/* The clamp at the end of a tick; adds those that it makes fire. A limit that `width` planes cannot hold is beyond their values. */
 NC_COLD void NC_NAME(nc_clamp)(const nc_program *p, uint64_t *v, int width, nc_vec *fires) {
-    nc_vec over = NC_NAME(nc_at_least)(v, width, (int64_t)p->clamp_max + 1), under = ~NC_NAME(nc_at_least)(v, width, p->clamp_min);
-    nc_vec zero = {0};
+    const int64_t first_over = (int64_t)p->clamp_max + 1, first_held = p->clamp_min;
+    nc_vec over = {0}, under = {0}, zero = {0};
+    if (width >= nc_width((uint64_t)first_over)) over = NC_NAME(nc_at_least)(v, width, first_over);
+    if (width >= nc_width((uint64_t)-first_held)) under = ~NC_NAME(nc_at_least)(v, width, first_held);
     for (int b = 0; b < width; b++) {
         nc_vec x = nc_get(v + b * NC_WORDS);
         x = NC_SELECT(over, (p->clamp_max >> b) & 1 ? nc_ones : zero, x);

@@ -117,6 +117,21 @@ def test_rows_that_are_alike(seed: int, features: frozenset[str], chip: str, rat
     compare(replace(base, cores=replace(base.cores, crossbar=rows)).validate(), seed, 16, 2, rate)
 
 
+@given(seed=SEEDS, largest=st.sampled_from([0, 1, 3]), leak=st.booleans(), chip=st.sampled_from(["truenorth", "tiny"]))
+def test_small_weights_beside_large_leaks(seed: int, largest: int, leak: bool, chip: str) -> None:
+    """A leak makes sums wide whose weights take one or two planes; weights of later rows are not read in their place."""
+    arch = load_architecture(chip)
+    base = random_chip(arch, seed, 3, frozenset({"random_leak"} if leak else ()))
+    used, rng = base.cores.configured, np.random.default_rng(seed)
+    limits = arch.neuron.leak
+    own = {
+        "weight": rng.integers(-largest, largest, base.cores.weight.shape, endpoint=True) * used[:, None, :],
+        "leak": rng.integers(limits.min, limits.max, used.shape, endpoint=True) * used,
+    }
+    own = {name: values.astype(getattr(base.cores, name).dtype) for name, values in own.items()}
+    compare(replace(base, cores=replace(base.cores, **own)).validate(), seed, 12, 2, 3.0)
+
+
 VARIANTS = [
     Rules(leak_stops_at_zero=False),
     Rules(clamp=False),
@@ -135,6 +150,15 @@ def variant(arch: Architecture, rules: Rules, **neuron: object) -> Architecture:
 def test_rules(rules: Rules, seed: int, threads: int) -> None:
     arch = variant(load_architecture("tiny"), rules, membrane=Range(min=-41, max=41))
     compare(random_chip(arch, seed, 3), seed, 40, threads, 2.0)
+
+
+@pytest.mark.parametrize("limits", [(-31, 31), (-63, 63), (-64, 63), (-20, 63), (-63, 20)], ids=str)
+@given(seed=SEEDS, fires=st.booleans())
+def test_clamps_beside_powers_of_two(limits: tuple[int, int], seed: int, fires: bool) -> None:
+    """One limit may need a plane more than the other: the nearer one is compared with before values can reach the farther."""
+    membrane = Range(min=limits[0], max=limits[1])
+    arch = variant(load_architecture("tiny"), Rules(clamp_fires=fires), membrane=membrane)
+    compare(random_chip(arch, seed, 3), seed, 40, 1, 2.0)
 
 
 @given(seed=SEEDS)
