@@ -14,6 +14,7 @@ from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.partition import Partition
 from neurocore.compiler.route import Routing
 from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -37,15 +38,14 @@ class Share:
     unused: float
 
     def __str__(self) -> str:
-        cores = f"{self.cores:,} core{'s' * (self.cores != 1)}"
-        return f"{self.name!r}, {cores} ({self.limit}-limited, {100 * self.unused:.0f} % of neurons unused)"
+        return f"{self.name!r}, {counted(self.cores, 'core')} ({self.limit}-limited, {100 * self.unused:.0f} % of neurons unused)"
 
 
 def largest(shares: Sequence[Share]) -> str:
     """The shares of the most cores, as part of a sentence."""
     order = sorted(shares, key=lambda share: -share.cores)
     left = len(order) - MOST_NAMED
-    rest = [f"{left:,} more population{'s' * (left > 1)}"] if left > 0 else []
+    rest = [counted(left, "more population")] if left > 0 else []
     return "; ".join([*map(str, order[:MOST_NAMED]), *rest])
 
 

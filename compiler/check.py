@@ -21,6 +21,7 @@ from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merg
 from neurocore.compiler.unions import UnionFinder, Unions
 from neurocore.config import Group
 from neurocore.wording import counted
+from neurocore.yamlfile import Location
 
 Array = npt.NDArray[Any]
 
@@ -309,14 +310,14 @@ def _parameter(population: Population, name: str, arch: Architecture, faults: Fa
         faults.add(f"{subject} has {values.size} values; the population has {population.size} neurons", *location)
         return np.zeros(population.size, np.int64)
     values = np.broadcast_to(values.reshape(-1) if values.ndim else values, population.size)
-    _check_parameter(population, name, values, arch, faults)
+    _check_parameter(subject, location, name, values, arch, faults)
     return values.astype(np.int64)
 
 
-def _check_parameter(population: Population, name: str, values: Array, arch: Architecture, faults: Faults) -> None:
+def _check_parameter(
+    subject: str, location: Location, name: str, values: Array, arch: Architecture, faults: Faults
+) -> None:
     limits, rules = arch.neuron, arch.rules
-    subject = f"population {population.name!r}: {name}"
-    location = ("populations", population.name, "neuron", name)
     flags = Range(min=0, max=1)
     ranges = {
         "threshold": limits.threshold,

@@ -81,7 +81,7 @@ def fit(
     try:
         return _fit(network, arch, fan_in, quick, timed, show)
     except CycleError as error:
-        again = partial(_fit, arch=arch, fan_in=fan_in, quick=quick, timed=_untimed, show=_unseen)
+        again = partial(_fit, arch=arch, fan_in=fan_in, quick=quick, timed=_untimed, show=unwatched)
         raise with_all_delays(network, error, again) from error
 
 
@@ -89,8 +89,8 @@ def _untimed(stage: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def _unseen(stage: str, done: int, total: int) -> None:
-    """Nobody asked to see how the work goes on."""
+def unwatched(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 def _fit(network: IntegerNetwork, arch: Architecture, fan_in: str, quick: bool, timed: Timed, show: Progress) -> Routed:

@@ -33,6 +33,7 @@ from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError
 from neurocore.compiler.slack import NoTimeError
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import FitError, InputError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -172,8 +173,8 @@ def _detoured(routing: Routing, placement: Placement, ways: Ways, room: Room, ar
 def _rerouted(task: Task, ways: Ways, more: Array, missing: Array) -> Routing:
     """The network routed with more time, or why it cannot have it."""
     neuron, ticks = task.network.label(int(np.argmax(missing))), int(missing.max())
-    more_ticks = f"{ticks} more tick{'s' * (ticks > 1)}"
-    head = f"E-REACH the spikes of {neuron} need {more_ticks} for relays on their way, as {_limits(task.arch, ways)}"
+    need = f"the spikes of {neuron} need {counted(ticks, 'more tick')} for relays on their way"
+    head = f"E-REACH {need}, as {_limits(task.arch, ways)}"
     try:
         return task.reroute(more)
     except TightCycleError as error:

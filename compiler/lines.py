@@ -43,8 +43,8 @@ def count_readers(network: IntegerNetwork, n: int) -> int:
 
 def said_lines(n_lines: int, what: str, n_readers: int) -> str:
     """What was done, for certificates and reports; ``what`` lines are or do."""
-    lines, readers = (f"{n:,} {word}{'s' * (n != 1)}" for n, word in ((n_lines, "line"), (n_readers, "neuron")))
-    return f"{lines} {what} tell{'s' * (n_lines == 1)} {readers} the sums of what they read"
+    tell = f"{what} tell{'s' * (n_lines == 1)}"
+    return f"{counted(n_lines, 'line')} {tell} {counted(n_readers, 'neuron')} the sums of what they read"
 
 
 class _Rows:

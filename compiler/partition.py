@@ -202,17 +202,19 @@ def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
     """
     network = cutter.network
     begin, end = (int(edge) for edge in network.offsets()[number : number + 2])
-    synapses = np.arange(network.start[begin], network.start[end])
-    own = _least_runs(cutter, np.arange(begin, end), most)
-    room = own <= WASTE * -(-(end - begin) // most)
-    if room or len(synapses) > MOST_REGROUPED or tile_shapes(network.populations[number].shape, most):
+    first, last = int(network.start[begin]), int(network.start[end])
+    if last - first > MOST_REGROUPED or tile_shapes(network.populations[number].shape, most):
         return None
-    signals, signal = distinct(cutter.signals_of(synapses))
+    own = _least_runs(cutter, np.arange(begin, end), most)
+    # There are no more signals than synapses.
+    if own <= WASTE * -(-(end - begin) // most) or own * (last - first) <= MOST_COUNTS:
+        return None
+    signals, signal = distinct(cutter.signals_of(np.arange(first, last)))
     if own * len(signals) <= MOST_COUNTS:
         return None
     order = cutter.orders.get(number)
     if order is None:
-        order = by_chains(network.start[begin : end + 1] - network.start[begin], signal)
+        order = by_chains(network.start[begin : end + 1] - first, signal)
     if order is None or _least_runs(cutter, begin + order, most) >= own:
         return None
     cutter.orders[number] = order

@@ -32,7 +32,7 @@ from neurocore.compiler.defects import Defects, load_defects
 from neurocore.compiler.deviation import Deviation, deviation
 from neurocore.compiler.dilate import Dilated
 from neurocore.compiler.estimate import count_synapses, estimate
-from neurocore.compiler.fit import Progress, Routed, check_capacity, fit, fit_longer
+from neurocore.compiler.fit import Progress, Routed, check_capacity, fit, fit_longer, unwatched
 from neurocore.compiler.layout import Layout, Source, Task, Wishes, lay_out, read_source
 from neurocore.compiler.network import FAN_INS, Network
 from neurocore.compiler.quantise import QuantisationReport, quantise
@@ -54,10 +54,6 @@ MOST_ROUTED = 300_000
 """Synapses up to which an estimate routes the network."""
 SAMPLE_TAIL = 16
 """Ticks after the last spike of a sample during which its effect is still followed."""
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @dataclass
@@ -232,7 +228,7 @@ def compile_with_report(
 
     On the input spikes ``sample``, if given, the effect of quantisation is measured for ``ticks`` ticks.
     """
-    show = progress or _silent
+    show = progress or unwatched
     arch = load_architecture(chip)
     broken = load_defects(defects, arch) if isinstance(defects, str | Path) else defects or Defects()
     wishes = Wishes(seed, read_source(placement), broken)
@@ -410,7 +406,7 @@ def _declare(report: CompileReport, network: Network) -> None:
 
 
 def _routed(
-    network: Network, arch: Architecture, *, quick: bool = False, show: Progress = _silent
+    network: Network, arch: Architecture, *, quick: bool = False, show: Progress = unwatched
 ) -> tuple[IntegerNetwork, Routed, CompileReport]:
     """The stages that decide what a network needs of a chip, and a report of them."""
     losses, seconds = None, {}

@@ -28,6 +28,7 @@ from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.families import Division, Family, SumRange, divide
 from neurocore.compiler.lines import LineBuilder, check_cycles, count_readers, said_lines, too_wide
 from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -110,7 +111,7 @@ class _Builder:
             cores, over = f"{self.arch.n_cores:,} cores of {self.arch.name!r}", -self.room
             self.fail(
                 int(self.network.offsets()[number]),
-                f"and those after it need lines that read more than {cores} can ({over:,} synapse{'s' * (over > 1)} over). Use"
+                f"and those after it need lines that read more than {cores} can ({counted(over, 'synapse')} over). Use"
                 " fewer neurons or smaller receptive fields",
             )
             return

@@ -14,12 +14,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.faults import Faults
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.nirfile import NirOptions, is_nir, load_nir
 from neurocore.compiler.quantise import Quantise
 from neurocore.container import open_input
 from neurocore.errors import InputError, NeurocoreError
-from neurocore.yamlfile import Document, Location, describe, read_yaml
+from neurocore.yamlfile import Document, Location, describe, field_name, read_yaml
 
 ARRAY_FAULTS = (
     OSError,
@@ -172,7 +173,7 @@ class _Reader:
     def __init__(self, document: Document, content: _File) -> None:
         self.document, self.content = document, content
         self.folder = Path(document.path).parent
-        self.faults: list[tuple[tuple[int, int], str]] = []
+        self.faults = Faults(document)
 
     def build(self) -> Network:
         # Places are kept for what later stages find, the content is not.
@@ -193,13 +194,12 @@ class _Reader:
         if self.content.quantise is not None:
             given = self.content.quantise
             self.attempt(("quantise",), lambda: setattr(network, "quantise", Quantise.of(given)))
-        if self.faults:
-            raise InputError([text for _, text in sorted(self.faults, key=lambda item: item[0])])
+        self.faults.raise_if_any()
         return network
 
     def complain(self, location: Location, problem: str) -> None:
         """One more fault."""
-        self.faults.append((self.document.place(location), self.document.complain(location, problem)))
+        self.faults.add(f"{field_name(location)}: {problem}", *location)
 
     def attempt(self, location: Location, action: Any) -> None:
         try:

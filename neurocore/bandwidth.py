@@ -44,15 +44,20 @@ def bytes_per_tick(arch: Architecture, busy_cores: int, active_axons: float, spi
     axon, and destination, delivery and scheduler word per spike. Parameters that cores share stay in the cache and are not
     counted; rows that are alike are counted although they need not be read.
     """
-    row, axon_row = 32 * -(-arch.core.neurons // 256), 32 * -(-arch.core.axons // 256)
+    row, axon_row = _rows(arch)
     planes = MEMBRANE_PLANES * row + COUNTER_PLANES * (row + axon_row) + axon_row
     per_axon = max(row, CACHE_LINE)
     return busy_cores * ACCESSES * planes + active_axons * per_axon + spikes * (SPIKE_LINES * CACHE_LINE + BOX_BYTES)
 
 
+def _rows(arch: Architecture) -> tuple[int, int]:
+    """Bytes of a plane of a core's neurons, and of its axons."""
+    return 32 * -(-arch.core.neurons // 256), 32 * -(-arch.core.axons // 256)
+
+
 def working_set(arch: Architecture, busy_cores: int) -> int:
     """Bytes that ticks come back to: crossbars, membranes, counters, scheduler rows and destinations of busy cores."""
-    row, axon_row = 32 * -(-arch.core.neurons // 256), 32 * -(-arch.core.axons // 256)
+    row, axon_row = _rows(arch)
     planes = (MEMBRANE_PLANES + COUNTER_PLANES) * row + COUNTER_PLANES * axon_row
     scheduler = (arch.routing.delay.max + 1) * axon_row
     return busy_cores * (arch.core.axons * row + planes + scheduler + DESTINATION_BYTES * arch.core.neurons)

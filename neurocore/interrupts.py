@@ -12,13 +12,18 @@ from typing import Any
 _USUAL = (signal.default_int_handler, signal.SIG_DFL)
 
 
+def _in_main_thread() -> bool:
+    """Whether this thread may set what signals do."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
     """Within this context SIGTERM raises KeyboardInterrupt, as SIGINT does.
 
     Outside of the main thread, and if the program handles it in its own way, nothing changes.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+    if not _in_main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -33,10 +38,9 @@ def ignore_signals() -> None:
 
     Outside of the main thread nothing changes.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    if _in_main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 class Interrupts:
@@ -51,7 +55,7 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
+        if _in_main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) in _USUAL:
                     self._before[number] = signal.signal(number, self._note)

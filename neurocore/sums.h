@@ -241,20 +241,17 @@ NC_INLINE int NC_NAME(nc_sum_small)(const nc_program *restrict p, const nc_job *
         return 1;
     }
 #define NC_SUM(n, digits) NC_NAME(nc_sum_rows)(p, core, unit, job, drive, sum, n, digits, features)
-    if (p->weight_planes > 2) {
-        if (bits <= 8) NC_SUM(8, 4);
-        else NC_SUM(most, 4);
-    } else if (p->weight_planes == 2) {
-        if (bits <= 4) NC_SUM(4, 2);
-        else if (bits <= 6) NC_SUM(6, 2);
-        else if (bits <= 8) NC_SUM(8, 2);
-        else NC_SUM(most, 2);
-    } else {
-        if (bits <= 4) NC_SUM(4, 1);
-        else if (bits <= 6) NC_SUM(6, 1);
-        else if (bits <= 8) NC_SUM(8, 1);
-        else NC_SUM(most, 1);
-    }
+#define NC_SUM_OF(digits)              \
+    do {                               \
+        if (bits <= 4) NC_SUM(4, digits);      \
+        else if (bits <= 6) NC_SUM(6, digits); \
+        else if (bits <= 8) NC_SUM(8, digits); \
+        else NC_SUM(most, digits);             \
+    } while (0)
+    if (p->weight_planes > 2) NC_SUM_OF(4);
+    else if (p->weight_planes == 2) NC_SUM_OF(2);
+    else NC_SUM_OF(1);
+#undef NC_SUM_OF
 #undef NC_SUM
     return 1;
 }

@@ -71,8 +71,12 @@ class Document:
 
     def complain(self, location: Location, reason: str) -> str:
         """One line ``file:line:column: field: reason``."""
-        field = ".".join(str(part) for part in location) or "the file"
-        return f"{self.where(location)}: {field}: {reason}"
+        return f"{self.where(location)}: {field_name(location)}: {reason}"
+
+
+def field_name(location: Location) -> str:
+    """A part of a file as messages name it."""
+    return ".".join(str(part) for part in location) or "the file"
 
 
 def read_yaml(path: str | Path, text: str | None = None) -> Document:

@@ -51,6 +51,7 @@ from neurocore.formats.ibm_parts import (
 )
 from neurocore.formats.ibm_ranges import whole
 from neurocore.formats.ibm_spikes import FIRST_CONNECTOR, connector_groups
+from neurocore.wording import counted
 
 __all__ = ["ModelReport", "read_model", "write_model"]
 
@@ -86,8 +87,7 @@ class ModelReport:
     def sentences(self) -> tuple[str, ...]:
         """All of it as whole sentences; none if there is nothing to say."""
         listed = tuple(
-            f"the key {name!r} is not known and was not used ({count} time{'s' if count > 1 else ''})"
-            for name, count in self.unknown
+            f"the key {name!r} is not known and was not used ({counted(count, 'time')})" for name, count in self.unknown
         )
         return self.remarks + listed
 
