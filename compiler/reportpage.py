@@ -10,7 +10,7 @@ from neurocore.compiler.report import ChipUse
 from neurocore.compiler.reporttext import POPULATION_KEY, Rows, core_rows, losses, overview, population_rows
 
 if TYPE_CHECKING:
-    from neurocore.compiler.pipeline import CompileReport
+    from neurocore.compiler.compilereport import CompileReport
 
 STYLE = """
 body { font: 14px/1.45 sans-serif; color: #222; margin: 2em auto; max-width: 1200px; padding: 0 1.5em; }

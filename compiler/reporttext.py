@@ -9,7 +9,7 @@ from neurocore.compiler.report import ChipUse, CoreUse, PopulationUse
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
-    from neurocore.compiler.pipeline import CompileReport
+    from neurocore.compiler.compilereport import CompileReport
 
 SCHEMA_VERSION = 1
 

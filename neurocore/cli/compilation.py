@@ -12,8 +12,8 @@ from neurocore.cli.output import compile_bar, emit, keep_inputs, say, table
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
+    from neurocore.compiler.compilereport import CompileReport
     from neurocore.compiler.network import Network
-    from neurocore.compiler.pipeline import CompileReport
     from neurocore.config import ChipConfig
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.compilereport import CompileReport
 from neurocore.compiler.network import Network
-from neurocore.compiler.pipeline import CompileReport, compile_with_report
+from neurocore.compiler.pipeline import compile_with_report
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError

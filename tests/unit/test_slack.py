@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from neurocore.architecture import Architecture, Grid, Range, Reach
+from neurocore.compiler.compilereport import CompileReport
 from neurocore.compiler.network import Network
-from neurocore.compiler.pipeline import CompileReport, compile_with_report, estimate_network
+from neurocore.compiler.pipeline import compile_with_report, estimate_network
 from neurocore.compiler.slack import MOST_SLACK, NoTimeError, next_slack
 from neurocore.compiler.verify import verify
 from neurocore.config import ChipConfig
