@@ -103,3 +103,9 @@ def command(cli: Callable[..., Outcome]) -> Callable[..., Outcome]:
         return found
 
     return run
+
+
+@pytest.fixture
+def ibm_file(tmp_path: Path) -> Path:
+    """Where a test writes an IBM model file."""
+    return tmp_path / "model.json"
