@@ -9,6 +9,7 @@ NEAR_PLANES: int
 
 def paths() -> dict[str, bool]: ...
 def draw_word(core_key: int, tick: int, purpose: int, index: int) -> int: ...
+def needed_threads(n: int, elapsed: float, waited: float) -> int: ...
 def slice_planes(values: npt.NDArray[np.int32], out: npt.NDArray[np.uint64]) -> None: ...
 
 class Program:
@@ -21,6 +22,7 @@ class State:
     arrays: dict[str, npt.NDArray[Any]]
     probes: dict[str, Any] | None
     tick: int
+    working: int
     def __init__(
         self,
         program: Program,

@@ -90,7 +90,7 @@ cdef extern from "kernel.h" nogil:
 
     ctypedef struct nc_pool:
         nc_worker *workers
-        int capacity
+        int capacity, available, n_threads
 
     ctypedef struct nc_path:
         const char *name
@@ -105,6 +105,8 @@ cdef extern from "kernel.h" nogil:
     nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
     void nc_pool_close(nc_pool *pool)
     int nc_pool_run(nc_pool *pool, nc_state *state, int64_t n_ticks)
+    void nc_employ(nc_pool *pool, int n)
+    int nc_needed_threads(int n, double elapsed, double waited)
     void nc_total(nc_tally *tally, int64_t n_units)
     void nc_slice(const int32_t *values, int64_t rows, int32_t n, int32_t units, int32_t begin, int32_t planes, uint64_t *out)
     void nc_read_membranes(const nc_program *program, const nc_state *state, int32_t neurons, int32_t *out)
@@ -128,6 +130,11 @@ def draw_word(uint64_t core_key, int64_t tick, uint64_t purpose, uint32_t index)
     """Word ``index`` of the random stream that the kernel draws for a core, tick and purpose (compare draws.py)."""
     cdef uint64_t key = nc_tick_key(core_key, tick, purpose)
     return nc_word(<uint32_t>key, <uint32_t>(key >> 32), index)
+
+
+def needed_threads(int n, double elapsed, double waited):
+    """The threads worth keeping of n, one of which waited so many of the elapsed seconds for others."""
+    return nc_needed_threads(n, elapsed, waited)
 
 
 def slice_planes(const int32_t[:, ::1] values, uint64_t[:, :, ::1] out):
@@ -261,6 +268,17 @@ cdef class State:
     @tick.setter
     def tick(self, int64_t value):
         self.c.tick = value
+
+    @property
+    def working(self):
+        """How many of the threads are at work; busy processors change it, and it changes no result. May be set."""
+        return self.pool.n_threads
+
+    @working.setter
+    def working(self, int value):
+        if not 1 <= value <= self.pool.available:
+            raise ValueError(f"{value} threads cannot work; there are {self.pool.available}")
+        nc_employ(self.pool, value)
 
     def run(self, int64_t n_ticks, const int64_t[:] tick, const int64_t[:] row, const int64_t[:] axon):
         """Run n_ticks ticks; external spike k makes axon ``axon[k]`` of core ``row[k]`` active in ``tick[k]``, ticks ascending.

@@ -1,5 +1,5 @@
 /* The compiled engine: what a chip and its state look like in memory (layout.h), one tick of a core, for each instruction set (tick.h),
-   and the loop over ticks in several threads (pool.h).
+   and the loop over ticks in several threads (pool.h, pace.h).
 
    Model: chip.md; readable twin: oracle.py, which this must equal bit for bit.
 
@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -150,6 +150,7 @@ typedef struct {
     int64_t next;                        /* first core of its own that nobody has taken yet in this tick */
     int64_t slot;                        /* the scheduler plane of this tick */
     int64_t ready;                       /* the tick for which its scheduler rows are complete */
+    double waited;                       /* seconds for other threads, since that was last looked at */
     int index;
     pthread_t thread;
 } nc_worker;
@@ -161,12 +162,17 @@ struct nc_pool {
     nc_cores_function run;
     nc_worker *workers;
     int64_t *room;                       /* [group + 1]: first byte of the box of a group; its room is for all its neurons */
-    int64_t n_groups, n_ticks;
-    int group_shift, n_threads, capacity, started;
+    int64_t n_groups;
+    int group_shift, capacity;           /* capacity: workers, whether or not their threads could be had */
     int64_t chunk;                       /* cores of a group, and those taken at a time */
+    int64_t n_ticks, begin, end;         /* ticks of the run, and which of them are the present segment */
+    int started, available, n_threads;   /* threads besides the caller's; all with it; those at work */
+    int trusted;                         /* all threads were worth having when last tried */
+    double elapsed, tick_seconds;        /* since waits were last looked at; of a tick in the last segment */
+    double try_again, patience;          /* when all threads are tried again, and how long that is put off next */
     int arrived, passed;                 /* the barrier */
-    int quits;
-    int64_t generation;                  /* of calls, for the threads that wait for one */
+    int quits, called;                   /* called: threads at work in this generation */
+    int64_t generation;                  /* of segments, for the threads that wait for one */
     pid_t process;                       /* a forked child has none of its parent's threads */
     pthread_mutex_t lock;
     pthread_cond_t wake;

@@ -5,21 +5,32 @@
    order of events cannot matter, and a group's scheduler words are written while they are in the first cache. A thread that is
    done with its own cores takes over chunks of those of others. One barrier a tick. */
 
+#include "pace.h"
+
 static void nc_pause(int spins) {
 #if defined(__x86_64__)
     _mm_pause();
 #endif
-    if (spins > 2000) sched_yield();
+    if (spins > NC_SPINS) sched_yield();
 }
 
-static void nc_wait(nc_pool *pool) {
+/* The barrier of n threads. */
+static void nc_wait(nc_worker *w, int n) {
+    nc_pool *pool = w->pool;
     int generation = __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&pool->arrived, 1, __ATOMIC_ACQ_REL) == pool->n_threads) {
+    if (__atomic_add_fetch(&pool->arrived, 1, __ATOMIC_ACQ_REL) == n) {
         __atomic_store_n(&pool->arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&pool->passed, generation + 1, __ATOMIC_RELEASE);
         return;
     }
-    for (int spins = 0; __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE) == generation; spins++) nc_pause(spins);
+    double since = 0;
+    for (int spins = 0; __atomic_load_n(&pool->passed, __ATOMIC_ACQUIRE) == generation; spins += spins <= NC_SPINS) {
+        if (spins == NC_SOON_OVER) since = nc_now();
+        nc_pause(spins);
+    }
+    if (since == 0) return;
+    double waited = w->waited + nc_now() - since;
+    __atomic_store(&w->waited, &waited, __ATOMIC_RELAXED);
 }
 
 /* The first group of destinations in the chunk of a core. */
@@ -113,11 +124,13 @@ static void nc_take_chunks(nc_worker *w, nc_worker *owner, int keep) {
     }
 }
 
+/* A thread's part in a segment. */
 static void nc_work(nc_worker *w) {
     nc_pool *pool = w->pool;
     const nc_program *p = pool->program;
+    const int n = pool->n_threads;       /* after the last barrier it can change */
     nc_state *s = &w->state;
-    for (int64_t i = 0; i < pool->n_ticks; i++) {
+    for (int64_t i = pool->begin; i < pool->end; i++) {
         nc_receive(w);
         nc_inject(w, i);
         for (int64_t d = 0; d < p->n_slots; d++)
@@ -127,17 +140,17 @@ static void nc_work(nc_worker *w) {
         __atomic_store_n(&w->ready, s->tick, __ATOMIC_RELEASE);
         int keep = pool->n_ticks - i <= p->n_slots;
         nc_take_chunks(w, w, keep);
-        for (int k = 1; k < pool->n_threads; k++) {
-            nc_worker *other = &pool->workers[(w->index + k) % pool->n_threads];
+        for (int k = 1; k < n; k++) {
+            nc_worker *other = &pool->workers[(w->index + k) % n];
             if (__atomic_load_n(&other->ready, __ATOMIC_ACQUIRE) == s->tick) nc_take_chunks(w, other, keep);
         }
         pool->run(p, w, 0, 0, keep);
-        if (pool->n_threads > 1) nc_wait(pool);
+        if (n > 1) nc_wait(w, n);
         if (s->n_probes) nc_sample(w, i);
         s->tick++;
     }
     nc_receive(w);
-    if (pool->n_threads > 1) nc_wait(pool);
+    if (n > 1) nc_wait(w, n);
 }
 
 static void *nc_enter(void *argument) {
@@ -145,34 +158,23 @@ static void *nc_enter(void *argument) {
     nc_pool *pool = w->pool;
     int64_t seen = 0;
     for (;;) {
-        for (int spins = 0; spins < 2000 && __atomic_load_n(&pool->generation, __ATOMIC_ACQUIRE) == seen; spins++) nc_pause(0);
+        for (int spins = 0; spins < NC_SPINS && __atomic_load_n(&pool->generation, __ATOMIC_ACQUIRE) == seen; spins++) nc_pause(0);
         pthread_mutex_lock(&pool->lock);
         while (pool->generation == seen) pthread_cond_wait(&pool->wake, &pool->lock);
         seen = pool->generation;
+        const int called = pool->called;
         pthread_mutex_unlock(&pool->lock);
         if (pool->quits) return NULL;
-        nc_work(w);
+        if (w->index < called) nc_work(w);
     }
 }
 
 static void nc_announce(nc_pool *pool) {
     pthread_mutex_lock(&pool->lock);
+    pool->called = pool->n_threads;
     __atomic_store_n(&pool->generation, pool->generation + 1, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
-}
-
-/* Divides the cores among the threads, in whole chunks. */
-static void nc_divide(nc_pool *pool) {
-    const nc_program *p = pool->program;
-    int64_t n_chunks = (p->n_cores + pool->chunk - 1) / pool->chunk;
-    for (int k = 0; k < pool->n_threads; k++) {
-        nc_worker *w = &pool->workers[k];
-        w->begin = n_chunks * k / pool->n_threads * pool->chunk;
-        w->end = n_chunks * (k + 1) / pool->n_threads * pool->chunk;
-        if (w->end > p->n_cores) w->end = p->n_cores;
-        w->ready = -1;
-    }
 }
 
 static void nc_stop(nc_pool *pool) {
@@ -186,18 +188,16 @@ static void nc_stop(nc_pool *pool) {
 
 /* Starts the threads if this process does not have them; those that cannot be had are done without. */
 static void nc_start(nc_pool *pool) {
-    if (pool->n_threads == 1 || (pool->started && pool->process == getpid())) return;
+    if (pool->capacity == 1 || (pool->started && pool->process == getpid())) return;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pool->started = pool->arrived = pool->passed = 0;
     pool->generation = 0;
     pool->process = getpid();
-    for (int k = 1; k < pool->n_threads; k++, pool->started++)
+    for (int k = 1; k < pool->capacity; k++, pool->started++)
         if (pthread_create(&pool->workers[k].thread, NULL, nc_enter, &pool->workers[k])) break;
-    if (pool->started + 1 < pool->n_threads) {
-        pool->n_threads = pool->started + 1;
-        nc_divide(pool);
-    }
+    pool->available = pool->started + 1;
+    nc_employ(pool, pool->available);
 }
 
 static void nc_close_worker(nc_worker *w) {
@@ -272,7 +272,9 @@ static nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
     if (!pool) return NULL;
     pool->program = program;
     pool->run = nc_paths[path].run;
-    pool->n_threads = pool->capacity = n_threads;
+    pool->available = pool->capacity = n_threads;
+    pool->tick_seconds = NC_TRIAL;
+    pool->patience = NC_PATIENCE;
     pool->chunk = 1;
     while (pool->chunk < 64 && pool->chunk * 4 * n_threads < program->n_cores) pool->chunk *= 2;
     pool->workers = (nc_worker *)calloc((size_t)n_threads, sizeof(nc_worker));
@@ -286,8 +288,18 @@ static nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
         nc_pool_close(pool);
         return NULL;
     }
-    nc_divide(pool);
+    nc_employ(pool, n_threads);
     return pool;
+}
+
+static void nc_run_segment(nc_pool *pool, nc_state *state) {
+    for (int k = 0; k < pool->n_threads; k++) {
+        pool->workers[k].state = *state;
+        pool->workers[k].ready = -1;
+    }
+    if (pool->n_threads > 1) nc_announce(pool);
+    nc_work(&pool->workers[0]);
+    state->tick += pool->end - pool->begin;
 }
 
 /* Runs n_ticks ticks. Returns 0, or -1 if memory ran out. */
@@ -295,16 +307,18 @@ static int nc_pool_run(nc_pool *pool, nc_state *state, int64_t n_ticks) {
     int failed = 0;
     nc_start(pool);
     pool->n_ticks = n_ticks;
-    for (int k = 0; k < pool->n_threads; k++) {
-        pool->workers[k].state = *state;
-        pool->workers[k].ready = -1;
+    for (pool->begin = 0; pool->begin < n_ticks; pool->begin = pool->end) {
+        const double since = nc_now();
+        pool->end = pool->begin + nc_segment(pool, n_ticks - pool->begin);
+        nc_run_segment(pool, state);
+        const double now = nc_now();
+        pool->elapsed += now - since;
+        pool->tick_seconds = (now - since) / (double)(pool->end - pool->begin);
+        nc_judge(pool, now);
     }
-    if (pool->n_threads > 1) nc_announce(pool);
-    nc_work(&pool->workers[0]);
-    for (int k = 0; k < pool->n_threads; k++) {
+    for (int k = 0; k < pool->capacity; k++) {
         failed |= pool->workers[k].scratch.failed;
         pool->workers[k].scratch.failed = 0;
     }
-    state->tick += n_ticks;
     return failed ? -1 : 0;
 }

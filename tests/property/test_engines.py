@@ -107,6 +107,23 @@ def test_any_number_of_cores(seed: int, cores: int, axons: int, threads: int, ra
     compare(random_chip(Architecture.model_validate(tiny), seed, cores, frozenset()), seed, 12, threads, rate)
 
 
+@settings(max_examples=20)
+@given(seed=SEEDS, cores=st.integers(8, 40), working=st.lists(st.integers(1, 4), min_size=2, max_size=8))
+def test_threads_come_and_go(seed: int, cores: int, working: list[int]) -> None:
+    """The pool puts fewer of its threads to work where processors are busy; here it is told how many, every few ticks."""
+    chip = random_chip(load_architecture("truenorth"), seed, cores, frozenset())
+    events = Events(*random_events(chip, seed, 4 * len(working), 20.0))
+    oracle, compiled = Oracle(chip), CompiledEngine(chip, threads=4)
+    for part, number in enumerate(working):
+        compiled._state.working = number
+        window = events.window(4 * part, 4 * part + 4)
+        oracle.advance(window, 4)
+        compiled.advance(window, 4)
+    np.testing.assert_array_equal(oracle.membranes(), compiled.membranes())
+    assert_equal(oracle.counters(), compiled.counters(), Counters)
+    assert_equal(oracle.take(), compiled.take(), Record)
+
+
 @given(seed=SEEDS, features=FEATURES, chip=st.sampled_from(["tiny", "truenorth"]), rate=st.sampled_from([3.0, 80.0]))
 def test_rows_that_are_alike(seed: int, features: frozenset[str], chip: str, rate: float) -> None:
     """Most axons reach all the neurons that any axon of their core does: such rows are counted and not read."""
