@@ -167,7 +167,7 @@ struct nc_pool {
     int64_t chunk;                       /* cores of a group, and those taken at a time */
     int64_t n_ticks, begin, end;         /* ticks of the run, and which of them are the present segment */
     int started, available, n_threads;   /* threads besides the caller's; all with it; those at work */
-    int trusted;                         /* all threads were worth having when last tried */
+    int waking, trusted;                 /* some threads rested before this segment; all were worth having in the last one */
     double elapsed, tick_seconds;        /* since waits were last looked at; of a tick in the last segment */
     double try_again, patience;          /* when all threads are tried again, and how long that is put off next */
     int arrived, passed;                 /* the barrier */

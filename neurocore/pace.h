@@ -2,14 +2,14 @@
 
    Threads wait for each other at every tick. Where other programs have the processors, a thread that stands in line for one makes all
    others wait for milliseconds at a time, and fewer threads are quicker, down to one. A run is therefore divided into segments in which
-   waits at the barrier are timed. If the threads spent much of a segment on them, as few as could have done the work are kept,
-   and all are tried again after a while. How many work changes no result. */
+   waits at the barrier are timed. If the threads spent much of a segment on them, and of a short one after it, as few as could have
+   done the work are kept, and all are tried again after a while. How many work changes no result. */
 
 /* Looks at the barrier after which the clock is read, less than a microsecond, and after which others may have the processor. */
 enum { NC_SOON_OVER = 16, NC_SPINS = 2000 };
 
 #define NC_SEGMENT 0.01                  /* seconds of a segment, */
-#define NC_TRIAL 0.001                   /* of one in which all threads are tried, */
+#define NC_TRIAL 0.002                   /* in which all threads are tried, */
 #define NC_PATIENCE 0.1                  /* until all threads are tried again, at first, */
 #define NC_MOST_PATIENCE 2.0             /* and at last */
 
@@ -53,6 +53,7 @@ static void nc_employ(nc_pool *pool, int n) {
         w->end = n_chunks * (k + 1) / n * pool->chunk;
         if (w->end > n_cores) w->end = n_cores;
     }
+    pool->waking = n > pool->n_threads;
     pool->n_threads = n;
     nc_forget_waits(pool);
 }
@@ -60,9 +61,16 @@ static void nc_employ(nc_pool *pool, int n) {
 /* Ticks of the next segment, of those that are left. */
 static int64_t nc_segment(const nc_pool *pool, int64_t left) {
     if (pool->available == 1) return left;
+    if (pool->waking) return 1;
     const int tried = pool->n_threads == pool->available && !pool->trusted;
     const double ticks = (tried ? NC_TRIAL : NC_SEGMENT) / pool->tick_seconds;
     return ticks < 1 ? 1 : ticks < (double)left ? (int64_t)ticks : left;
+}
+
+static void nc_rest(nc_pool *pool, int needed, double now) {
+    nc_employ(pool, needed);
+    pool->try_again = now + pool->patience;
+    pool->patience = pool->patience < NC_MOST_PATIENCE / 2 ? pool->patience * 2 : NC_MOST_PATIENCE;
 }
 
 /* After a segment that ended now: keeps the threads that are worth it, or tries all again when it is time. */
@@ -71,14 +79,15 @@ static void nc_judge(nc_pool *pool, double now) {
         if (now >= pool->try_again) nc_employ(pool, pool->available);
         return;
     }
+    if (pool->waking) {
+        pool->waking = 0;
+        nc_forget_waits(pool);
+    }
     if (pool->elapsed < NC_TRIAL) return;
     const int needed = nc_needed_threads(pool->n_threads, pool->elapsed, nc_longest_wait(pool));
-    pool->trusted = needed == pool->n_threads;
-    nc_employ(pool, needed);
-    if (pool->trusted) {
-        pool->patience = NC_PATIENCE;
-    } else {
-        pool->try_again = now + pool->patience;
-        pool->patience = pool->patience < NC_MOST_PATIENCE / 2 ? pool->patience * 2 : NC_MOST_PATIENCE;
-    }
+    const int worth = needed == pool->n_threads;
+    if (worth) pool->patience = NC_PATIENCE;
+    if (worth || pool->trusted) nc_forget_waits(pool);
+    else nc_rest(pool, needed, now);
+    pool->trusted = worth;
 }
