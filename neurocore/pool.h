@@ -29,7 +29,9 @@ static void nc_wait(nc_worker *w, int n) {
         nc_pause(spins);
     }
     if (since == 0) return;
-    double waited = w->waited + nc_now() - since;
+    double waited;
+    __atomic_load(&w->waited, &waited, __ATOMIC_RELAXED);
+    waited += nc_now() - since;
     __atomic_store(&w->waited, &waited, __ATOMIC_RELAXED);
 }
 
