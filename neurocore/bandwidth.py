@@ -26,8 +26,8 @@ ACCESSES = 2
 """Membranes, counters and scheduler rows are read and written in every tick."""
 SPIKE_LINES = 3
 """Cache lines of a spike: its destination read, its scheduler word read and written."""
-DESTINATION_BYTES = 8
-"""What a neuron's destination takes."""
+DESTINATION_BYTES = 4
+"""What a neuron's destination takes on a chip; on boards of more than 2^32 scheduler bits it is 8."""
 CACHES = "/sys/devices/system/cpu/cpu0/cache"
 """Where Linux says which caches the first processor has."""
 CACHE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
