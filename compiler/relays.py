@@ -125,6 +125,23 @@ class Deliveries:
             yield neuron, items[bounds[k] : bounds[k + 1]]
 
 
+def tree_levels(count: Array, width: int) -> Array:
+    """Relay levels [n] that a fan-out to ``count`` [n] targets takes, if a row has at most ``width`` neurons: at least 1."""
+    levels, reach = np.ones(len(count), np.int64), width
+    while (reach < count).any():
+        levels += reach < count
+        reach *= width
+    return levels
+
+
+def in_time(items: list[Delivery], spent: int, width: int) -> bool:
+    """Whether a tree of relays reaches all items from a single neuron, ``spent`` ticks being used up."""
+    if len(items) <= width:
+        return True
+    left = min(item.after - spent - (item.core >= 0) for item in items)
+    return left >= tree_levels(np.array([len(items)]), width)[0]
+
+
 class Planner:
     """Turns the deliveries of a neuron into direct targets and relay rows."""
 
@@ -175,7 +192,7 @@ class Planner:
         """The way to the next relay row, in ticks, the groups that its relays serve, and what hangs on one further relay."""
         leg = min(self.longest, *(item.after - spent - (item.core >= 0) for item in items))
         far = [item for item in items if not self.is_near(item, spent + leg)]
-        if len(items) - len(far) + bool(far) > self.width:
+        if len(items) - len(far) + bool(far) > self.width or not in_time(far, spent + leg, self.width):
             leg, far = 1, []
             size = -(-len(items) // self.width)
             groups = [items[k : k + size] for k in range(0, len(items), size)]

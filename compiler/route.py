@@ -25,7 +25,17 @@ from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import SPAN, Cutter
 from neurocore.compiler.encode import CoreSynapses, Encoding, encode
 from neurocore.compiler.partition import Partition
-from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Deliveries, Delivery, Exits, Legs, RelayRows, plan_exits
+from neurocore.compiler.relays import (
+    OUTPUT_LINE,
+    TO_ROW,
+    Deliveries,
+    Delivery,
+    Exits,
+    Legs,
+    RelayRows,
+    plan_exits,
+    tree_levels,
+)
 from neurocore.compiler.start import shifted_start
 from neurocore.errors import FitError
 from neurocore.wording import counted
@@ -217,7 +227,8 @@ class _Router:
             reach = _Reach(self, cores, late, latency)
             copied = self.allot_copies(reach)
             leads = self.choose_leads(reach, copied, shift)
-            self.depth = np.maximum(self.depth, np.where(copied | (reach.exits <= 1), 0, self.levels(reach.count)))
+            levels = tree_levels(reach.count, self.arch.core.neurons)
+            self.depth = np.maximum(self.depth, np.where((copied | (reach.exits <= 1)) & ~reach.rushed, 0, levels))
             copied &= self.depth == 0
             again = self.shifts()
             if (again == shift).all() and latency == self.latency(shift):
@@ -291,14 +302,6 @@ class _Router:
                 return item
         return None
 
-    def levels(self, count: Array) -> Array:
-        """Relay levels that a fan-out to ``count`` targets takes: a row has at most as many neurons as a core."""
-        levels, reach = np.ones(len(count), np.int64), self.arch.core.neurons
-        while (reach < count).any():
-            levels += reach < count
-            reach *= self.arch.core.neurons
-        return levels
-
     def latency(self, shift: Array) -> int:
         """T: the earliest tick at which the spikes of network tick 0 can leave on every output line."""
         out = self.network.output_neuron
@@ -313,7 +316,7 @@ class _Router:
         free = np.array([self.arch.core.neurons - len(members) for members in self.partition.members])
         extra = reach.exits - 1
         order = np.lexsort((extra, ~self.urgent, self.core_of))
-        order = order[(extra[order] > 0) & ~self.fixed[order] & (self.depth[order] == 0)]
+        order = order[(extra[order] > 0) & ~self.fixed[order] & ~reach.rushed[order] & (self.depth[order] == 0)]
         core = self.core_of[order]
         total = np.cumsum(extra[order])
         first = np.searchsorted(core, core)
@@ -425,8 +428,12 @@ class _Reach:
         n = net.n_neurons
         self.count = np.bincount(self.neuron, minlength=n)
         far_count = np.bincount(self.neuron[far], minlength=n)
-        # All far targets of a neuron hang on one chain of relays, which needs a single exit.
+        # All far targets of a neuron hang on one tree of relays, which needs a single exit.
         self.exits = self.count - far_count + (far_count > 0)
+        left = np.full(n, np.iinfo(np.int64).max)
+        np.minimum.at(left, self.neuron[far], (self.after - (self.core >= 0))[far])
+        #: Neurons [N] of which some far targets are due before such a tree can branch as often as it must.
+        self.rushed = left < tree_levels(far_count, router.arch.core.neurons)
 
     @cached_property
     def deliveries(self) -> Deliveries:
