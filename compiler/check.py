@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture, Range
-from neurocore.compiler.faults import Faults, whole_numbers
+from neurocore.compiler.faults import Faults, as_array, whole_numbers
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population
 from neurocore.compiler.quantise import quantise
 from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts, source_starts
@@ -270,7 +271,7 @@ def _rates(network: Network, faults: Faults) -> Array:
     for name, value in network.spike_rates.items():
         if name not in known:
             faults.add(f"spike_rates: {name!r} is neither an input nor a population", "spike_rates", name)
-        elif not isinstance(value, int | float) or not 0 <= value <= 1:
+        elif not isinstance(value, Real) or not 0 <= value <= 1:
             faults.add(f"spike_rates: {name!r} is {value!r}; spikes per tick lie in 0..1", "spike_rates", name)
     if faults.bad:
         return np.zeros(0)
@@ -366,9 +367,9 @@ def _check_parameter(
 
 
 def _modes(given: Any, names: tuple[str, ...]) -> Array:
-    values = np.asarray(given)
+    values = as_array(given)
     if values.dtype.kind not in "US" or not np.isin(values, names).all():
-        wrong = [item for item in values.reshape(-1).tolist() if item not in names]
+        wrong = [item for item in values.reshape(-1).tolist() if not isinstance(item, str) or item not in names]
         shown = wrong[0] if wrong else given
         raise ValueError(f"is {shown!r}; it must be one of {', '.join(names)}")
     return _index(values, names)

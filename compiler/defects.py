@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import Architecture
+from neurocore.compiler.faults import whole_numbers
 from neurocore.errors import InputError
 from neurocore.yamlfile import Document, read_yaml
 
@@ -39,12 +40,27 @@ class Defects:
     axons: Array = field(default_factory=lambda: np.zeros((0, 3), np.int64))
     links: Array = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
+    def __post_init__(self) -> None:
+        for name in SHAPES:
+            object.__setattr__(self, name, _rows(name, getattr(self, name)))
+
     def __bool__(self) -> bool:
         return bool(len(self.cores) + len(self.axons) + len(self.links))
 
     def __str__(self) -> str:
         counts = (("core", len(self.cores)), ("axon", len(self.axons)), ("link", len(self.links)))
         return ", ".join(f"{n} dead {what}{'s' * (n > 1)}" for what, n in counts if n) or "no defects"
+
+    def check(self, arch: Architecture) -> None:
+        """Raise InputError that lists every entry that lies outside the chip."""
+        problems = [
+            f"defects: {name}[{number}] is {row}: {fault}"
+            for name in SHAPES
+            for number, row in enumerate(getattr(self, name).tolist())
+            if (fault := _outside(name, row, arch))
+        ]
+        if problems:
+            raise InputError(problems)
 
     def dead_cores(self, arch: Architecture) -> npt.NDArray[np.bool_]:
         """Cores [rows, columns] that are dead."""
@@ -133,6 +149,21 @@ def load_defects(path: str | Path, arch: Architecture) -> Defects:
     )
 
 
+def _rows(name: str, given: Any) -> Array:
+    """Entries as an array of whole numbers, one a row."""
+    width = 2 + (name != "cores")
+    try:
+        rows = whole_numbers(given)
+    except ValueError as error:
+        raise InputError(f"defects: {name} {error}") from error
+    if not rows.size:
+        return np.zeros((0, width), np.int64)
+    if rows.ndim != 2 or rows.shape[1] != width:
+        columns = "[x, y, index of the side]" if name == "links" else SHAPES[name]
+        raise InputError(f"defects: {name} has shape {rows.shape}; rows of {columns} were expected")
+    return rows
+
+
 def _entries(document: Document, name: str, arch: Architecture, problems: list[str]) -> list[list[int]]:
     """The entries of one list that are in order; complaints about the others are collected."""
     given = document.data.get(name) or []
@@ -166,6 +197,8 @@ def _outside(name: str, row: list[int], arch: Architecture) -> str:
         return f"core ({x}, {y}) is outside the {arch.columns} x {arch.rows} cores of {arch.name!r}"
     if name == "axons" and not 0 <= row[2] < arch.core.axons:
         return f"axon {row[2]} is outside 0..{arch.core.axons - 1}"
+    if name == "links" and not 0 <= row[2] < len(SIDES):
+        return f"side {row[2]} is outside 0..{len(SIDES) - 1} ({', '.join(SIDES)})"
     if name == "links":
         dx, dy = ((1, 0), (-1, 0), (0, 1), (0, -1))[row[2]]
         if x + dx == arch.columns or not 0 <= y + dy < arch.rows:

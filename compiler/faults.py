@@ -50,10 +50,7 @@ def whole_numbers(given: Any) -> Array:
 
 def integers(given: Any) -> Array:
     """As :func:`whole_numbers`, but integers keep their type, so that large arrays are not copied."""
-    try:
-        values = np.asarray(given)
-    except ValueError as error:
-        raise ValueError("is ragged; rows must be equally long") from error
+    values = as_array(given)
     if values.dtype == bool or values.dtype.kind == "i":
         return values.view(np.uint8) if values.dtype == bool else values
     if values.dtype.kind == "u":
@@ -64,16 +61,30 @@ def integers(given: Any) -> Array:
         return _from_floats(values)
     if values.size == 0:
         return values.astype(np.int64)
-    if values.dtype == object and all(isinstance(item, int) for item in values.flat):
-        raise ValueError(
-            f"{_first(values, values == max(values.flat, key=abs))}, which is too large; integers end at 2^63 - 1"
-        )
+    if values.dtype == object and all(isinstance(item, int | np.integer) for item in values.flat):
+        limit = np.iinfo(np.int64).max
+        large = np.array([abs(item) > limit for item in values.flat], bool).reshape(values.shape)
+        if large.any():
+            raise ValueError(f"{_first(values, large)}, which is too large; integers end at 2^63 - 1")
+        return values.astype(np.int64)
     raise ValueError(
         f"is {given!r}; numbers were expected" if values.ndim == 0 else "holds something other than numbers"
     )
 
 
+def as_array(given: Any) -> Array:
+    """What a user gives as an array. Raises ValueError that completes 'NAME ...' for ragged rows and for masked values."""
+    if np.ma.is_masked(given):
+        raise ValueError("holds masked values, which stand for none; fill them (0 is no synapse)")
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError("is ragged; rows must be equally long") from error
+
+
 def _from_floats(values: Array) -> Array:
+    # Limits are beyond what the narrowest type of floats holds.
+    values = values.astype(np.float32) if values.dtype.itemsize < 4 else values
     if not np.isfinite(values).all():
         raise ValueError(f"{_first(values, ~np.isfinite(values))}; only finite numbers are allowed")
     fraction, large = values != np.round(values), np.abs(values) > 2**53

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurocore.architecture import FLOOR_MODES, RESET_MODES
-from neurocore.compiler.faults import Faults
+from neurocore.compiler.faults import Faults, as_array
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population, Projection
 from neurocore.compiler.synapses import add_fault, all_edges
 from neurocore.errors import InputError
@@ -131,9 +131,9 @@ def _has(projection: Projection, form: str) -> bool:
 def real_numbers(name: str, given: Any) -> Array:
     """Numbers as float64 of the same shape. Raises ValueError that names the first that is not finite by its index."""
     try:
-        values = np.asarray(given)
+        values = as_array(given)
     except ValueError as error:
-        raise ValueError(f"{name} is ragged; rows must be equally long") from error
+        raise ValueError(f"{name} {error}") from error
     if values.dtype.kind not in "biuf" and values.size:
         raise ValueError(f"{name} holds something other than numbers")
     values = values.astype(np.float64)

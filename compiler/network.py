@@ -156,6 +156,10 @@ class Network:
     codes: dict[str, CoreCode] = field(default_factory=dict)
     document: Document | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        if not _is_text(self.name):
+            raise InputError(f"a network's name is {self.name!r}; names are texts")
+
     def input(self, name: str, shape: Shape) -> Input:
         """Add input lines."""
         self._fresh(name)
@@ -200,7 +204,9 @@ class Network:
         item = Projection(
             _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic, merge
         )
-        if merge not in MERGES:
+        if not isinstance(stochastic, bool | np.bool_):
+            raise InputError(f"{item.label}: stochastic is {stochastic!r}; it must be True or False")
+        if not isinstance(merge, str) or merge not in MERGES:
             raise InputError(f"{item.label}: merge is {merge!r}; it must be one of {', '.join(MERGES)}")
         given = [
             form
@@ -217,7 +223,7 @@ class Network:
 
     def output(self, name: str, source: str | Population) -> Output:
         """Let the spikes of a population leave the chip on output lines, in population order."""
-        if not isinstance(name, str) or not name:
+        if not _is_text(name) or not name:
             raise InputError(
                 f"network {self.name!r}: an output's name is {name!r}; names are texts of at least one character"
             )
@@ -229,17 +235,27 @@ class Network:
 
     def rate(self, name: str, spikes_per_tick: float) -> None:
         """Tell the placer how often each line or neuron of ``name`` is expected to spike."""
+        if not isinstance(name, str):
+            raise InputError(
+                f"network {self.name!r}: a rate is given for {name!r}; give the name of an input or a population"
+            )
         self.spike_rates[name] = spikes_per_tick
 
     def _fresh(self, name: str) -> None:
-        if not isinstance(name, str) or not name:
+        if not _is_text(name) or not name:
             raise InputError(f"network {self.name!r}: a name is {name!r}; names are texts of at least one character")
         if name in self.inputs or name in self.populations:
             raise InputError(f"network {self.name!r}: the name {name!r} is given twice")
 
 
+def _is_text(name: Any) -> bool:
+    """Whether a name is a text that files can hold: one without halves of surrogate pairs."""
+    return isinstance(name, str) and name == name.encode("utf-8", "ignore").decode("utf-8")
+
+
 def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     """A shape as a tuple. Raises InputError unless every size is a whole number of at least 1."""
+    shape = shape.tolist() if isinstance(shape, np.ndarray) else shape
     sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes)
     if not sizes or not whole or min(sizes) < 1:
@@ -255,7 +271,9 @@ def _name(item: str | Input | Population) -> str:
     return item if isinstance(item, str) else item.name
 
 
-def _conv(given: Mapping[str, Any]) -> Conv2d:
+def _conv(given: Any) -> Conv2d:
+    if not isinstance(given, Mapping):
+        raise InputError(f"conv2d is {given!r}; a Conv2d, or a mapping with a kernel, was expected")
     known = [item.name for item in fields(Conv2d)]
     wrong = [repr(key) for key in given if key not in known]
     if wrong or "kernel" not in given:

@@ -41,7 +41,7 @@ from neurocore.compiler.report import chip_use
 from neurocore.compiler.slack import NoTimeError
 from neurocore.compiler.thermometer import Thermometer
 from neurocore.config import ChipConfig
-from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError
+from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError, UsageError
 from neurocore.spikes import Spikes
 
 Array = npt.NDArray[Any]
@@ -97,8 +97,8 @@ def compile_with_report(
     """
     show = progress or unwatched
     arch = load_architecture(chip)
-    broken = load_defects(defects, arch) if isinstance(defects, str | Path) else defects or Defects()
-    wishes = Wishes(seed, read_source(placement), broken)
+    broken = _defects(defects, arch)
+    wishes = Wishes(_seed(seed), read_source(placement), broken)
     network = _loaded(network, chip, quantise, fan_in)
     flat, routed, report = _routed(network, arch, show=show)
     routed, layout = _laid_out(flat, routed, arch, wishes, report, show)
@@ -122,6 +122,23 @@ def compile_with_report(
             result, routed.network, layout.routing, layout.placement, layout.traffic, report.quantisation
         )
     return result, report
+
+
+def _seed(seed: int) -> int:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise UsageError(f"seed is {seed!r}; it must be a whole number of at least 0")
+    return int(seed)
+
+
+def _defects(given: Defects | str | Path | None, arch: Architecture) -> Defects:
+    """Defects, read if they are in a file. Raises InputError unless they lie on the chip."""
+    if isinstance(given, str | Path):
+        return load_defects(given, arch)
+    if not isinstance(given, Defects | None):
+        raise UsageError(f"defects are {given!r}; a file of them, or Defects, was expected")
+    defects = given or Defects()
+    defects.check(arch)
+    return defects
 
 
 def _prove_rewritten(
@@ -256,7 +273,7 @@ def _loaded(
         network = load_network(network, chip)
     network = network if quantise is None else replace(network, quantise=quantise)
     network = network if fan_in is None else replace(network, fan_in=fan_in)
-    if network.fan_in not in FAN_INS:
+    if not isinstance(network.fan_in, str) or network.fan_in not in FAN_INS:
         raise InputError(
             f"network {network.name!r}: fan_in is {network.fan_in!r}; it must be one of {', '.join(FAN_INS)}"
         )

@@ -79,9 +79,7 @@ def add_fault(projection: Projection, text: str, faults: Faults) -> None:
 def _blocks(network: Network, projection: Projection, sizes: dict[str, int]) -> Callable[[], Iterator[Block]]:
     """The maker of a projection's synapses. Raises ValueError that says what is wrong with it."""
     n_source, n_target = sizes[projection.source], sizes[projection.target]
-    delay = whole_numbers_named("delay", projection.delay)
-    if delay.ndim:
-        raise ValueError(f"delay has shape {delay.shape}; one number was expected (edges may carry one each)")
+    delay = np.asarray(_one("delay", projection.delay, " (edges may carry one each)"))
     if projection.edges is not None:
         return _from_edges(projection, n_source, n_target, int(delay))
     if projection.conv2d is not None:
@@ -141,9 +139,7 @@ def _from_matrix(given: Any, n_source: int, n_target: int) -> Triples:
 def _from_one_weight(projection: Projection, n_source: int, n_target: int) -> Triples:
     one = projection.one_to_one is not None
     form, given = ("one_to_one", projection.one_to_one) if one else ("all_to_all", projection.all_to_all)
-    weight = whole_numbers_named(form, given)
-    if weight.ndim:
-        raise ValueError(f"{form} has shape {weight.shape}; one weight was expected")
+    weight = np.asarray(_one(form, given))
     if one and n_source != n_target:
         raise ValueError(f"one_to_one needs equally many neurons; the source has {n_source}, the target {n_target}")
     _check_weights(weight)
@@ -191,6 +187,14 @@ def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int
     return make
 
 
+def _one(name: str, given: Any, more: str = "") -> int:
+    """A single whole number."""
+    value = whole_numbers_named(name, given)
+    if value.ndim:
+        raise ValueError(f"{name} has shape {value.shape}; one number was expected{more}")
+    return int(value)
+
+
 def _pair(name: str, given: Any, least: int) -> tuple[int, int]:
     values = whole_numbers_named(f"conv2d: {name}", given)
     if values.size not in (1, 2) or values.min() < least:
@@ -208,7 +212,7 @@ def _from_conv(conv: Conv2d, source: tuple[int, ...], target: tuple[int, ...]) -
             " [out, in/groups, row, column] and [channel, row, column] were expected"
         )
     stride, padding = _pair("stride", conv.stride, 1), _pair("padding", conv.padding, 0)
-    groups = int(whole_numbers_named("conv2d: groups", conv.groups))
+    groups = _one("conv2d: groups", conv.groups)
     n_out, per_group, k_rows, k_columns = kernel.shape
     if groups < 1 or n_out % groups or per_group * groups != source[0]:
         raise ValueError(

@@ -488,6 +488,6 @@ def _check_ticks(ticks: int) -> None:
 
 
 def _checked_seed(seed: int) -> int:
-    if not 0 <= seed < 2**64:
-        raise UsageError(f"seed is {seed}; a seed lies in 0..2^64-1")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+        raise UsageError(f"seed is {seed!r}; a seed is a whole number in 0..2^64-1")
     return int(seed)

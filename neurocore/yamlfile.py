@@ -22,6 +22,7 @@ MAX_NODES = 2_000_000
 Location = tuple[str | int, ...]
 
 _PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
@@ -114,6 +115,8 @@ def _read_text(name: str) -> str:
         raise InputError(f"{name}: not a text file (byte {error.start} is not UTF-8)") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{name!r}: cannot be read: {error}") from error
 
 
 class _Builder:
@@ -139,7 +142,8 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*location, index)) for index, item in enumerate(node.value)]
         try:
-            return self.scalars.construct_object(node)
+            value = self.scalars.construct_object(node)
+            return _joined(value) if isinstance(value, str) else value
         except ValueError as error:
             line, column = self._mark(node)
             raise InputError(f"{self.name}:{line}:{column}: cannot read {node.value!r}: {error}") from error
@@ -150,7 +154,10 @@ class _Builder:
             line, column = self._mark(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
                 raise InputError(f"{self.name}:{line}:{column}: a key must be a plain word")
-            key = str(key_node.value)
+            try:
+                key = _joined(str(key_node.value))
+            except ValueError as error:
+                raise InputError(f"{self.name}:{line}:{column}: cannot read {key_node.value!r}: {error}") from error
             if key in result:
                 first = "{}:{}".format(*self.positions[(*location, key)])
                 self.repeated.append(f"{self.name}:{line}:{column}: {key!r} is given twice, first at {first}")
@@ -162,6 +169,16 @@ class _Builder:
     @staticmethod
     def _mark(node: yaml.Node) -> tuple[int, int]:
         return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _joined(text: str) -> str:
+    """Pairs of surrogates as the characters that they stand for: JSON escapes characters so, and YAML takes them one by one."""
+    if not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError as error:
+        raise ValueError("half of a surrogate pair is no character") from error
 
 
 def describe(errors: Iterable[Mapping[str, Any]], document: Document) -> list[str]:
