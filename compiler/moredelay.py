@@ -25,41 +25,47 @@ MOST_TRIES = 8
 def with_all_delays(
     network: IntegerNetwork, error: CycleError, attempt: Callable[[IntegerNetwork], object]
 ) -> FitError:
-    """The refusal of a network, with all delays that must be raised if so many can be found.
+    """The refusal of a network, with all delays that must be raised if so many can be found, and what is wrong even then.
 
     ``attempt`` finds cores and routes for a network, or raises CycleError; ``error`` is what it said of this one.
     """
     if network.n_synapses > MOST_SYNAPSES:
         return error
-    raised = _enough(network, error, attempt)
+    raised, then = _enough(network, error, attempt)
     if not raised:
         return error
     names = [group.name for group in network.populations]
     said = [f"{names[a]!r} -> {names[b]!r} by {more}" for (a, b), more in sorted(raised.items())]
     delays = "the delay" if len(said) == 1 else "the delays"
     return FitError(
-        f"{error.head} Raise {delays} {' and '.join(said)}, with which all cycles have time{error.other}{error.advice}"
+        f"{error.head} Raise {delays} {' and '.join(said)}, with which all cycles have time{error.other}{error.advice}{then}"
     )
 
 
 def _enough(
     network: IntegerNetwork, error: CycleError, attempt: Callable[[IntegerNetwork], object]
-) -> dict[tuple[int, int], int]:
-    """By how much delays from population to population must be raised; nothing if that does not help."""
+) -> tuple[dict[tuple[int, int], int], str]:
+    """By how much delays from population to population must be raised; nothing if that does not help.
+
+    Neurons that cannot start as late as their relays then ask for are said as well, as the end of a sentence: cycles have time
+    when it comes to that.
+    """
     raised: dict[tuple[int, int], int] = {}
     for _ in range(MOST_TRIES):
         step = _step(network, error, raised)
         if step is None:
-            return {}
+            return {}, ""
         raised[step] = raised.get(step, 0) + error.missing
         try:
             attempt(_with_more(network, raised))
-            return raised
+            return raised, ""
         except CycleError as again:
             error = again
-        except FitError:
-            return {}
-    return {}
+        except FitError as other:
+            if not other.problems[0].startswith("E-START"):
+                return {}, ""
+            return raised, "".join(f"; with more delay, {problem}" for problem in other.problems)
+    return {}, ""
 
 
 def _step(network: IntegerNetwork, error: CycleError, raised: dict[tuple[int, int], int]) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,19 @@ def test_cycle_without_time_for_relays() -> None:
         " have room for copies. 'a' draws random numbers, so it cannot be copied."
         " Raise the delay 'a' -> 'a' by 1, with which all cycles have time, or give its neurons fewer targets"
     )
+
+
+def test_what_is_wrong_even_with_more_delay_is_said_at_once() -> None:
+    """Neurons that drive themselves and, through the relays of the loop, others that cannot wait for them."""
+    net = Network("loop")
+    a = net.population("a", 8, threshold_mask_bits=2)
+    late = net.population("late", 11, threshold=5, leak=2, leak_stochastic=True)
+    net.connect(a, a, np.ones((8, 8), np.int64))
+    net.connect(a, late, np.ones((8, 11), np.int64))
+    asked = "Raise the delay 'a' -> 'a' by 1, with which all cycles have time, or give its neurons fewer targets; with more delay,"
+    assert f"{asked} E-START population 'late': late[0] must start 1 tick late" in refusal(net, "tiny")
+    net.projections[0] = replace(net.projections[0], delay=2)
+    assert refusal(net, "tiny").startswith("E-START population 'late': late[0] must start 1 tick late")
 
 
 def test_tonic_neuron_that_must_start_late() -> None:
