@@ -107,8 +107,10 @@ def test_what_is_wrong_even_with_more_delay_is_said_at_once() -> None:
     late = net.population("late", 11, threshold=5, leak=2, leak_stochastic=True)
     net.connect(a, a, np.ones((8, 8), np.int64))
     net.connect(a, late, np.ones((8, 11), np.int64))
-    asked = "Raise the delay 'a' -> 'a' by 1, with which all cycles have time, or give its neurons fewer targets; with more delay,"
-    assert f"{asked} E-START population 'late': late[0] must start 1 tick late" in refusal(net, "tiny")
+    asked = (
+        "Raise the delay 'a' -> 'a' by 1, with which all cycles have time, or give its neurons fewer targets; with more"
+    )
+    assert f"{asked} delay, E-START population 'late': late[0] must start 1 tick late" in refusal(net, "tiny")
     net.projections[0] = replace(net.projections[0], delay=2)
     assert refusal(net, "tiny").startswith("E-START population 'late': late[0] must start 1 tick late")
 
