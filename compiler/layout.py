@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,19 @@ def lay_out(task: Task) -> Layout:
         if not ways.limited:
             break
     tight = [error for error in failed if isinstance(error, NoTimeError)]
-    raise min(tight, key=lambda error: error.missing) if tight else failed[0]
+    raise _advised(task, min(tight, key=lambda error: error.missing) if tight else failed[0])
+
+
+def _advised(task: Task, error: FitError) -> FitError:
+    """What is in the way, and whether it is the given placement alone."""
+    if task.wishes.given is None:
+        return error
+    try:
+        lay_out(replace(task, wishes=replace(task.wishes, given=None)))
+    except FitError:
+        return error
+    problem = f"{error.problems[0]}; without the given placement all cores find their places"
+    return NoTimeError(problem, error.missing) if isinstance(error, NoTimeError) else FitError(problem)
 
 
 def _tries(arch: Architecture, n_cores: int, defects: Defects) -> Iterator[npt.NDArray[np.bool_]]:

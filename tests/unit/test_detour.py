@@ -61,8 +61,23 @@ def test_a_cycle_without_time_for_relays_is_refused(tmp_path: Path) -> None:
     assert re.sub(r"c0\[\d\]", "c0[0]", str(caught.value)) == (
         "E-REACH the spikes of c0[0] need 1 more tick for relays on their way, as a packet of 'board' travels -4..4 cores in x"
         " and -2..2 in y; but they are on a cycle that leaves 2 too few. Raise a delay on the cycle, or give its cores"
-        " places nearer to each other (--placement)"
+        " places nearer to each other (--placement); without the given placement all cores find their places"
     )
+
+
+def test_places_of_an_earlier_chip_that_no_packet_reaches(tmp_path: Path) -> None:
+    """The two cores are kept where they were, on a chip whose packets no longer travel from one to the other."""
+    net = chain(2)
+    path = tmp_path / "ends.yaml"
+    path.write_text("cores: [{core: 0, at: [0, 0]}, {core: 1, at: [9, 0]}]\n")
+    far, near = board(2, 1, 9, 2), board(2, 1, 4, 2)
+    dead = Defects(cores=[[x, y] for x in range(10) for y in range(3) if (x, y) not in ((0, 0), (1, 0), (9, 0))])
+    earlier = compile_network(net, far, placement=path)
+    with pytest.raises(
+        FitError, match=r"^E-REACH core \(0, 0\) cannot send .*; without the given placement all cores find"
+    ):
+        compile_network(net, near, placement=earlier, defects=dead)
+    assert len(compile_network(net, near, defects=dead).cores) == 2
 
 
 @given(seed=st.integers(0, 2**20))
