@@ -16,6 +16,7 @@ The difference that remains is measured, on other input, and declared (:mod:`neu
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -31,6 +32,7 @@ from neurocore.compiler.families import Family, by_neuron, find_families, find_r
 from neurocore.compiler.lines import LineBuilder, check_cycles, count_readers, said_lines, too_wide
 from neurocore.compiler.synapses import MAX_WEIGHT
 from neurocore.errors import FitError
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -62,20 +64,24 @@ class Carry:
         return said_lines(self.n_lines, "with carry", n_readers)
 
 
-def carry(network: IntegerNetwork, arch: Architecture) -> Carry | None:
+def carry(network: IntegerNetwork, arch: Architecture, most_synapses: int | None = None) -> Carry | None:
     """The network with lines for its widest neurons; None if all neurons fit a core as they are.
 
-    Raises FitError that names every population for which lines are no way out, and why, or a cycle that has no time for them.
+    Lines have at most ``most_synapses``, or those of the whole chip. Raises FitError that names every population for which lines
+    are no way out, and why, or a cycle that has no time for them.
     """
     wide = too_wide(network, arch)
     if not wide:
         return None
     builder, problems = LineBuilder(network, sorted(wide)), list[str]()
     seen = recorded(network, arch, SAMPLE_TICKS, SAMPLE_SEED)
+    room = arch.n_cores * arch.core.axons * arch.core.neurons if most_synapses is None else most_synapses
     for number in range(len(network.populations)):
         if number in wide:
-            problem = _Population(builder, arch, number, seen).add()
+            population = _Population(builder, arch, number, seen, room)
+            problem = population.add()
             problems += [] if problem is None else [problem]
+            room -= population.n_synapses
         else:
             builder.copy(number)
     if problems:
@@ -108,8 +114,11 @@ class _Share:
 class _Population:
     """Gives a wide population its lines."""
 
-    def __init__(self, builder: LineBuilder, arch: Architecture, number: int, seen: npt.NDArray[np.bool_]) -> None:
+    def __init__(
+        self, builder: LineBuilder, arch: Architecture, number: int, seen: npt.NDArray[np.bool_], room: int
+    ) -> None:
         self.builder, self.arch, self.number, self.network, self.seen = builder, arch, number, builder.network, seen
+        self.room, self.n_synapses = room, 0
         self.families = self.divided()
         self.first = builder.n_lines
         self.known: dict[tuple[bytes, _Share], int] = {}
@@ -130,14 +139,26 @@ class _Population:
             if problem is not None:
                 name = self.network.populations[self.number].name
                 return f"E-CARRY population {name!r}: {self.network.label(v)} {problem}"
-        for family in self.families:
-            self.lines_of(family, shares[id(family)])
+        lines = {(family.key, share): share.n_lines * len(family.source) for family, share in self.shared(shares)}
+        self.n_synapses = sum(lines.values())
+        if self.n_synapses > self.room:
+            cores, over = f"{self.arch.n_cores:,} cores of {self.arch.name!r}", self.n_synapses - self.room
+            return (
+                f"E-CARRY population {self.network.populations[self.number].name!r} and those before it need lines that read more"
+                f" than {cores} can ({counted(over, 'synapse')} over). Use fewer neurons or smaller receptive fields"
+            )
+        for family, share in self.shared(shares):
+            self.lines_of(family, share)
         begin, end = self.network.offsets()[self.number : self.number + 2].tolist()
         for v in range(begin, end):
             parts = [self.read(family, shares[id(family)]) for family in mine.get(v, [])]
             self.builder.add_reader(*np.concatenate([np.zeros((3, 0), np.int64), *parts], axis=1))
         self.builder.close(self.number, "carry", self.first)
         return None
+
+    def shared(self, shares: dict[int, _Share]) -> Iterator[tuple[Family, _Share]]:
+        """All families with their lines."""
+        return ((family, shares[id(family)]) for family in self.families)
 
     def divide(self, families: list[Family], shares: dict[int, _Share]) -> str | None:
         """Add how many lines each family of a neuron has, by its identity; or say why there are too few."""

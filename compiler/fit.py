@@ -158,7 +158,7 @@ def _carry_advice(network: IntegerNetwork, arch: Architecture) -> str:
     if network.n_synapses > MOST_SIMULATED:
         return ""
     try:
-        lined = carry(network, arch)
+        lined = carry(network, arch, MOST_ADVISED)
     except FitError:
         return ""
     return "" if lined is None else f'; or use fan_in="carry": approximate, with {lined.n_lines:,} more neurons'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -180,6 +181,22 @@ def test_advice_where_nothing_exact_helps() -> None:
         FitError, match=r'fan_in="dilate" is no way out: .*; or use fan_in="carry": approximate, with \d+ more'
     ):
         compile_network(dense(threshold_mask_bits=1))
+
+
+def test_lines_are_bounded_before_they_are_made() -> None:
+    """Neurons that read different lines share none of theirs: a hundred of each, with all that it reads, would fill gigabytes."""
+    flat = check(dense(n_out=300), TRUENORTH)
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            FitError,
+            match=r"^E-CARRY population 'hidden' and those before it need lines that read more than 4,096 cores of 'truenorth'"
+            r" can \([\d,]+ synapses over\)\. Use fewer neurons or smaller receptive fields$",
+        ):
+            carry(flat, TRUENORTH, 100_000)
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_spike_may_not_stand_for_more_than_a_weight_can_be() -> None:
