@@ -301,7 +301,7 @@ def _from_counts(synapses: CoreSynapses, digits: Array, counts: Array, weight: A
     """The encoding of :func:`_counted`; ``counts`` [types, signals] are the axons."""
     signal, kind = _axon_list(counts)
     crossbar = np.zeros((len(signal), synapses.n_neurons), bool)
-    first = np.cumsum(counts.T.reshape(-1)).reshape(synapses.n_signals, -1).T - counts
+    first = np.cumsum(counts.T.reshape(-1)).reshape(synapses.n_signals, len(digits)).T - counts
     for number in range(len(digits)):
         used = np.flatnonzero(digits[number])
         for step in range(int(digits[number].max(initial=0))):

@@ -108,7 +108,7 @@ def _errors(distance: Array) -> Array:
     """Squared error [sources, sets] of every source if it had the types of a set: each neuron takes its best sum."""
     least = distance.copy()
     for step in (1 << place for place in range(distance.shape[2].bit_length() - 1)):
-        pairs = least.reshape(*least.shape[:2], -1, 2, step)
+        pairs = least.reshape(*least.shape[:2], least.shape[2] // (2 * step), 2, step)
         np.minimum(pairs[..., 1, :], pairs[..., 0, :], out=pairs[..., 1, :])
     return np.asarray(least.sum(axis=1))
 

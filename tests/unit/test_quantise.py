@@ -222,6 +222,22 @@ def test_maps_share_one_fit_and_fit_their_cores() -> None:
     assert verify(replace(net, quantise="fit=60"), chip, sample, 25, run).equal
 
 
+@pytest.mark.parametrize("axon_types", [1, 3])
+@pytest.mark.parametrize("method", ["fit", "weight_bits=4", "levels=3"])
+def test_kernels_that_were_pruned_away(tiny: Architecture, axon_types: int, method: str) -> None:
+    """One channel reads nothing, and padding leaves neurons at the corners of the other nothing to read."""
+    arch = tiny.model_copy(update={"core": tiny.core.model_copy(update={"axon_types": axon_types})})
+    net = Network("pruned")
+    maps = net.population("maps", (2, 4, 4), threshold=0.4, reset_mode="linear")
+    kernel = np.array([[[[0.0]]], [[[0.3]]]])
+    net.connect(net.input("x", (1, 2, 2)), maps, conv2d=Conv2d(kernel, padding=1))
+    net.output("maps", maps)
+    chip, report = compile_with_report(net, arch, quantise=method)
+    assert verify(replace(net, quantise=method), chip, noise(4, 30, 0.4), 40, run).equal
+    assert report.quantisation is not None
+    assert report.quantisation.populations[0].weight_error < 0.01
+
+
 def test_ranges_of_the_chip_hold(tiny: Architecture) -> None:
     for method in ("fit", "weight_bits=3", "levels=2"):
         net = Network("narrow")
