@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -271,7 +270,7 @@ def _rates(network: Network, faults: Faults) -> Array:
     for name, value in network.spike_rates.items():
         if name not in known:
             faults.add(f"spike_rates: {name!r} is neither an input nor a population", "spike_rates", name)
-        elif not isinstance(value, Real) or not 0 <= value <= 1:
+        elif not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
             faults.add(f"spike_rates: {name!r} is {value!r}; spikes per tick lie in 0..1", "spike_rates", name)
     if faults.bad:
         return np.zeros(0)

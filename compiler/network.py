@@ -27,7 +27,7 @@ MAX_SIZE = 100_000_000
 """Lines or neurons of one input or population."""
 
 Array = npt.NDArray[Any]
-Shape = int | Sequence[int]
+Shape = int | Sequence[int] | Array
 
 NEURON_DEFAULTS: dict[str, Any] = {
     "threshold": 1,

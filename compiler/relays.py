@@ -139,7 +139,7 @@ def in_time(items: list[Delivery], spent: int, width: int) -> bool:
     if len(items) <= width:
         return True
     left = min(item.after - spent - (item.core >= 0) for item in items)
-    return left >= tree_levels(np.array([len(items)]), width)[0]
+    return left >= int(tree_levels(np.array([len(items)]), width)[0])
 
 
 class Planner:
