@@ -20,7 +20,7 @@ from neurocore.compiler.quantise import quantise
 from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts, source_starts
 from neurocore.compiler.unions import UnionFinder, Unions
 from neurocore.config import Group
-from neurocore.wording import counted
+from neurocore.wording import counted, did_you_mean
 from neurocore.yamlfile import Location
 
 Array = npt.NDArray[Any]
@@ -257,7 +257,8 @@ def _outputs(network: Network, faults: Faults) -> tuple[Group, ...]:
     for item in network.outputs.values():
         source = network.populations.get(item.source)
         if source is None:
-            text = f"output {item.name!r}: its source {item.source!r} is not a population"
+            nearest = did_you_mean(item.source, network.populations)
+            text = f"output {item.name!r}: its source {item.source!r} is not a population{nearest}"
             faults.add(text, "outputs", item.name, "source")
             continue
         groups.append(Group(item.name, source.shape, start))
@@ -269,7 +270,8 @@ def _rates(network: Network, faults: Faults) -> Array:
     known: dict[str, Input | Population] = {**network.inputs, **network.populations}
     for name, value in network.spike_rates.items():
         if name not in known:
-            faults.add(f"spike_rates: {name!r} is neither an input nor a population", "spike_rates", name)
+            text = f"spike_rates: {name!r} is neither an input nor a population{did_you_mean(name, known)}"
+            faults.add(text, "spike_rates", name)
         elif not isinstance(value, int | float) or not 0 <= value <= 1:
             faults.add(f"spike_rates: {name!r} is {value!r}; spikes per tick lie in 0..1", "spike_rates", name)
     if faults.bad:
@@ -370,7 +372,7 @@ def _modes(given: Any, names: tuple[str, ...]) -> Array:
     if values.dtype.kind not in "US" or not np.isin(values, names).all():
         wrong = [item for item in values.reshape(-1).tolist() if item not in names]
         shown = wrong[0] if wrong else given
-        raise ValueError(f"is {shown!r}; it must be one of {', '.join(names)}")
+        raise ValueError(f"is {shown!r}; it must be one of {', '.join(names)}{did_you_mean(shown, names)}")
     return _index(values, names)
 
 

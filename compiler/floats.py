@@ -16,6 +16,7 @@ from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Populati
 from neurocore.compiler.synapses import add_fault, all_edges
 from neurocore.errors import InputError
 from neurocore.spikes import Spikes
+from neurocore.wording import did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -168,7 +169,7 @@ def _parameter(population: Population, name: str) -> Array:
         names = RESET_MODES if name == "reset_mode" else FLOOR_MODES
         texts = np.asarray(given)
         if texts.dtype.kind not in "US" or not np.isin(texts, names).all():
-            raise ValueError(f"{name} is {given!r}; it must be one of {', '.join(names)}")
+            raise ValueError(f"{name} is {given!r}; it must be one of {', '.join(names)}{did_you_mean(given, names)}")
         values = (texts[..., None] == np.array(names)).argmax(axis=-1).astype(float)
     else:
         values = real_numbers(name, given)

@@ -22,7 +22,7 @@ from neurocore.compiler.partition import runs_text
 from neurocore.compiler.place import Placement
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import InputError
-from neurocore.yamlfile import Document, read_yaml
+from neurocore.yamlfile import Document, read_yaml, stranger
 
 Array = npt.NDArray[Any]
 
@@ -132,7 +132,7 @@ def load_placement(path: str | Path) -> GivenPlacement:
     """Read a placement file. Raises InputError that lists every fault as ``file:line:column: entry: reason``."""
     document = read_yaml(path)
     data, problems = document.data, []
-    problems += [document.complain((key,), "is not a known key") for key in data if key not in KEYS]
+    problems += [document.complain((key,), stranger(key, KEYS)) for key in data if key not in KEYS]
     if data.get("rest") not in (None, "place"):
         problems.append(document.complain(("rest",), f"is {data['rest']!r}; 'place' is all that it can say"))
     entries = data.get("cores")
@@ -157,7 +157,7 @@ def _fault(entry: Any) -> str:
     if not isinstance(entry, dict) or not {"core", "at"} <= set(entry):
         return f"is {entry!r}; {{core: number, at: [x, y]}} was expected"
     if extra := [key for key in entry if key not in CORE_KEYS]:
-        return f"{extra[0]!r} is not a known key"
+        return f"{extra[0]!r} {stranger(extra[0], CORE_KEYS)}"
     if type(entry["core"]) is not int or entry["core"] < 0:
         return f"core is {entry['core']!r}; a number from 0 on was expected"
     at = entry["at"]

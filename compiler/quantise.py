@@ -29,7 +29,7 @@ from neurocore.compiler.floats import RANDOM, REAL, FloatNetwork, flatten
 from neurocore.compiler.levels import best_levels, best_multiples
 from neurocore.compiler.network import CoreCode, Input, Network, Population
 from neurocore.errors import FitError, InputError
-from neurocore.wording import counted
+from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,9 @@ class Quantise:
     @staticmethod
     def _checked(method: Any, number: Any) -> Quantise:
         if method not in METHODS:
-            raise InputError(f"quantise: {method!r} is not known; there are {', '.join(METHODS)}")
+            raise InputError(
+                f"quantise: {method!r} is not known; there are {', '.join(METHODS)}{did_you_mean(method, METHODS)}"
+            )
         least, most = {"fit": (1, None), "weight_bits": (1, MAX_BITS), "levels": (1, MAX_LEVELS)}[method]
         if number is None and method == "fit":
             return Quantise(method)

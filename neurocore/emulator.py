@@ -22,6 +22,7 @@ from neurocore.oracle import Oracle
 from neurocore.probes import Watched, join_probes
 from neurocore.result import ChipFacts, CoreCounts, PopulationFan, ProbeRecord, RunResult
 from neurocore.spikes import MAX_VALUE, Spikes
+from neurocore.wording import did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -72,7 +73,7 @@ class Emulator:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; at least 1 is needed")
         if engine not in ENGINES:
-            raise UsageError(f"engine is {engine!r}; there are {', '.join(ENGINES)}")
+            raise UsageError(f"engine is {engine!r}; there are {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
         if not isinstance(chip, ChipConfig):
             raise UsageError(
                 f"an emulator takes a compiled chip, not {type(chip).__name__}: neurocore.compile(network) makes one,"

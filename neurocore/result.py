@@ -21,7 +21,7 @@ from neurocore.errors import InputError
 from neurocore.power import Activity, PowerReport, estimate_power
 from neurocore.spikes import Spikes
 from neurocore.traffic import TrafficReport, measure_traffic
-from neurocore.wording import counted
+from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -171,8 +171,10 @@ class RunResult:
                 inside = (self.spikes.line >= group.start) & (self.spikes.line < group.start + group.size)
                 dense[self.spikes.tick[inside] - self.first_tick, self.spikes.line[inside] - group.start] = True
                 return dense.reshape(self.ticks, *group.shape)
-        known = ", ".join(group.name for group in self.chip.outputs) or "none"
-        raise InputError(f"the chip has no output {name!r}; its outputs: {known}")
+        known = [group.name for group in self.chip.outputs]
+        raise InputError(
+            f"the chip has no output {name!r}; its outputs: {', '.join(known) or 'none'}{did_you_mean(name, known)}"
+        )
 
     def traffic(self) -> TrafficReport:
         """Spike traffic over the mesh: hops, links, the hottest of them."""
