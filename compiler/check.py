@@ -157,7 +157,10 @@ class IntegerNetwork:
             lines.append(f"  population {group.name} {list(group.shape)}: {counted(incoming, 'synapse')}; {shown}")
         lines += [f"  output {group.name} {list(group.shape)}" for group in self.outputs]
         if len(self.unions):
-            lines.append(f"  {len(self.unions)} unions of {len(self.unions.member)} sources, each on shared axons")
+            lines.append(
+                f"  {counted(len(self.unions), 'union')} of {counted(len(self.unions.member), 'source')}, each on"
+                " shared axons"
+            )
         return "\n".join(lines)
 
 
@@ -309,7 +312,10 @@ def _parameter(population: Population, name: str, arch: Architecture, faults: Fa
         faults.add(f"{subject} {error}", *location)
         return np.zeros(population.size, np.int64)
     if values.ndim and values.size != population.size:
-        faults.add(f"{subject} has {values.size} values; the population has {population.size} neurons", *location)
+        faults.add(
+            f"{subject} has {counted(values.size, 'value')}; the population has {counted(population.size, 'neuron')}",
+            *location,
+        )
         return np.zeros(population.size, np.int64)
     values = np.broadcast_to(values.reshape(-1) if values.ndim else values, population.size)
     _check_parameter(subject, location, name, values, arch, faults)
@@ -338,7 +344,7 @@ def _check_parameter(
             first = int(np.argmax(wrong))
             value = int(values[first])
             beyond = f"{value - allowed.max:,} over" if value > allowed.max else f"{allowed.min - value:,} under"
-            more = f"; {int(wrong.sum()) - 1:,} more neurons likewise" if wrong.sum() > 1 else ""
+            more = f"; {counted(int(wrong.sum()) - 1, 'more neuron')} likewise" if wrong.sum() > 1 else ""
             faults.add_misfit(
                 f"E-RANGE {subject}[{first}] is {value}; {arch.name!r} has {allowed} ({beyond}{more}). {WAYS.get(name, SCALE)}",
                 *location,

@@ -79,6 +79,24 @@ class Quantise:
             )
         return Quantise(method, number)
 
+    @property
+    def meaning(self) -> str:
+        """What becomes of weights, in words."""
+        if self.method == "fit":
+            return "weights become sums of one number per neuron and axon type"
+        if self.method == "levels":
+            return f"weights become 0 or one of {counted(self.number or 0, 'number')} per neuron"
+        low, high = self.multiples
+        if self.number == 1:
+            return "weights become 0 or one number per neuron, so that those of its other sign are lost"
+        return f"weights become {low}..{high} times one number per neuron"
+
+    @property
+    def multiples(self) -> tuple[int, int]:
+        """With ``weight_bits``, the least and the largest multiple of a neuron's number that a weight becomes."""
+        assert self.number is not None, "weight_bits carries its number"
+        return (0, 1) if self.number == 1 else (-(2 ** (self.number - 1)), 2 ** (self.number - 1) - 1)
+
     def __str__(self) -> str:
         return self.method if self.number is None else f"{self.method}={self.number}"
 
@@ -135,7 +153,11 @@ class QuantisationReport:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``compile --json``."""
-        return {"method": str(self.method), "populations": [vars(item) for item in self.populations]}
+        return {
+            "method": str(self.method),
+            "meaning": self.method.meaning,
+            "populations": [vars(item) for item in self.populations],
+        }
 
     def sentence(self) -> str:
         """As the certificate states it."""
@@ -145,12 +167,12 @@ class QuantisationReport:
         return f"quantisation ({self.method}) declared: {losses}"
 
     def __str__(self) -> str:
-        lines = [f"quantisation: {self.method}"]
+        lines = [f"quantisation: {self.method} ({self.method.meaning})"]
         for item in self.populations:
-            share = "" if item.neurons_per_core is None else f", {item.neurons_per_core} neurons a core"
+            share = "" if item.neurons_per_core is None else f", {counted(item.neurons_per_core, 'neuron')} a core"
             lines.append(
-                f"  {item.sentence()}; {item.kept:,} of {item.synapses:,} synapses kept, at most {item.levels} different"
-                f" weights a neuron{share}"
+                f"  {item.sentence()}; {item.kept:,} of {counted(item.synapses, 'synapse')} kept, at most"
+                f" {counted(item.levels, 'different weight')} a neuron{share}"
             )
         return "\n".join(lines)
 
@@ -319,7 +341,7 @@ class _Quantiser:
 def _form_of(weight: Array, method: Quantise) -> _Form:
     assert method.number is not None, "weight_bits and levels carry their number"
     if method.method == "weight_bits":
-        low, high = (0, 1) if method.number == 1 else (-(2 ** (method.number - 1)), 2 ** (method.number - 1) - 1)
+        low, high = method.multiples
         scale, q = best_multiples(weight, low, high)
         sign = -1 if scale < 0 else 1
         return _Form(np.array([abs(scale)]), sign * q[:, None], np.array([max(-low, high)]))

@@ -19,9 +19,9 @@ from neurocore.compiler.faults import Faults
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.nirfile import NirOptions, is_nir, load_nir
 from neurocore.compiler.quantise import Quantise
-from neurocore.container import open_input
+from neurocore.container import MAGIC, is_text, looks_like, open_input
 from neurocore.errors import InputError, NeurocoreError
-from neurocore.yamlfile import UNION, Document, Location, describe, field_name, read_yaml
+from neurocore.yamlfile import LOOKED_AT, UNION, Document, Location, describe, field_name, read_yaml
 
 ARRAY_FAULTS = (
     OSError,
@@ -185,12 +185,23 @@ def load_network(
     """
     if is_nir(path):
         return load_nir(path, chip, options)
-    document = read_yaml(path)
+    document = _read(path)
     try:
         content = _File.model_validate(document.data)
     except ValidationError as error:
         raise InputError(describe(error.errors(), document, _File)) from error
     return _Reader(document, content).build()
+
+
+def _read(path: str | Path) -> Document:
+    """The file as YAML; one that is a chip, a run or something else without text is named for what it is."""
+    if Path(path).is_file():
+        with open_input(path) as stream:
+            start = stream.read(LOOKED_AT)
+        if start.startswith(MAGIC) or not is_text(start):
+            ready = ": what is compiled already can be run and inspected as it is" * start.startswith(MAGIC)
+            raise InputError(f"{path} is {looks_like(start)}; a network in YAML or NIR was expected{ready}")
+    return read_yaml(path)
 
 
 def _expected(parameter: str) -> str:

@@ -22,7 +22,7 @@ from neurocore.oracle import Oracle
 from neurocore.probes import Watched, join_probes
 from neurocore.result import ChipFacts, CoreCounts, PopulationFan, ProbeRecord, RunResult
 from neurocore.spikes import MAX_VALUE, Spikes
-from neurocore.wording import did_you_mean
+from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -273,7 +273,10 @@ class Emulator:
         given = np.atleast_1d(np.asarray(lines))
         if given.dtype == bool and given.size:
             if given.size != self.chip.n_inputs:
-                raise InputError(f"{given.size} booleans were given; the chip has {self.chip.n_inputs} input lines")
+                raise InputError(
+                    f"{counted(given.size, 'boolean')} for all lines; the chip has"
+                    f" {counted(self.chip.n_inputs, 'input line')}"
+                )
             return np.flatnonzero(given).tolist()
         if given.size and given.dtype.kind not in "iu":
             raise InputError(f"input lines must be whole numbers or booleans, not {given.dtype}")

@@ -15,11 +15,15 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
+from neurocore.container import looks_like
 from neurocore.errors import InputError
 from neurocore.wording import did_you_mean
 
 MAX_NODES = 2_000_000
 """A file with more nodes than this, aliases expanded, is refused (a few short lines can otherwise stand for billions)."""
+
+LOOKED_AT = 8192
+"""Bytes of a file by which it is told what it seems to be."""
 
 Location = tuple[str | int, ...]
 
@@ -113,7 +117,10 @@ def _read_text(name: str) -> str:
     try:
         return Path(name).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{name}: not a text file (byte {error.start} is not UTF-8)") from error
+        what = looks_like(error.object[:LOOKED_AT])
+        raise InputError(f"{name}: not a text file (byte {error.start} is not UTF-8); it looks like {what}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist; check the path") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
 

@@ -19,6 +19,7 @@ from neurocore.cli.output import SCHEMA_VERSION
 from neurocore.cli.run import diff, power, recover, run, traffic
 from neurocore.errors import NeurocoreError, OutputError
 from neurocore.interrupts import ignore_signals, stopped_by_sigterm
+from neurocore.wording import as_yaml
 
 INTERRUPTED = 130
 
@@ -128,6 +129,7 @@ def _run(given: list[str]) -> None:
     except NeurocoreError as error:
         if debug:
             raise
+        error.respell(as_yaml)
         _report(error.problems)
         _fail(given, error.exit_code, error.problems)
     except Exception as error:  # the last resort: one sentence instead of a traceback

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurocore.cli.output import compile_bar, emit, keep_inputs, say, table
+from neurocore.cli.output import check_file_kind, compile_bar, emit, keep_inputs, say, table
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Compilation:
         if self.output or self.report:
             say("neurocore: an --estimate writes nothing; for a chip file or a report compile without it")
         result = estimate_network(self.read(), self.chip, quantise=self.quantise, fan_in=self.fan_in)
-        emit(result.as_dict(), self.as_json, _compile_text(result, None))
+        self.say_result(result)
 
     def run(self) -> None:
         """Compile, write all that is asked for, and print what was done."""
@@ -64,14 +64,19 @@ class Compilation:
             raise click.UsageError("Missing option '-o' / '--output' (or ask for an --estimate).")
         written = {"chip file": self.output, "report": self.report, "placement": self.save_placement}
         outputs = {name: path for name, path in written.items() if path is not None}
+        check_file_kind(self.output, "chip file")
         _check_outputs(outputs, [self.network, self.sample, self.defects])
         configured, result = self.compiled()
         with result.timed("save"):
             configured.save(self.output)
         self.write_texts(result)
-        for warning in result.warnings:
+        self.say_result(result)
+
+    def say_result(self, result: CompileReport) -> None:
+        """Print what was done, or would be; the text has a table of what quantisation loses, in place of the warning."""
+        for warning in result.warnings if self.as_json else result.warnings_but("W-QUANTISED"):
             say(f"neurocore: {warning}")
-        emit(result.as_dict(), self.as_json, _compile_text(result, self.output))
+        emit(result.as_dict(), self.as_json, _compile_text(result, None if self.estimate else self.output))
 
     def read(self) -> Network:
         """The network."""
@@ -135,12 +140,9 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
     total = sum(report.seconds.values())
     rows = [
         ("cores", f"{report.cores:,} (at least {report.cores_lower_bound:,}; {report.binds} bind)"),
-        ("neurons", f"{report.neurons:,}, of which {report.copies:,} copies and {report.relays:,} relays for fan-out"),
+        ("neurons", report.neurons_text),
         ("axons", f"{report.axons:,}"),
-        (
-            "fill",
-            f"as many neurons as {report.cores_by_neurons:,} cores have, as many axons as {report.cores_by_axons:,}",
-        ),
+        ("fill", report.fill_text),
         ("latency", counted(report.latency, "tick")),
         *([("dilation", f"{counted(report.dilation, 'tick')} to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),

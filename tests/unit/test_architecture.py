@@ -123,7 +123,7 @@ def test_broken_yaml(tmp_path: Path, text: str, reason: str) -> None:
 
 
 def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist; check the path"):
         load_architecture(str(tmp_path / "nosuch.yaml"))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text file"):

@@ -359,7 +359,7 @@ def test_a_target_without_cores(compile_yaml, tmp_path: Path, tiny: Architecture
 
 def test_all_cores_dead() -> None:
     none = np.zeros(0, int)
-    with pytest.raises(FitError, match=r"^E-CAP the graph needs 1 cores; the mesh of 5 x 3 has 0 free \(1 over\)\."):
+    with pytest.raises(FitError, match=r"^E-CAP the graph needs 1 core; the mesh of 5 x 3 has 0 free \(1 over\)\."):
         place(CoreTraffic(1, none, none, np.zeros(0)), (5, 3), blocked=np.ones((3, 5), bool))
 
 

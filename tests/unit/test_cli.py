@@ -224,7 +224,7 @@ def test_out_of_range_parameters(folder: Path, cli) -> None:
         (
             0.5,
             "weights holds 0.5 at [2, 1], which is not a whole number; make it one or, for weights and parameters of"
-            " neurons, ask for 'quantise: fit'",
+            " neurons, use --quantise fit",
         ),
         (np.nan, "weights holds nan at [2, 1]; only finite numbers are allowed"),
         (np.inf, "weights holds inf at [2, 1]; only finite numbers are allowed"),

@@ -80,7 +80,7 @@ def test_without_it_the_refusal_names_it(folder: Path, command) -> None:
     err = command("compile", "net.yaml", "-o", "c.h5", code=3).err
     assert (
         "population 'hidden': threshold is 1.5, which is not a whole number; make it one or, for weights and parameters of"
-        " neurons, ask for 'quantise: fit'" in err
+        " neurons, use --quantise fit" in err
     )
 
 
@@ -249,13 +249,17 @@ def test_the_page_has_all_tables_and_a_map(folder: Path, command) -> None:
 
 
 def test_the_page_lists_losses_and_warnings(folder: Path, command) -> None:
-    """Each is an item that wraps; in preformatted text long ones would run out of the page."""
+    """Each is an item that wraps; in preformatted text long ones would run out of the page. Losses are said once."""
+    text = (folder / "net.yaml").read_text()
+    (folder / "net.yaml").write_text(text.replace("{shape: [6]}", "{shape: [6]}\n  idle: {shape: [2]}"))
     fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.html", "--json").json
     text = (folder / "r.html").read_text()
     page = Tables()
     page.feed(text)
     assert "<pre>" not in text
-    assert [item for item in page.items if item in fields["warnings"]] == fields["warnings"] != []
+    losses, unused = fields["warnings"]
+    assert (losses.split()[0], unused.split()[0]) == ("W-QUANTISED", "W-UNUSED")
+    assert [item for item in page.items if item in fields["warnings"]] == [unused]
     assert any(item.startswith("hidden: weights ") for item in page.items)
     assert any(item.startswith("out: ") and "spikes before" in item for item in page.items)
 
