@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from neurocore.compiler.report import ChipUse, CoreUse, PopulationUse
+from neurocore.compiler.report import ChipUse, CoreUse, MeshUse, PopulationUse
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -85,10 +85,16 @@ def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
         *(("approximate", text) for text in report.approximations),
         ("hops", f"{mesh.mean_hops:.2f} on average, {hops}, {mesh.most_hops} at most"),
         ("packets", f"{report.packets_per_tick:,.1f} a tick expected, inputs included, at {report.rates_text}"),
-        ("busiest link", f"{mesh.busiest_link}, {mesh.busiest_link_packets_per_tick:.3f} packets a tick expected"),
+        ("busiest link", _busiest_link(mesh)),
         ("chip crossings", f"{mesh.chip_crossings_per_tick:.3f} a tick expected"),
         ("time", spent(report.seconds)),
     ]
+
+
+def _busiest_link(mesh: MeshUse) -> str:
+    if not mesh.busiest_link:
+        return "none: no packet is expected to cross a link of the mesh"
+    return f"{mesh.busiest_link}, {mesh.busiest_link_packets_per_tick:.3f} packets a tick expected"
 
 
 def spent(seconds: dict[str, float]) -> str:

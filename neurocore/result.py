@@ -181,7 +181,7 @@ class RunResult:
         source, target, packets = self._packets()
         used = self.cores.input_packets > 0
         leaves = np.where(self.chip.target_core == OUTPUT, self.neuron_spikes, 0).sum(axis=1)
-        tiling = self._tiling
+        tiling = self.tiling
         report = measure_traffic(
             source,
             target,
@@ -196,6 +196,7 @@ class RunResult:
             self.chip.core[leaves > 0].astype(np.int64),
             leaves[leaves > 0],
         )
+        report = replace(report, dilation=self.chip.dilation)
         if tiling.n_chips == 1:
             return report
         board = measure_board(
@@ -203,9 +204,9 @@ class RunResult:
             self.ticks,
             report.links,
             report.io_links,
-            core=self.chip.core[self._in_use],
-            spikes=self.cores.spikes[self._in_use],
-            synaptic_events=self.cores.synaptic_events[self._in_use],
+            core=self.chip.core[self.in_use],
+            spikes=self.cores.spikes[self.in_use],
+            synaptic_events=self.cores.synaptic_events[self.in_use],
             source_core=source,
             target_core=target,
             packets=packets,
@@ -213,13 +214,13 @@ class RunResult:
         return replace(report, board=board)
 
     @property
-    def _tiling(self) -> Tiling:
+    def tiling(self) -> Tiling:
         """How the chip's cores lie on chips."""
         arch = self.chip.architecture
         return Tiling(arch.columns, arch.rows, arch.mesh.columns, arch.mesh.rows)
 
     @property
-    def _in_use(self) -> Array:
+    def in_use(self) -> Array:
         """Which rows [n] hold a configured neuron."""
         return np.asarray((self.chip.population >= -1).any(axis=1))
 
@@ -253,7 +254,7 @@ class RunResult:
 
         return Activity(
             ticks=self.ticks,
-            powered_cores_used=int(self._in_use.sum()),
+            powered_cores_used=int(self.in_use.sum()),
             powered_cores_chip=arch.n_cores,
             neurons_per_core=arch.core.neurons,
             synaptic_events=int(self.cores.synaptic_events.sum()),
@@ -291,7 +292,7 @@ class RunResult:
             "chip_cores_used": cores,
             "chip_synaptic_events": events,
             "chip_spikes": spikes,
-            "chip_hops": self._tiling.total(self.chip.core, core_hops),
+            "chip_hops": self.tiling.total(self.chip.core, core_hops),
             "chip_crossings_out": out,
         }
 

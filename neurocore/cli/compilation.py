@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurocore.cli.output import check_file_kind, compile_bar, emit, keep_inputs, say, table
+from neurocore.cli.output import check_ending, check_file_kind, compile_bar, emit, keep_inputs, say, table, write_text
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ class Compilation:
         from neurocore.compiler.reporttext import report_text
 
         if self.save_placement is not None and result.placement is not None:
-            _write_text(self.save_placement, result.placement(self.save_placement.lower().endswith(".json")))
+            write_text(self.save_placement, result.placement(self.save_placement.lower().endswith(".json")))
         if self.report is not None:
-            _write_text(self.report, report_text(result, os.path.splitext(self.report)[1].lower()))
+            write_text(self.report, report_text(result, os.path.splitext(self.report)[1].lower()))
 
 
 def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:
@@ -122,18 +122,11 @@ def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:
         if other is not None:
             raise click.UsageError(f"The {name} and the {other} cannot be one file.")
     for name, kind, known in (("placement", "placement file", SUFFIXES), ("report", "report", REPORT_SUFFIXES)):
-        if name in outputs and not outputs[name].lower().endswith(known):
-            raise click.UsageError(f"'{outputs[name]}': the name of a {kind} ends in {', '.join(known)}.")
+        if name in outputs:
+            check_ending(outputs[name], kind, known)
     for path in outputs.values():
         keep_inputs(path, *inputs)
         container.check_writable(path)
-
-
-def _write_text(path: str, text: str) -> None:
-    from neurocore import container
-
-    with container.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _compile_text(report: CompileReport, output: str | None) -> str:

@@ -108,6 +108,20 @@ def check_file_kind(path: str | None, kind: str) -> None:
         raise click.UsageError(f"'{path}': a {kind} is written in HDF5; let its name end in .h5, not in {ending}.")
 
 
+def check_ending(path: str, kind: str, known: tuple[str, ...]) -> None:
+    """Refuse a name by whose ending the form of what is written cannot be chosen."""
+    if not path.lower().endswith(known):
+        raise click.UsageError(f"'{path}': the name of a {kind} ends in {', '.join(known)}.")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file atomically."""
+    from neurocore import container
+
+    with container.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def keep_inputs(output: str, *inputs: str | None) -> None:
     """Refuse an output that would replace one of the command's own inputs."""
     for path in inputs:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from neurocore.cli.live import check_kind, parse_pace, run_live
-from neurocore.cli.output import Choice, check_file_kind, emit, keep_inputs, progress_bar, recording, say, table
+from neurocore.cli.output import (
+    Choice,
+    check_ending,
+    check_file_kind,
+    emit,
+    keep_inputs,
+    progress_bar,
+    recording,
+    say,
+    table,
+    write_text,
+)
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -235,10 +247,23 @@ def power(
 
 @click.command()
 @click.argument("run_file", metavar="RUN", type=click.Path())
+@click.option(
+    "--report", type=click.Path(), help="Draw the mesh with its traffic: .html, a page, or .svg, the picture alone."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def traffic(run_file: str, as_json: bool) -> None:
+def traffic(run_file: str, report: str | None, as_json: bool) -> None:
     """Packets, hops and the hottest links of a run."""
+    from neurocore import container
     from neurocore.runfile import load_head
+    from neurocore.trafficpage import SUFFIXES, traffic_text
 
-    report = load_head(run_file).traffic()
-    emit(report.as_dict(), as_json, str(report))
+    if report is not None:
+        check_ending(report, "report", SUFFIXES)
+        keep_inputs(report, run_file)
+        container.check_writable(report)
+    run = load_head(run_file)
+    found = run.traffic()
+    if report is not None:
+        write_text(report, traffic_text(run, os.path.splitext(report)[1].lower()))
+        say(f"neurocore: {report} is written")
+    emit(found.as_dict(), as_json, str(found))
