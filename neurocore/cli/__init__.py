@@ -17,11 +17,10 @@ from neurocore.cli.demo import demo
 from neurocore.cli.formats import convert_command, export_command, import_command
 from neurocore.cli.output import SCHEMA_VERSION
 from neurocore.cli.run import diff, power, recover, run, traffic
+from neurocore.entry import INTERRUPTED
 from neurocore.errors import NeurocoreError, OutputError
 from neurocore.interrupts import ignore_signals, stopped_by_sigterm
 from neurocore.wording import as_yaml
-
-INTERRUPTED = 130
 
 
 class _ReaderGoneError(Exception):

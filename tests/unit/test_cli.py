@@ -390,6 +390,27 @@ def test_a_signal_after_all_is_done_changes_nothing(folder: Path, number: int, n
     assert "Traceback" not in done.stderr
 
 
+INTERRUPTED_START = """
+import os, signal, sys
+class Signal:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["MODULE"]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Signal())
+from neurocore.entry import main
+sys.argv = ["neurocore", "chips"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["neurocore.cli", "click", "neurocore.cli.bench", "numpy"])
+def test_an_interrupt_while_modules_are_loaded_is_one_sentence(module: str) -> None:
+    """All but the last are those of the command line, the last is one that a command needs."""
+    command = [sys.executable, "-c", INTERRUPTED_START]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MODULE": module})
+    assert (done.returncode, done.stderr.strip()) == (130, "neurocore: interrupted")
+
+
 def test_interrupt_leaves_no_output(folder: Path, cli) -> None:
     cli("compile", "net.yaml", "-o", "c.h5")
     command = [
