@@ -22,6 +22,7 @@ from neurocore.compiler.partition import runs_text
 from neurocore.compiler.place import Placement
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import InputError
+from neurocore.wording import acting, counted
 from neurocore.yamlfile import Document, read_yaml, stranger
 
 Array = npt.NDArray[Any]
@@ -117,7 +118,8 @@ class GivenPlacement:
         missing = sorted(set(range(n_named)) - {site.core for site in self.sites})
         if missing and not self.partial:
             shown = ", ".join(map(str, missing[:MOST_LISTED])) + (" ..." if len(missing) > MOST_LISTED else "")
-            text = f"network {name!r} needs {n} cores and {len(missing)} have no place here: {shown}"
+            without = f"{acting(len(missing), 'core', 'has', 'have')} no place here: {shown}"
+            text = f"network {name!r} needs {counted(n, 'core')}; {without}"
             problems.append(self.document.complain(("cores",), f"{text}; name them, or say 'rest: place'"))
         return problems
 

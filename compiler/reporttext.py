@@ -79,7 +79,7 @@ def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
         ("fill", report.fill_text),
         *([("placement", report.kept_text)] if report.kept_text else []),
         *([("relays on the way", stations)] if report.stations else []),
-        ("latency", counted(report.latency, "tick")),
+        ("latency", counted(report.latency, "tick") + " of the chip" * (report.dilation != 1)),
         *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),

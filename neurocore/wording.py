@@ -17,6 +17,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun[:-1]}ies" if noun.endswith("py") else f"{number:,} {noun}s"
 
 
+def acting(number: int, noun: str, one: str, many: str) -> str:
+    """``1 neuron sends``, ``2 neurons send``: a count with the verb, or the words that begin with it, in either number."""
+    return f"{counted(number, noun)} {one if number == 1 else many}"
+
+
 def did_you_mean(wrong: object, known: Iterable[str]) -> str:
     """``; did you mean 'all_to_all'?``, the end of a sentence about a wrong name, if a known one is near; otherwise nothing."""
     from difflib import get_close_matches

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurocore.cli.output import Choice, emit, progress_bar, say, spelling, table
-from neurocore.wording import as_options, counted
+from neurocore.wording import acting, as_options, counted
 
 if TYPE_CHECKING:
     from neurocore.compiler.verify import Verdict
@@ -196,15 +196,17 @@ def verify(
 
 
 def _verdict_text(verdict: Verdict, ticks: int) -> str:
-    span = f"{counted(ticks, 'tick')}, latency {verdict.latency}"
+    frames, unit = "", ""
+    if verdict.dilation != 1:
+        frames, unit = f", {verdict.dilation} ticks of the chip each", " ticks of the chip"
+    span = f"{counted(ticks, 'tick')}{frames}, latency {verdict.latency}{unit}"
     if verdict.equal:
-        frames = f", {verdict.dilation} ticks of the chip each" if verdict.dilation != 1 else ""
         nothing = "" if verdict.spikes_compared else ", but nothing fired"
-        return f"equal{nothing}: {counted(verdict.spikes_compared, 'output spike')} in {span}{frames}"
+        return f"equal{nothing}: {counted(verdict.spikes_compared, 'output spike')} in {span}"
     if verdict.as_declared:
         return (
-            f"approximate, as declared: {counted(verdict.spikes_differing, 'output spike')} of {verdict.spikes_compared:,}"
-            f" {'differs' if verdict.spikes_differing == 1 else 'differ'} in {span}; sums are carried over"
+            f"approximate, as declared: {acting(verdict.spikes_differing, 'output spike', 'differs', 'differ')}, of"
+            f" {verdict.spikes_compared:,} in {span}; sums are carried over"
         )
     place = verdict.first_difference or {}
     side = "network only" if place.get("network") else "chip only"

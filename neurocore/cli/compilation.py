@@ -136,7 +136,7 @@ def _compile_text(report: CompileReport, output: str | None) -> str:
         ("neurons", report.neurons_text),
         ("axons", f"{report.axons:,}"),
         ("fill", report.fill_text),
-        ("latency", counted(report.latency, "tick")),
+        ("latency", counted(report.latency, "tick") + " of the chip" * (report.dilation != 1)),
         *([("dilation", f"{counted(report.dilation, 'tick')} to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),

@@ -66,7 +66,7 @@ def chip_text(chip: ChipConfig) -> str:
         ("inputs", _named(chip.inputs)),
         ("outputs", _named(chip.outputs)),
         ("populations", _named(chip.populations)),
-        ("latency", counted(chip.latency, "tick")),
+        ("latency", counted(chip.latency, "tick") + " of the chip" * (chip.dilation != 1)),
         *([("dilation", f"{chip.dilation} ticks to one of the network")] if chip.dilation != 1 else []),
         ("seed", str(chip.seed)),
         *chip.notes,

@@ -100,7 +100,7 @@ def test_all_faults_of_a_placement_are_listed(tmp_path: Path) -> None:
         "6:5: cores.4: core 3 lies at (2, 2), which is dead; give it another place",
         "7:5: cores.5: core 9 is one more than network 'chain' has: 0..5",
         "8:5: cores.6: core 4 holds 'c4[0..8]' now, not 'c5[0..8]'; check its place and correct or delete 'holds'",
-        "1:1: cores: network 'chain' needs 6 cores and 1 have no place here: 5; name them, or say 'rest: place'",
+        "1:1: cores: network 'chain' needs 6 cores; 1 core has no place here: 5; name them, or say 'rest: place'",
     ]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from neurocore.wording import MOST_COMPARED, counted, did_you_mean
+from neurocore.wording import MOST_COMPARED, acting, counted, did_you_mean
 
 
 def test_counts() -> None:
+    assert [counted(n, "copy") for n in (1, 2)] == ["1 copy", "2 copies"]
+    assert [acting(n, "neuron", "sends", "send") for n in (1, 2)] == ["1 neuron sends", "2 neurons send"]
     assert [counted(n, "tick") for n in (0, 1, 2, 1234)] == ["0 ticks", "1 tick", "2 ticks", "1,234 ticks"]
 
 
