@@ -11,6 +11,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.encode import axons_per_signal
+from neurocore.wording import setting
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +45,8 @@ def _ways(network: IntegerNetwork, arch: Architecture, neuron: int) -> Iterator[
     if n <= axons and levels > types:
         yield f"use at most {types} different weights a neuron, of which one reads up to {axons}"
     if levels <= types and _any_spike_fires(network, neuron):
-        yield "use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself"
+        same = "which gives the same spikes here, as each of its weights reaches the threshold by itself"
+        yield f"use {setting('merge', 'or')}, {same}"
 
 
 def _any_spike_fires(network: IntegerNetwork, neuron: int) -> bool:

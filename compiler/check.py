@@ -20,7 +20,7 @@ from neurocore.compiler.quantise import quantise
 from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts, source_starts
 from neurocore.compiler.unions import UnionFinder, Unions
 from neurocore.config import Group
-from neurocore.wording import counted
+from neurocore.wording import counted, did_you_mean
 from neurocore.yamlfile import Location
 
 Array = npt.NDArray[Any]
@@ -157,7 +157,10 @@ class IntegerNetwork:
             lines.append(f"  population {group.name} {list(group.shape)}: {counted(incoming, 'synapse')}; {shown}")
         lines += [f"  output {group.name} {list(group.shape)}" for group in self.outputs]
         if len(self.unions):
-            lines.append(f"  {len(self.unions)} unions of {len(self.unions.member)} sources, each on shared axons")
+            lines.append(
+                f"  {counted(len(self.unions), 'union')} of {counted(len(self.unions.member), 'source')}, each on"
+                " shared axons"
+            )
         return "\n".join(lines)
 
 
@@ -257,7 +260,8 @@ def _outputs(network: Network, faults: Faults) -> tuple[Group, ...]:
     for item in network.outputs.values():
         source = network.populations.get(item.source)
         if source is None:
-            text = f"output {item.name!r}: its source {item.source!r} is not a population"
+            nearest = did_you_mean(item.source, network.populations)
+            text = f"output {item.name!r}: its source {item.source!r} is not a population{nearest}"
             faults.add(text, "outputs", item.name, "source")
             continue
         groups.append(Group(item.name, source.shape, start))
@@ -269,7 +273,8 @@ def _rates(network: Network, faults: Faults) -> Array:
     known: dict[str, Input | Population] = {**network.inputs, **network.populations}
     for name, value in network.spike_rates.items():
         if name not in known:
-            faults.add(f"spike_rates: {name!r} is neither an input nor a population", "spike_rates", name)
+            text = f"spike_rates: {name!r} is neither an input nor a population{did_you_mean(name, known)}"
+            faults.add(text, "spike_rates", name)
         elif not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
             faults.add(f"spike_rates: {name!r} is {value!r}; spikes per tick lie in 0..1", "spike_rates", name)
     if faults.bad:
@@ -307,7 +312,10 @@ def _parameter(population: Population, name: str, arch: Architecture, faults: Fa
         faults.add(f"{subject} {error}", *location)
         return np.zeros(population.size, np.int64)
     if values.ndim and values.size != population.size:
-        faults.add(f"{subject} has {values.size} values; the population has {population.size} neurons", *location)
+        faults.add(
+            f"{subject} has {counted(values.size, 'value')}; the population has {counted(population.size, 'neuron')}",
+            *location,
+        )
         return np.zeros(population.size, np.int64)
     values = np.broadcast_to(values.reshape(-1) if values.ndim else values, population.size)
     _check_parameter(subject, location, name, values, arch, faults)
@@ -336,7 +344,7 @@ def _check_parameter(
             first = int(np.argmax(wrong))
             value = int(values[first])
             beyond = f"{value - allowed.max:,} over" if value > allowed.max else f"{allowed.min - value:,} under"
-            more = f"; {int(wrong.sum()) - 1:,} more neurons likewise" if wrong.sum() > 1 else ""
+            more = f"; {counted(int(wrong.sum()) - 1, 'more neuron')} likewise" if wrong.sum() > 1 else ""
             faults.add_misfit(
                 f"E-RANGE {subject}[{first}] is {value}; {arch.name!r} has {allowed} ({beyond}{more}). {WAYS.get(name, SCALE)}",
                 *location,
@@ -370,7 +378,7 @@ def _modes(given: Any, names: tuple[str, ...]) -> Array:
     if values.dtype.kind not in "US" or not np.isin(values, names).all():
         wrong = [item for item in values.reshape(-1).tolist() if not isinstance(item, str) or item not in names]
         shown = wrong[0] if wrong else given
-        raise ValueError(f"is {shown!r}; it must be one of {', '.join(names)}")
+        raise ValueError(f"is {shown!r}; it must be one of {', '.join(names)}{did_you_mean(shown, names)}")
     return _index(values, names)
 
 

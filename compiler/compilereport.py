@@ -13,6 +13,7 @@ from neurocore.compiler.check import DEFAULT_RATE, IntegerNetwork
 from neurocore.compiler.deviation import Deviation
 from neurocore.compiler.quantise import QuantisationReport
 from neurocore.compiler.report import ChipUse
+from neurocore.wording import counted
 
 PlacementText = Callable[[bool], str]
 """The content of a placement file, in JSON or YAML."""
@@ -122,6 +123,22 @@ class CompileReport:
         """In what the chip is not the (quantised) network, and by how much."""
         return [] if self.deviation is None else [str(self.deviation)]
 
+    def warnings_but(self, *codes: str) -> list[str]:
+        """The warnings, but for those of codes whose content is said in full elsewhere."""
+        return [text for text in self.warnings if not text.startswith(codes)]
+
+    @property
+    def neurons_text(self) -> str:
+        """How many neurons of the chip are taken, and what for."""
+        more = f"{counted(self.copies, 'copy')} and {counted(self.relays, 'relay')} for fan-out"
+        return f"{self.neurons:,}, of which {more}"
+
+    @property
+    def fill_text(self) -> str:
+        """How many cores would hold all neurons and all axons, were they spread evenly."""
+        verb = "has" if self.cores_by_neurons == 1 else "have"
+        return f"as many neurons as {counted(self.cores_by_neurons, 'core')} {verb}, as many axons as {self.cores_by_axons:,}"
+
     @property
     def rates_text(self) -> str:
         """The rates at which packets are expected."""
@@ -138,7 +155,11 @@ class CompileReport:
     @property
     def kept_text(self) -> str:
         """How many cores kept the place that they were given; nothing if none was given."""
-        return "" if self.cores_kept is None else f"{self.cores_kept:,} of {self.cores:,} cores kept their place"
+        return (
+            ""
+            if self.cores_kept is None
+            else f"{self.cores_kept:,} of {counted(self.cores, 'core')} kept the place given"
+        )
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

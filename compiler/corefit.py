@@ -22,6 +22,7 @@ from neurocore.compiler.floats import FloatNetwork
 from neurocore.compiler.network import Network
 from neurocore.compiler.typefit import TypeFit, fit_types
 from neurocore.errors import FitError
+from neurocore.wording import setting
 
 Array = npt.NDArray[Any]
 
@@ -123,7 +124,8 @@ class _Choice:
             f"E-FANIN population {self.name!r}: {self.name}[{worst}] reads {most} signals (source and delay), each of which needs"
             f" an axon; a core of {self.arch.name!r} has {self.arch.core.axons} ({most - self.arch.core.axons} over;"
             f" {int((reads > self.arch.core.axons).sum())} of {len(reads)} neurons are). Limit receptive fields, split"
-            f' {self.name!r} into groups, or quantise with weight_bits or levels, whose weights fan_in="dilate" can gather'
+            f" {self.name!r} into groups, or use {setting('quantise', 'weight_bits=B')} or {setting('quantise', 'levels=N')},"
+            f" whose weights {setting('fan_in', 'dilate')} can gather"
         )
 
     def possible(self, share: int) -> bool:

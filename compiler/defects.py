@@ -18,7 +18,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.faults import whole_numbers
 from neurocore.errors import InputError
-from neurocore.yamlfile import Document, read_yaml
+from neurocore.yamlfile import Document, read_yaml, stranger
 
 Array = npt.NDArray[Any]
 
@@ -140,7 +140,7 @@ def load_defects(path: str | Path, arch: Architecture) -> Defects:
     Raises InputError that lists every fault of the file as ``file:line:column: entry: reason``.
     """
     document = read_yaml(path)
-    problems = [document.complain((key,), "is not a known key") for key in document.data if key not in SHAPES]
+    problems = [document.complain((key,), stranger(key, SHAPES)) for key in document.data if key not in SHAPES]
     found = {name: _entries(document, name, arch, problems) for name in SHAPES}
     if problems:
         raise InputError(problems)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import FitError, InputError
+from neurocore.wording import setting
 from neurocore.yamlfile import Document
 
 Array = npt.NDArray[Any]
@@ -90,8 +91,8 @@ def _from_floats(values: Array) -> Array:
     fraction, large = values != np.round(values), np.abs(values) > 2**53
     if fraction.any():
         raise ValueError(
-            f"{_first(values, fraction)}, which is not a whole number; make it one or, for weights and parameters of neurons, ask"
-            " for 'quantise: fit'"
+            f"{_first(values, fraction)}, which is not a whole number; make it one or, for weights and parameters of neurons, use"
+            f" {setting('quantise', 'fit')}"
         )
     if large.any():
         raise ValueError(f"{_first(values, large)}, which is too large; whole numbers with a decimal point end at 2^53")

@@ -26,7 +26,7 @@ from neurocore.compiler.route import CoreOverflowError, Encoded, Routing, TightC
 from neurocore.compiler.slack import CycleError, NoTimeError, next_slack, once_round
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.errors import FitError
-from neurocore.wording import counted
+from neurocore.wording import counted, setting
 
 Array = npt.NDArray[Any]
 
@@ -148,9 +148,9 @@ def _thermometer_advice(network: IntegerNetwork, arch: Architecture) -> str:
         return ""
     if lined is None:
         return ""
-    lines = "1 more neuron, which takes" if lined.n_lines == 1 else f"{lined.n_lines:,} more neurons, which take"
+    lines = f"{counted(lined.n_lines, 'more neuron')}, which {'takes' if lined.n_lines == 1 else 'take'}"
     ticks = counted(len(lined.steps), "tick")
-    return f'; or use fan_in="thermometer": exact, with {lines} {ticks}'
+    return f"; or use {setting('fan_in', 'thermometer')}: exact, with {lines} {ticks}"
 
 
 def _carry_advice(network: IntegerNetwork, arch: Architecture) -> str:
@@ -161,7 +161,11 @@ def _carry_advice(network: IntegerNetwork, arch: Architecture) -> str:
         lined = carry(network, arch, MOST_ADVISED)
     except FitError:
         return ""
-    return "" if lined is None else f'; or use fan_in="carry": approximate, with {lined.n_lines:,} more neurons'
+    return "" if lined is None else _carried(lined.n_lines)
+
+
+def _carried(n_lines: int) -> str:
+    return f"; or use {setting('fan_in', 'carry')}: approximate, with {counted(n_lines, 'more neuron')}"
 
 
 def _dilation_advice(network: IntegerNetwork, arch: Architecture) -> str:
@@ -169,11 +173,11 @@ def _dilation_advice(network: IntegerNetwork, arch: Architecture) -> str:
     try:
         dilated = dilate(network, arch)
     except FitError as error:
-        return f'; fan_in="dilate" is no way out: {error.problems[0].removeprefix("E-DILATE ")}'
+        return f"; {setting('fan_in', 'dilate')} is no way out: {error.problems[0].removeprefix('E-DILATE ')}"
     if dilated is None:
         return ""
     until = ", until a membrane nears its clamp" if dilated.is_counting else ""
-    return f'; or use fan_in="dilate": exact{until}, 1 tick becomes {dilated.factor}'
+    return f"; or use {setting('fan_in', 'dilate')}: exact{until}, 1 tick becomes {dilated.factor}"
 
 
 def _fit_dilated(

@@ -16,6 +16,7 @@ from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Populati
 from neurocore.compiler.synapses import add_fault, all_edges
 from neurocore.errors import InputError
 from neurocore.spikes import Spikes
+from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -142,7 +143,7 @@ def real_numbers(name: str, given: Any) -> Array:
         place = f"[{', '.join(map(str, bad[0]))}]" if values.ndim else ""
         raise ValueError(
             f"{name}{place} is {values[tuple(bad[0])]}; only finite numbers can be quantised"
-            + (f" ({len(bad) - 1} more values likewise)" if len(bad) > 1 else "")
+            + (f" ({counted(len(bad) - 1, 'more value')} likewise)" if len(bad) > 1 else "")
         )
     return values
 
@@ -168,12 +169,14 @@ def _parameter(population: Population, name: str) -> Array:
         names = RESET_MODES if name == "reset_mode" else FLOOR_MODES
         texts = np.asarray(given)
         if texts.dtype.kind not in "US" or not np.isin(texts, names).all():
-            raise ValueError(f"{name} is {given!r}; it must be one of {', '.join(names)}")
+            raise ValueError(f"{name} is {given!r}; it must be one of {', '.join(names)}{did_you_mean(given, names)}")
         values = (texts[..., None] == np.array(names)).argmax(axis=-1).astype(float)
     else:
         values = real_numbers(name, given)
     if values.ndim and values.size != population.size:
-        raise ValueError(f"{name} has {values.size} values; the population has {population.size} neurons")
+        raise ValueError(
+            f"{name} has {counted(values.size, 'value')}; the population has {counted(population.size, 'neuron')}"
+        )
     return np.array(np.broadcast_to(values.reshape(-1) if values.ndim else values, population.size))
 
 

@@ -33,7 +33,7 @@ from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError
 from neurocore.compiler.slack import NoTimeError
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import FitError, InputError
-from neurocore.wording import counted
+from neurocore.wording import counted, setting
 
 Array = npt.NDArray[Any]
 
@@ -167,7 +167,7 @@ def _attempt(task: Task, ways: Ways, spared: npt.NDArray[np.bool_]) -> Layout:
         pins = np.stack([placement.x, placement.y], axis=1)[: len(routing.cores)]
     raise FitError(
         f"E-REACH {_limits(arch, ways)}, and making time for relays on the way makes others necessary, {MAX_ROUNDS} times over."
-        " Give the cores places nearer to each other (--placement), or use fewer cores"
+        f" Give the cores places nearer to each other ({setting('placement', 'FILE')}), or use fewer cores"
     )
 
 
@@ -178,7 +178,7 @@ def _detoured(routing: Routing, placement: Placement, ways: Ways, room: Room, ar
         raise FitError(
             f"E-REACH core {error.source} cannot send to core {error.target}: {_limits(arch, ways)}, and no core with a neuron"
             " and an axon to spare lies so that it could relay. Use fewer cores, or give the two places nearer to each other"
-            " (--placement)"
+            f" ({setting('placement', 'FILE')})"
         ) from error
 
 
@@ -192,13 +192,14 @@ def _rerouted(task: Task, ways: Ways, more: Array, missing: Array) -> Routing:
     except TightCycleError as error:
         raise NoTimeError(
             f"{head}; but they are on a cycle that leaves {error.missing} too few. Raise a delay on the cycle, or give its cores"
-            " places nearer to each other (--placement)",
+            f" places nearer to each other ({setting('placement', 'FILE')})",
             error.missing,
         ) from error
     except CoreOverflowError as error:
         raise FitError(
             f"{head}; but then core {error.core}, whose neurons read one signal at different times, needs more axons than it"
-            " has. Raise the delay of that projection, or give the cores places nearer to each other (--placement)"
+            " has. Raise the delay of that projection, or give the cores places nearer to each other"
+            f" ({setting('placement', 'FILE')})"
         ) from error
 
 

@@ -7,6 +7,7 @@ from html import escape
 
 from neurocore.compiler.report import CoreUse
 from neurocore.compiler.reporttext import held
+from neurocore.wording import counted
 
 COLOURS = {"none": "#9ecae1", "neurons": "#fdae6b", "axons": "#74c476", "axons and neurons": "#e6550d"}
 """Colour of a core by what is full; those of relays alone are grey."""
@@ -70,7 +71,8 @@ class _Map:
 
     def square(self, core: CoreUse) -> str:
         colour = COLOURS[core.limit] if core.populations else RELAYS
-        counts = f"{core.neurons} neurons, {core.copies} copies, {core.relays} relays, {core.axons} axons"
+        parts = {"neuron": core.neurons, "copy": core.copies, "relay": core.relays, "axon": core.axons}
+        counts = ", ".join(counted(number, noun) for noun, number in parts.items())
         text, size = escape(f"({core.x}, {core.y}): {held(core)}; {counts}"), self.cell - 1
         place = f'x="{self.x(core.x)}" y="{self.y(core.y)}" width="{size}" height="{size}"'
         return f'<rect {place} fill="{colour}"><title>{text}</title></rect>'

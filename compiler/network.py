@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import InputError
+from neurocore.wording import did_you_mean
 from neurocore.yamlfile import Document, Location
 
 MAX_SIZE = 100_000_000
@@ -174,6 +175,7 @@ class Network:
         if unknown:
             raise InputError(
                 f"population {name!r}: {', '.join(unknown)} is no neuron parameter; there are {', '.join(NEURON_DEFAULTS)}"
+                f"{did_you_mean(unknown[0], NEURON_DEFAULTS)}"
             )
         item = Population(name, as_shape(name, shape), dict(neuron))
         self.populations[name] = item
@@ -207,7 +209,9 @@ class Network:
         if not isinstance(stochastic, bool | np.bool_):
             raise InputError(f"{item.label}: stochastic is {stochastic!r}; it must be True or False")
         if not isinstance(merge, str) or merge not in MERGES:
-            raise InputError(f"{item.label}: merge is {merge!r}; it must be one of {', '.join(MERGES)}")
+            raise InputError(
+                f"{item.label}: merge is {merge!r}; it must be one of {', '.join(MERGES)}{did_you_mean(merge, MERGES)}"
+            )
         given = [
             form
             for form in ("weights", "one_to_one", "all_to_all", "edges", "conv2d")
@@ -275,10 +279,11 @@ def _conv(given: Any) -> Conv2d:
     if not isinstance(given, Mapping):
         raise InputError(f"conv2d is {given!r}; a Conv2d, or a mapping with a kernel, was expected")
     known = [item.name for item in fields(Conv2d)]
-    wrong = [repr(key) for key in given if key not in known]
+    wrong = [key for key in given if key not in known]
     if wrong or "kernel" not in given:
-        found = f"{', '.join(wrong)} is not known" if wrong else "the kernel is missing"
-        raise InputError(f"conv2d: {found}; there are {', '.join(known)}")
+        found = f"{', '.join(map(repr, wrong))} is not known" if wrong else "the kernel is missing"
+        nearest = did_you_mean(wrong[0], known) if wrong else ""
+        raise InputError(f"conv2d: {found}; there are {', '.join(known)}{nearest}")
     return Conv2d(**given)
 
 

@@ -29,6 +29,7 @@ from neurocore.compiler.network import Network
 from neurocore.compiler.nirlinear import LINEAR, POOLS, Shape, matrix_of, output_shape, pool_kernel
 from neurocore.compiler.nirread import Graph, Node, read_graph
 from neurocore.errors import InputError, UsageError
+from neurocore.wording import did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +58,9 @@ class NirOptions:
 
     def __post_init__(self) -> None:
         if self.reset not in RESETS:
-            raise UsageError(f"reset is {self.reset!r}; it must be one of {', '.join(RESETS)}")
+            raise UsageError(
+                f"reset is {self.reset!r}; it must be one of {', '.join(RESETS)}{did_you_mean(self.reset, RESETS)}"
+            )
         if not (np.isfinite(self.dt) and self.dt > 0):
             raise UsageError(f"dt is {self.dt:g}; a positive number of seconds was expected")
 

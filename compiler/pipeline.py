@@ -43,6 +43,7 @@ from neurocore.compiler.thermometer import Thermometer
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError, UsageError
 from neurocore.spikes import Spikes
+from neurocore.wording import did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -276,6 +277,7 @@ def _loaded(
     if not isinstance(network.fan_in, str) or network.fan_in not in FAN_INS:
         raise InputError(
             f"network {network.name!r}: fan_in is {network.fan_in!r}; it must be one of {', '.join(FAN_INS)}"
+            f"{did_you_mean(network.fan_in, FAN_INS)}"
         )
     return network
 

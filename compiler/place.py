@@ -173,7 +173,7 @@ def place(
     n_free = int(sites.free.sum())
     if traffic.n_cores > n_free:
         raise FitError(
-            f"E-CAP the graph needs {traffic.n_cores:,} cores; the mesh of {mesh[0]} x {mesh[1]} has {n_free:,} free "
+            f"E-CAP the graph needs {counted(traffic.n_cores, 'core')}; the mesh of {mesh[0]} x {mesh[1]} has {n_free:,} free "
             f"({traffic.n_cores - n_free:,} over). Use more chips, or a smaller network."
         )
     silent = progress or (lambda done, total: None)

@@ -22,7 +22,8 @@ from neurocore.compiler.partition import runs_text
 from neurocore.compiler.place import Placement
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import InputError
-from neurocore.yamlfile import Document, read_yaml
+from neurocore.wording import acting, counted
+from neurocore.yamlfile import Document, read_yaml, stranger
 
 Array = npt.NDArray[Any]
 
@@ -117,7 +118,8 @@ class GivenPlacement:
         missing = sorted(set(range(n_named)) - {site.core for site in self.sites})
         if missing and not self.partial:
             shown = ", ".join(map(str, missing[:MOST_LISTED])) + (" ..." if len(missing) > MOST_LISTED else "")
-            text = f"network {name!r} needs {n} cores and {len(missing)} have no place here: {shown}"
+            without = f"{acting(len(missing), 'core', 'has', 'have')} no place here: {shown}"
+            text = f"network {name!r} needs {counted(n, 'core')}; {without}"
             problems.append(self.document.complain(("cores",), f"{text}; name them, or say 'rest: place'"))
         return problems
 
@@ -132,7 +134,7 @@ def load_placement(path: str | Path) -> GivenPlacement:
     """Read a placement file. Raises InputError that lists every fault as ``file:line:column: entry: reason``."""
     document = read_yaml(path)
     data, problems = document.data, []
-    problems += [document.complain((key,), "is not a known key") for key in data if key not in KEYS]
+    problems += [document.complain((key,), stranger(key, KEYS)) for key in data if key not in KEYS]
     if data.get("rest") not in (None, "place"):
         problems.append(document.complain(("rest",), f"is {data['rest']!r}; 'place' is all that it can say"))
     entries = data.get("cores")
@@ -157,7 +159,7 @@ def _fault(entry: Any) -> str:
     if not isinstance(entry, dict) or not {"core", "at"} <= set(entry):
         return f"is {entry!r}; {{core: number, at: [x, y]}} was expected"
     if extra := [key for key in entry if key not in CORE_KEYS]:
-        return f"{extra[0]!r} is not a known key"
+        return f"{extra[0]!r} {stranger(extra[0], CORE_KEYS)}"
     if type(entry["core"]) is not int or entry["core"] < 0:
         return f"core is {entry['core']!r}; a number from 0 on was expected"
     at = entry["at"]

@@ -29,7 +29,7 @@ from neurocore.compiler.floats import RANDOM, REAL, FloatNetwork, flatten
 from neurocore.compiler.levels import best_levels, best_multiples
 from neurocore.compiler.network import CoreCode, Input, Network, Population
 from neurocore.errors import FitError, InputError
-from neurocore.wording import counted
+from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,9 @@ class Quantise:
     @staticmethod
     def _checked(method: Any, number: Any) -> Quantise:
         if method not in METHODS:
-            raise InputError(f"quantise: {method!r} is not known; there are {', '.join(METHODS)}")
+            raise InputError(
+                f"quantise: {method!r} is not known; there are {', '.join(METHODS)}{did_you_mean(method, METHODS)}"
+            )
         least, most = {"fit": (1, None), "weight_bits": (1, MAX_BITS), "levels": (1, MAX_LEVELS)}[method]
         if number is None and method == "fit":
             return Quantise(method)
@@ -76,6 +78,24 @@ class Quantise:
                 f"quantise: {method} is {number!r}; a whole number of {span} was expected, as in {method}=4"
             )
         return Quantise(method, number)
+
+    @property
+    def meaning(self) -> str:
+        """What becomes of weights, in words."""
+        if self.method == "fit":
+            return "weights become sums of one number per neuron and axon type"
+        if self.method == "levels":
+            return f"weights become 0 or one of {counted(self.number or 0, 'number')} per neuron"
+        low, high = self.multiples
+        if self.number == 1:
+            return "weights become 0 or one number per neuron, so that those of its other sign are lost"
+        return f"weights become {low}..{high} times one number per neuron"
+
+    @property
+    def multiples(self) -> tuple[int, int]:
+        """With ``weight_bits``, the least and the largest multiple of a neuron's number that a weight becomes."""
+        assert self.number is not None, "weight_bits carries its number"
+        return (0, 1) if self.number == 1 else (-(2 ** (self.number - 1)), 2 ** (self.number - 1) - 1)
 
     def __str__(self) -> str:
         return self.method if self.number is None else f"{self.method}={self.number}"
@@ -133,7 +153,11 @@ class QuantisationReport:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``compile --json``."""
-        return {"method": str(self.method), "populations": [vars(item) for item in self.populations]}
+        return {
+            "method": str(self.method),
+            "meaning": self.method.meaning,
+            "populations": [vars(item) for item in self.populations],
+        }
 
     def sentence(self) -> str:
         """As the certificate states it."""
@@ -143,12 +167,12 @@ class QuantisationReport:
         return f"quantisation ({self.method}) declared: {losses}"
 
     def __str__(self) -> str:
-        lines = [f"quantisation: {self.method}"]
+        lines = [f"quantisation: {self.method} ({self.method.meaning})"]
         for item in self.populations:
-            share = "" if item.neurons_per_core is None else f", {item.neurons_per_core} neurons a core"
+            share = "" if item.neurons_per_core is None else f", {counted(item.neurons_per_core, 'neuron')} a core"
             lines.append(
-                f"  {item.sentence()}; {item.kept:,} of {item.synapses:,} synapses kept, at most {item.levels} different"
-                f" weights a neuron{share}"
+                f"  {item.sentence()}; {item.kept:,} of {counted(item.synapses, 'synapse')} kept, at most"
+                f" {counted(item.levels, 'different weight')} a neuron{share}"
             )
         return "\n".join(lines)
 
@@ -317,7 +341,7 @@ class _Quantiser:
 def _form_of(weight: Array, method: Quantise) -> _Form:
     assert method.number is not None, "weight_bits and levels carry their number"
     if method.method == "weight_bits":
-        low, high = (0, 1) if method.number == 1 else (-(2 ** (method.number - 1)), 2 ** (method.number - 1) - 1)
+        low, high = method.multiples
         scale, q = best_multiples(weight, low, high)
         sign = -1 if scale < 0 else 1
         return _Form(np.array([abs(scale)]), sign * q[:, None], np.array([max(-low, high)]))

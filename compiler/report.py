@@ -14,7 +14,7 @@ from neurocore.compiler.place import CoreTraffic, Placement
 from neurocore.compiler.quantise import QuantisationReport
 from neurocore.compiler.route import Routing
 from neurocore.config import ChipConfig
-from neurocore.traffic import LinkLoads, link_loads
+from neurocore.traffic import STEPS, LinkLoads, link_loads, link_name
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +69,7 @@ class CoreUse:
 
 @dataclass(frozen=True)
 class MeshUse:
-    """Expected traffic per tick on the mesh, from the network's ``spike_rates``; the link by the core it leaves.
+    """Expected traffic per tick on the mesh, from the network's ``spike_rates``; ``busiest_link`` is empty if none is used.
 
     ``hops_of_half`` and ``hops_of_nine_tenths`` of the packets are not exceeded, ``most_hops`` by none.
     """
@@ -284,7 +284,8 @@ def _hops_of(share: float, placement: Placement, traffic: CoreTraffic) -> int:
 
 
 def _busiest(loads: LinkLoads) -> tuple[float, str]:
+    """Load and name of the link that most packets are expected to cross; no name if none is."""
     stack = np.stack(loads)
-    at = np.unravel_index(int(stack.argmax()), stack.shape)
-    side = LinkLoads._fields[at[0]]
-    return float(stack[at]) / RATE_UNIT, f"({int(at[2])}, {int(at[1])}) to the {side}"
+    side, y, x = map(int, np.unravel_index(int(stack.argmax()), stack.shape))
+    load, (dx, dy) = float(stack[side, y, x]) / RATE_UNIT, STEPS[side]
+    return load, link_name({"from": (x, y), "to": (x + dx, y + dy)}) if load else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from neurocore.compiler.report import ChipUse, CoreUse, PopulationUse
+from neurocore.compiler.report import ChipUse, CoreUse, MeshUse, PopulationUse
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -56,15 +56,15 @@ def losses(report: CompileReport) -> list[str]:
     parts = [] if report.quantisation is None else [str(report.quantisation)]
     parts += [] if report.effect is None else [str(report.effect)]
     parts += [f"declared: {text}" for text in report.declared]
-    return parts + ["warnings\n" + "\n".join(f"  {text}" for text in report.warnings)] * bool(report.warnings)
+    warnings = report.warnings_but("W-QUANTISED", "W-APPROXIMATE")
+    return parts + ["warnings\n" + "\n".join(f"  {text}" for text in warnings)] * bool(warnings)
 
 
 def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
     """The whole in a few lines, as (name, value)."""
     mesh = use.mesh
     limits = ", ".join(f"{count:,} of {name}" for name, count in use.limits.items() if name != "none")
-    cores = f"{report.cores:,} of {use.n_cores:,} cores used, at least {report.cores_lower_bound:,} needed"
-    fill = f"as many neurons as {report.cores_by_neurons:,} cores have, as many axons as {report.cores_by_axons:,}"
+    cores = f"{report.cores:,} of {counted(use.n_cores, 'core')} used, at least {report.cores_lower_bound:,} needed"
     hops = f"{mesh.hops_of_half} or fewer for half of the packets, {mesh.hops_of_nine_tenths} for nine in ten"
     stations = f"{report.stations:,}, where a packet cannot go far enough or a link is dead"
     return [
@@ -72,23 +72,29 @@ def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
         ("chip", f"{use.chip}, {cores}; {report.binds} bind"),
         (
             "full cores",
-            f"{limits or 'none'}; {use.limits.get('none', 0):,} have room; {use.relay_cores:,} hold relays alone",
+            f"{limits or 'none'}; with room {use.limits.get('none', 0):,}; with relays alone {use.relay_cores:,}",
         ),
-        ("neurons", f"{report.neurons:,}, of which {report.copies:,} copies and {report.relays:,} relays for fan-out"),
+        ("neurons", report.neurons_text),
         ("axons", f"{report.axons:,}"),
-        ("fill", fill),
+        ("fill", report.fill_text),
         *([("placement", report.kept_text)] if report.kept_text else []),
         *([("relays on the way", stations)] if report.stations else []),
-        ("latency", counted(report.latency, "tick")),
+        ("latency", counted(report.latency, "tick") + " of the chip" * (report.dilation != 1)),
         *([("dilation", f"{report.dilation} ticks to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),
         ("hops", f"{mesh.mean_hops:.2f} on average, {hops}, {mesh.most_hops} at most"),
         ("packets", f"{report.packets_per_tick:,.1f} a tick expected, inputs included, at {report.rates_text}"),
-        ("busiest link", f"{mesh.busiest_link}, {mesh.busiest_link_packets_per_tick:.3f} packets a tick expected"),
+        ("busiest link", _busiest_link(mesh)),
         ("chip crossings", f"{mesh.chip_crossings_per_tick:.3f} a tick expected"),
         ("time", spent(report.seconds)),
     ]
+
+
+def _busiest_link(mesh: MeshUse) -> str:
+    if not mesh.busiest_link:
+        return "none: no packet is expected to cross a link of the mesh"
+    return f"{mesh.busiest_link}, {mesh.busiest_link_packets_per_tick:.3f} packets a tick expected"
 
 
 def spent(seconds: dict[str, float]) -> str:

@@ -131,7 +131,7 @@ class Routing:
     def dump(self, network: IntegerNetwork) -> str:
         """Shifts by population, then every neuron that needs more than a direct target."""
         population = network.population_of()
-        added = f"{self.n_copies} copies, {self.n_relays} relays"
+        added = f"{counted(self.n_copies, 'copy')}, {counted(self.n_relays, 'relay')}"
         lines = [f"routing: {counted(self.n_cores, 'core')}, latency {self.latency}, {added}"]
         for number, group in enumerate(network.populations):
             shifts = np.unique(self.shift[population == number])

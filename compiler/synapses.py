@@ -15,6 +15,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.faults import Faults, integers_named, whole_numbers_named
 from neurocore.compiler.network import Conv2d, Input, Network, Population, Projection
 from neurocore.errors import NeurocoreError
+from neurocore.wording import did_you_mean
 
 Array = npt.NDArray[Any]
 Triples = Callable[[], Iterator[tuple[Array, Array, Array]]]
@@ -56,7 +57,7 @@ def all_edges(network: Network, sizes: dict[str, int], faults: Faults) -> Iterat
         ends = {"source": projection.source, "target": projection.target}
         unknown = {end: name for end, name in ends.items() if name not in sizes}
         for end, name in unknown.items():
-            text = f"projection {projection.label}: {name!r} is neither an input nor a population"
+            text = f"projection {projection.label}: {name!r} is neither an input nor a population{did_you_mean(name, sizes)}"
             faults.add(text, *projection.location, end)
         if projection.target in network.inputs:
             text = f"projection {projection.label}: the target must be a population, not an input"

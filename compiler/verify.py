@@ -127,8 +127,19 @@ def verify(
         approximate=carried is not None,
         spikes_differing=len(_differing(expected, found, chip)),
         as_declared=declared and not cause,
-        remarks=() if carried is None else _busier_inputs(flat, inside, ticks),
+        remarks=(*_untested(flat, expected, found), *(() if carried is None else _busier_inputs(flat, inside, ticks))),
     )
+
+
+def _untested(network: IntegerNetwork, expected: Spikes, found: Spikes) -> tuple[str, ...]:
+    """A remark if no output spike was there to be compared."""
+    if len(expected) or len(found):
+        return ()
+    if not len(network.output_neuron):
+        return (
+            "nothing was compared, as the network has no outputs; name the populations whose spikes matter as outputs",
+        )
+    return ("nothing was compared, as no output neuron fired; give input spikes that make some fire, or more ticks",)
 
 
 def _busier_inputs(network: IntegerNetwork, spikes: Spikes, ticks: int) -> tuple[str, ...]:

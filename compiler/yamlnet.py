@@ -11,16 +11,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from neurocore.architecture import Architecture
 from neurocore.compiler.faults import Faults
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.nirfile import NirOptions, is_nir, load_nir
 from neurocore.compiler.quantise import Quantise
-from neurocore.container import open_input
+from neurocore.container import MAGIC, is_text, looks_like, open_input
 from neurocore.errors import InputError, NeurocoreError
-from neurocore.yamlfile import Document, Location, describe, field_name, read_yaml
+from neurocore.yamlfile import LOOKED_AT, UNION, Document, Location, describe, field_name, read_yaml
 
 ARRAY_FAULTS = (
     OSError,
@@ -34,18 +35,57 @@ ARRAY_FAULTS = (
     NotImplementedError,
 )
 """What NumPy and zipfile raise for damaged array files."""
+ARRAY_SUFFIXES = (".npy", ".npz")
 MAX_BYTES = 8 << 30
 """An array file that unpacks to more than this is refused."""
 
 Int = Annotated[int, Field(strict=True)]
-Float = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Shape = Annotated[list[Annotated[int, Field(strict=True, ge=1)]], Field(min_length=1)]
 File = Text
-PerNeuron = Int | Float | list[Int | Float] | File
-FlagPerNeuron = Flag | list[Flag] | File
-ModePerNeuron = Text | list[Text]
+
+
+def _number(value: Any) -> int | float:
+    """A number as it stands; pydantic's own would make a float of every one."""
+    if type(value) not in (int, float):
+        raise PydanticCustomError(UNION, "a number")
+    return value  # type: ignore[no-any-return]
+
+
+def _form(value: Any) -> str | None:
+    """The tag of the kind that a value is of; :func:`neurocore.yamlfile.describe` knows that it is no part of the file."""
+    forms = {bool: "<flag>", int: "<number>", float: "<number>", str: "<text>", list: "<list>", dict: "<keys>"}
+    return forms.get(type(value))
+
+
+def _either(expected: str) -> Discriminator:
+    """Chooses among the kinds of a value by its form; ``expected`` is said where it has none of theirs."""
+    return Discriminator(_form, custom_error_type=UNION, custom_error_message=expected)
+
+
+PER_NEURON = "a number, a list of numbers or the name of a file (.npy or .npz)"
+FLAGS = "true, false, a list of these or the name of a file (.npy or .npz)"
+MODES = "a name, or a list of names"
+NUMBERS = "a whole number, or a list of them"
+WEIGHTS = "{all_to_all: number}, {one_to_one: number}, rows of numbers or the name of a file (.npy or .npz)"
+EDGES = "rows of [source, target, weight] or [source, target, weight, delay], or the name of a file (.npz)"
+KERNEL = "nested lists of numbers or the name of a file (.npy or .npz)"
+METHOD = "the name of a method, or {method: number}"
+"""What keys take, as messages say it."""
+
+Number = Annotated[int | float, PlainValidator(_number)]
+Rows = list[list[Number]]
+PerNeuron = Annotated[
+    Annotated[Number, Tag("<number>")] | Annotated[list[Number], Tag("<list>")] | Annotated[File, Tag("<text>")],
+    _either(PER_NEURON),
+]
+FlagPerNeuron = Annotated[
+    Annotated[Flag, Tag("<flag>")] | Annotated[list[Flag], Tag("<list>")] | Annotated[File, Tag("<text>")],
+    _either(FLAGS),
+]
+ModePerNeuron = Annotated[Annotated[Text, Tag("<text>")] | Annotated[list[Text], Tag("<list>")], _either(MODES)]
+Sizes = Annotated[Annotated[Int, Tag("<number>")] | Annotated[list[Int], Tag("<list>")], _either(NUMBERS)]
 
 
 class _Part(BaseModel):
@@ -74,26 +114,38 @@ class _Population(_Part):
     neuron: _Neuron = _Neuron()
 
 
-class _OneToOne(_Part):
-    one_to_one: Int | Float
+class _Uniform(_Part):
+    """One weight for all synapses of a projection."""
 
+    one_to_one: Number | None = None
+    all_to_all: Number | None = None
 
-class _AllToAll(_Part):
-    all_to_all: Int | Float
+    @model_validator(mode="after")
+    def _one_form(self) -> _Uniform:
+        if (self.one_to_one is None) == (self.all_to_all is None):
+            found = "none" if self.one_to_one is None else "both"
+            raise ValueError(f"give exactly one of all_to_all and one_to_one (found {found})")
+        return self
 
 
 class _Conv2d(_Part):
-    kernel: File | list[Any]
-    stride: Int | list[Int] = 1
-    padding: Int | list[Int] = 0
+    kernel: Annotated[Annotated[File, Tag("<text>")] | Annotated[list[Any], Tag("<list>")], _either(KERNEL)]
+    stride: Sizes = 1
+    padding: Sizes = 0
     groups: Int = 1
 
 
 class _Projection(_Part):
     source: Text
     target: Text
-    weights: File | list[list[Int | Float]] | _OneToOne | _AllToAll | None = None
-    edges: File | list[list[Int | Float]] | None = None
+    weights: (
+        Annotated[
+            Annotated[File, Tag("<text>")] | Annotated[Rows, Tag("<list>")] | Annotated[_Uniform, Tag("<keys>")],
+            _either(WEIGHTS),
+        ]
+        | None
+    ) = None
+    edges: Annotated[Annotated[File, Tag("<text>")] | Annotated[Rows, Tag("<list>")], _either(EDGES)] | None = None
     conv2d: _Conv2d | None = None
     delay: Int = 1
     stochastic: Flag = False
@@ -117,8 +169,10 @@ class _File(_Part):
     populations: dict[str, _Population]
     projections: list[_Projection] = []
     outputs: dict[str, _Output] = {}
-    spike_rates: dict[str, Float] = {}
-    quantise: Text | dict[Text, Int | Flag] | None = None
+    spike_rates: dict[str, Number] = {}
+    quantise: (
+        Annotated[Annotated[Text, Tag("<text>")] | Annotated[dict[str, Any], Tag("<keys>")], _either(METHOD)] | None
+    ) = None
     fan_in: Literal["refuse", "dilate", "thermometer", "carry"] = "refuse"
 
 
@@ -131,40 +185,28 @@ def load_network(
     """
     if is_nir(path):
         return load_nir(path, chip, options)
-    document = read_yaml(path)
+    document = _read(path)
     try:
         content = _File.model_validate(document.data)
     except ValidationError as error:
-        raise InputError(_without_branches(error, document)) from error
+        raise InputError(describe(error.errors(), document, _File)) from error
     return _Reader(document, content).build()
 
 
-def _without_branches(error: ValidationError, document: Document) -> list[str]:
-    """Faults in file order; where a value may be one of several kinds, the complaints of all kinds become one."""
-    kept: dict[Location, dict[str, Any]] = {}
-    for item in error.errors():
-        location = tuple(part for part in item["loc"] if isinstance(part, str | int))
-        while location and location not in document.positions and item["type"] not in ("missing", "extra_forbidden"):
-            location = location[:-1]
-        if item["type"] in ("missing", "extra_forbidden"):
-            parts = [part for part in location if not _is_branch(part)]
-            location = tuple(parts)
-        if location in kept and kept[location]["msg"] != item["msg"]:
-            found = kept[location].get("input")
-            kept[location] = {
-                **item,
-                "loc": location,
-                "msg": "Value is of no kind that is allowed here",
-                "input": found,
-            }
-        elif location not in kept:
-            kept[location] = {**item, "loc": location}
-    return list(dict.fromkeys(describe(kept.values(), document)))
+def _read(path: str | Path) -> Document:
+    """The file as YAML; one that is a chip, a run or something else without text is named for what it is."""
+    if Path(path).is_file():
+        with open_input(path) as stream:
+            start = stream.read(LOOKED_AT)
+        if start.startswith(MAGIC) or not is_text(start):
+            ready = ": what is compiled already can be run and inspected as it is" * start.startswith(MAGIC)
+            raise InputError(f"{path} is {looks_like(start)}; a network in YAML or NIR was expected{ready}")
+    return read_yaml(path)
 
 
-def _is_branch(part: str | int) -> bool:
-    """Whether a part of an error's location names a branch of a union, not a key of the file."""
-    return isinstance(part, str) and (part.startswith("_") or "[" in part or part in ("int", "float", "str", "bool"))
+def _expected(parameter: str) -> str:
+    """What a parameter of neurons takes."""
+    return FLAGS if parameter in ("leak_reversal", "leak_stochastic") else PER_NEURON
 
 
 class _Reader:
@@ -206,26 +248,26 @@ class _Reader:
             action()
         except NeurocoreError as error:
             for problem in error.problems:
-                self.complain(location, problem)
+                self.complain(location, problem.removeprefix(f"{field_name(location)}: "))
 
     def neuron(self, population: str, neuron: _Neuron) -> dict[str, Any]:
         values = {name: value for name, value in neuron if value is not None}
         for name, value in values.items():
             if isinstance(value, str) and name not in ("reset_mode", "floor_mode"):
-                values[name] = self.array(("populations", population, "neuron", name), value)
+                values[name] = self.array(("populations", population, "neuron", name), value, _expected(name))
         return values
 
     def connect(self, network: Network, number: int, item: _Projection) -> None:
         location: Location = ("projections", number)
         forms: dict[str, Any] = {}
-        if isinstance(item.weights, _OneToOne | _AllToAll):
-            forms.update(item.weights.model_dump())
+        if isinstance(item.weights, _Uniform):
+            forms.update(item.weights.model_dump(exclude_none=True))
         elif item.weights is not None:
-            forms["weights"] = self.array((*location, "weights"), item.weights)
+            forms["weights"] = self.array((*location, "weights"), item.weights, WEIGHTS)
         elif item.edges is not None:
             forms["edges"] = self.edges((*location, "edges"), item.edges)
         elif item.conv2d is not None:
-            kernel = self.array((*location, "conv2d", "kernel"), item.conv2d.kernel)
+            kernel = self.array((*location, "conv2d", "kernel"), item.conv2d.kernel, KERNEL)
             forms["conv2d"] = Conv2d(kernel, item.conv2d.stride, item.conv2d.padding, item.conv2d.groups)
 
         def add() -> None:
@@ -236,11 +278,11 @@ class _Reader:
 
         self.attempt(location, add)
 
-    def array(self, location: Location, given: str | list[Any]) -> Any:
+    def array(self, location: Location, given: str | list[Any], expected: str) -> Any:
         """An inline list as it is, or the single array of a .npy or .npz file."""
         if not isinstance(given, str):
             return given
-        content = self.load(location, given)
+        content = self.load(location, given, expected)
         if isinstance(content, Mapping):
             if len(content) != 1:
                 names = ", ".join(sorted(content)) or "none"
@@ -253,10 +295,14 @@ class _Reader:
         """Edges as a mapping of arrays, or rows."""
         if not isinstance(given, str):
             return given
-        content = self.load(location, given)
+        content = self.load(location, given, EDGES)
         return content if isinstance(content, Mapping) else {}
 
-    def load(self, location: Location, name: str) -> Mapping[str, npt.NDArray[Any]] | npt.NDArray[Any]:
+    def load(self, location: Location, name: str, expected: str) -> Mapping[str, npt.NDArray[Any]] | npt.NDArray[Any]:
+        """The arrays of a file; a text that names none is a fault of its own, as it may have been meant as a value."""
+        if not name.endswith(ARRAY_SUFFIXES):
+            self.complain(location, f"is {name!r}; {expected} was expected")
+            return np.zeros(0, np.int64)
         try:
             return read_arrays(self.folder / name)
         except InputError as error:
@@ -267,7 +313,7 @@ class _Reader:
 
 def read_arrays(path: Path) -> Mapping[str, npt.NDArray[Any]] | npt.NDArray[Any]:
     """The array of a .npy file or the arrays of a .npz file. Raises InputError for anything else, pickles included."""
-    if path.suffix not in (".npy", ".npz"):
+    if path.suffix not in ARRAY_SUFFIXES:
         raise InputError(f"{path} is neither a .npy nor a .npz file")
     with open_input(path):
         pass

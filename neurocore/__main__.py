@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 
 import neurocore
-from neurocore.cli import main
+from neurocore.entry import main
 
 if __name__ == "__main__":
     if find_spec("neurocore.compiler") is None:

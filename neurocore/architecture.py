@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from neurocore.errors import InputError
 from neurocore.power import EnergyModel
+from neurocore.wording import did_you_mean
 from neurocore.yamlfile import Document, describe, read_yaml
 
 FORMAT = 1
@@ -273,7 +274,8 @@ def chip_names() -> list[str]:
 def chip_text(name: str) -> str:
     """The YAML text of a chip definition that comes with neurocore."""
     if name not in chip_names():
-        raise InputError(f"no chip definition is named {name!r}; there are {', '.join(chip_names())}, or give a file")
+        known = f"there are {', '.join(chip_names())}, or give a file"
+        raise InputError(f"no chip definition is named {name!r}; {known}{did_you_mean(name, chip_names())}")
     return (resources.files("neurocore.chipdefs") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -304,7 +306,7 @@ def parse_architecture(document: Document) -> Architecture:
     try:
         return Architecture.model_validate(document.data)
     except ValidationError as error:
-        raise InputError(describe(error.errors(), document)) from error
+        raise InputError(describe(error.errors(), document, Architecture)) from error
 
 
 def _extended(document: Document) -> Document:
@@ -313,7 +315,8 @@ def _extended(document: Document) -> Document:
     if base is None:
         return document
     if not isinstance(base, str) or base not in chip_names():
-        raise InputError(document.complain(("extends",), f"there is no chip definition {base!r} to extend"))
+        reason = f"there is no chip definition {base!r} to extend{did_you_mean(base, chip_names())}"
+        raise InputError(document.complain(("extends",), reason))
     whole = _extended(read_yaml(f"{base}.yaml", chip_text(base)))
     own = {key: value for key, value in document.data.items() if key != "extends"}
     return Document(document.path, _merged(whole.data, own), document.positions)

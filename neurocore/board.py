@@ -125,7 +125,7 @@ class BoardReport:
                 f" {chip.packets_received:,} received, {chip.crossings_out:,} crossings out, {chip.crossings_in:,} in"
             )
         if idle:
-            yield f"  {idle} chips idle"
+            yield f"  {counted(idle, 'chip')} idle"
         if (busiest := self.busiest_edge) is not None:
             load = f"{self.per_tick(busiest.packets):.4f} packets per tick"
             yield f"  busiest chip edge {busiest.source} -> {busiest.target}: {load}"

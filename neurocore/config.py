@@ -294,7 +294,7 @@ class ChipConfig:
         }
         held = ", ".join(counted(number, noun) for noun, number in counts.items())
         frames = f", {self.dilation} ticks to one of the network" if self.dilation != 1 else ""
-        cores = f"{len(self.cores)} of {arch.n_cores} {arch.name} cores"
+        cores = f"{len(self.cores):,} of {arch.n_cores:,} {arch.name} cores"
         return f"{self.name}: {cores}, {held}, latency {self.latency}{frames}"
 
 

@@ -22,6 +22,7 @@ from neurocore.oracle import Oracle
 from neurocore.probes import Watched, join_probes
 from neurocore.result import ChipFacts, CoreCounts, PopulationFan, ProbeRecord, RunResult
 from neurocore.spikes import MAX_VALUE, Spikes
+from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -72,7 +73,7 @@ class Emulator:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; at least 1 is needed")
         if engine not in ENGINES:
-            raise UsageError(f"engine is {engine!r}; there are {', '.join(ENGINES)}")
+            raise UsageError(f"engine is {engine!r}; there are {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
         if not isinstance(chip, ChipConfig):
             raise UsageError(
                 f"an emulator takes a compiled chip, not {type(chip).__name__}: neurocore.compile(network) makes one,"
@@ -272,7 +273,10 @@ class Emulator:
         given = np.atleast_1d(np.asarray(lines))
         if given.dtype == bool and given.size:
             if given.size != self.chip.n_inputs:
-                raise InputError(f"{given.size} booleans were given; the chip has {self.chip.n_inputs} input lines")
+                raise InputError(
+                    f"{counted(given.size, 'boolean')} for all lines; the chip has"
+                    f" {counted(self.chip.n_inputs, 'input line')}"
+                )
             return np.flatnonzero(given).tolist()
         if given.size and given.dtype.kind not in "iu":
             raise InputError(f"input lines must be whole numbers or booleans, not {given.dtype}")

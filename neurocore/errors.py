@@ -6,7 +6,7 @@ that is wrong and raises once. ``assert`` is kept for what only a fault of our o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class NeurocoreError(Exception):
@@ -20,6 +20,11 @@ class NeurocoreError(Exception):
     def __init__(self, problems: str | Iterable[str]) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__("\n".join(self.problems))
+
+    def respell(self, spelling: Callable[[str], str]) -> None:
+        """Give all sentences another spelling (:data:`neurocore.wording.Spelling`)."""
+        self.problems = tuple(map(spelling, self.problems))
+        self.args = ("\n".join(self.problems),)
 
 
 class UsageError(NeurocoreError):

@@ -20,6 +20,8 @@ SHADES = " ░▒▓█"
 DARK = (0x44, 0x01, 0x54)
 MIDDLE = (0x21, 0x90, 0x8C)
 BRIGHT = (0xFD, 0xE7, 0x25)
+Ramp = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Colours, red, green and blue of 0..255, of the lowest value, of one in the middle and of the highest."""
 READABLE = 0.18
 """Relative luminance from which on black is easier to read than white."""
 
@@ -55,16 +57,18 @@ def text_map(
     )
 
 
-def _colour(share: float) -> tuple[str, str]:
-    """Fill and text colour for a share of 0..1."""
-    low, high, part = (DARK, MIDDLE, 2 * share) if share < 0.5 else (MIDDLE, BRIGHT, 2 * share - 1)
+def colour(share: float, ramp: Ramp = (DARK, MIDDLE, BRIGHT)) -> tuple[str, str]:
+    """Fill and text colour for a share of 0..1 of a ramp from its first colour to its last."""
+    first, middle, last = ramp
+    low, high, part = (first, middle, 2 * share) if share < 0.5 else (middle, last, 2 * share - 1)
     mixed = [round(a + (b - a) * part) for a, b in zip(low, high, strict=True)]
     linear = [(value / 255) ** 2.2 for value in mixed]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return _hex(mixed), "#ffffff" if luminance < READABLE else "#000000"
+    return hex_colour(mixed), "#ffffff" if luminance < READABLE else "#000000"
 
 
-def _hex(rgb: Sequence[int]) -> str:
+def hex_colour(rgb: Sequence[int]) -> str:
+    """As SVG writes it."""
     return "#" + "".join(f"{value:02x}" for value in rgb)
 
 
@@ -87,9 +91,9 @@ def svg_map(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
         ' font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        _text(MARGIN_LEFT, 28, title, size=TITLE_SIZE, anchor="start"),
-        _text(MARGIN_LEFT + cells_wide / 2, below + 42, column_title),
-        _turned(26, middle, row_title),
+        svg_text(MARGIN_LEFT, 28, title, size=TITLE_SIZE, anchor="start"),
+        svg_text(MARGIN_LEFT + cells_wide / 2, below + 42, column_title),
+        svg_turned(26, middle, row_title),
         *_cells(columns, rows, values),
         *_bar(values, MARGIN_LEFT + cells_wide + BAR_GAP, cells_high, value_title),
     ]
@@ -101,15 +105,15 @@ def _cells(columns: Sequence[float], rows: Sequence[float], values: Mapping[Cell
     shares, below = _shares(values), MARGIN_TOP + CELL_HEIGHT * len(rows)
     for y, row in enumerate(reversed(rows)):
         top = MARGIN_TOP + CELL_HEIGHT * y
-        yield _text(MARGIN_LEFT - 8, top + CELL_HEIGHT / 2 + 4, f"{row:g}", anchor="end")
+        yield svg_text(MARGIN_LEFT - 8, top + CELL_HEIGHT / 2 + 4, f"{row:g}", anchor="end")
         for x, column in enumerate(columns):
             left = MARGIN_LEFT + CELL_WIDTH * x
-            fill, ink = _colour(shares[column, row])
+            fill, ink = colour(shares[column, row])
             box = f'x="{left}" y="{top}" width="{CELL_WIDTH}" height="{CELL_HEIGHT}"'
             yield f'<rect {box} fill="{fill}" stroke="#ffffff"/>'
-            yield _text(left + CELL_WIDTH / 2, top + CELL_HEIGHT / 2 + 4, short(values[column, row]), ink)
+            yield svg_text(left + CELL_WIDTH / 2, top + CELL_HEIGHT / 2 + 4, short(values[column, row]), ink)
     for x, column in enumerate(columns):
-        yield _text(MARGIN_LEFT + CELL_WIDTH * (x + 0.5), below + 18, f"{column:g}")
+        yield svg_text(MARGIN_LEFT + CELL_WIDTH * (x + 0.5), below + 18, f"{column:g}")
 
 
 def _bar(values: Mapping[Cell, float], left: float, length: float, value_title: str) -> Iterator[str]:
@@ -117,35 +121,39 @@ def _bar(values: Mapping[Cell, float], left: float, length: float, value_title: 
     low, high = min(values.values()), max(values.values())
     stops = zip(("0", "0.5", "1"), (DARK, MIDDLE, BRIGHT), strict=True)
     yield '<linearGradient id="colours" x1="0" y1="1" x2="0" y2="0">'
-    yield from (f'<stop offset="{offset}" stop-color="{_hex(colour)}"/>' for offset, colour in stops)
+    yield from (f'<stop offset="{offset}" stop-color="{hex_colour(colour)}"/>' for offset, colour in stops)
     yield "</linearGradient>"
     yield f'<rect x="{left}" y="{MARGIN_TOP}" width="{BAR_WIDTH}" height="{length}" fill="url(#colours)"/>'
     edge, bottom = left + BAR_WIDTH, MARGIN_TOP + length
-    for value in _marks(low, high, length):
+    for value in marks(low, high, length):
         y = bottom - length * (math.log(value / low) / math.log(high / low) if high > low else 1)
         yield f'<path d="M{edge} {y:.1f}h4" stroke="#000000"/>'
-        yield _text(edge + 8, round(y + 4, 1), short(value), anchor="start")
-    yield _turned(edge + 62, MARGIN_TOP + length / 2, value_title)
+        yield svg_text(edge + 8, round(y + 4, 1), short(value), anchor="start")
+    yield svg_turned(edge + 62, MARGIN_TOP + length / 2, value_title)
 
 
-def _marks(low: float, high: float, length: float) -> list[float]:
-    """The lowest and the highest value, and powers of ten between, twice and five times these too if there is room."""
+def marks(low: float, high: float, length: float, gap: float = LABEL_GAP) -> list[float]:
+    """What is marked on a logarithmic scale: its ends, powers of ten between, and twice and five times these if there is room.
+
+    Marks are ``gap`` apart at least, of the ``length`` of the scale.
+    """
     if high <= low:
         return [high]
-    apart = (high / low) ** (LABEL_GAP / length)
-    marks, digits = [low], (1, 2, 5) if apart <= 2 else (1,)
+    apart = (high / low) ** (gap / length)
+    marked, digits = [low], (1, 2, 5) if apart <= 2 else (1,)
     for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high))):
         for value in (digit * 10.0**power for digit in digits):
-            if value >= marks[-1] * apart and value * apart <= high:
-                marks.append(value)
-    return [*marks, high]
+            if value >= marked[-1] * apart and value * apart <= high:
+                marked.append(value)
+    return [*marked, high]
 
 
-def _text(x: float, y: float, text: str, fill: str = "#000000", size: int = 12, anchor: str = "middle") -> str:
+def svg_text(x: float, y: float, text: str, fill: str = "#000000", size: int = 12, anchor: str = "middle") -> str:
+    """A line of text, at its beginning, middle or end."""
     at = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}"'
     return f'<text {at} fill="{fill}" font-size="{size}">{escape(text)}</text>'
 
 
-def _turned(x: float, y: float, text: str) -> str:
+def svg_turned(x: float, y: float, text: str) -> str:
     """Text that reads upwards, in the middle of y."""
-    return f'<g transform="translate({x:g} {y:g}) rotate(-90)">{_text(0, 0, text)}</g>'
+    return f'<g transform="translate({x:g} {y:g}) rotate(-90)">{svg_text(0, 0, text)}</g>'

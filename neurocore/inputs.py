@@ -11,6 +11,7 @@ from neurocore.config import ChipConfig
 from neurocore.engine import Events
 from neurocore.errors import InputError
 from neurocore.spikes import Spikes
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 SpikeInput = Spikes | npt.ArrayLike | None
@@ -80,7 +81,7 @@ class InputFan:
         return found
 
     def _no_such_line(self, line: int) -> InputError:
-        return InputError(f"input line {line} does not exist; the chip has {self.n_lines} input lines")
+        return InputError(f"input line {line} does not exist; the chip has {counted(self.n_lines, 'input line')}")
 
 
 class Waiting:

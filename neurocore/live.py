@@ -122,7 +122,7 @@ class RowReader:
         if len(place) == 1:
             if place[0] >= self._chip.n_inputs:
                 raise self.complaint(
-                    f"input line {place[0]} does not exist; the chip has {self._chip.n_inputs} input lines"
+                    f"input line {place[0]} does not exist; the chip has {counted(self._chip.n_inputs, 'input line')}"
                 )
             return
         core, axon = place

@@ -240,7 +240,7 @@ class PowerReport:
 
     def __str__(self) -> str:
         lines = [self._heading(), *self._parts(), *self._energies(), *self._chip_lines()]
-        return "\n".join([*lines, self.accuracy_statement])
+        return "\n".join([*lines, *self._clock(), self.accuracy_statement])
 
     def _chips(self) -> Iterator[dict[str, Any]]:
         columns = (self.chip, self.chip_powered_cores, self.chip_crossing_mw, self.per_chip.rows())
@@ -261,6 +261,14 @@ class PowerReport:
         network = "" if self.dilation == 1 else f", {self.network_tick_hz:.4g} Hz tick of the network"
         return f"Power at {self.voltage:g} V, {self.tick_hz:g} Hz tick{network} ({scope})"
 
+    def _clock(self) -> Iterator[str]:
+        """Of a dilated chip, whose ticks and spikes are counted."""
+        if self.dilation != 1:
+            yield (
+                f"Ticks, spikes and synaptic events are the chip's: {self.dilation} of its ticks make one of the network,"
+                " and what its neurons send each other within one counts."
+            )
+
     def _parts(self) -> Iterator[str]:
         parts = {
             "leakage": self.leakage_mw,
@@ -277,7 +285,7 @@ class PowerReport:
     def _energies(self) -> Iterator[str]:
         network = {} if self.dilation == 1 else {"energy per network tick": (self.energy_per_network_tick_nj, "nJ")}
         figures = {
-            "energy per tick": (self.energy_per_tick_nj, "nJ"),
+            "energy per chip tick" if network else "energy per tick": (self.energy_per_tick_nj, "nJ"),
             **network,
             "energy per spike": (self.energy_per_spike_pj, "pJ"),
             "energy per synaptic event": (self.energy_per_synaptic_event_pj, "pJ"),

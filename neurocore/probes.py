@@ -12,6 +12,7 @@ from neurocore.engine import Probes, Record
 from neurocore.errors import UsageError
 from neurocore.result import ProbeRecord
 from neurocore.spikes import Spikes
+from neurocore.wording import did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -26,7 +27,7 @@ class Watched:
         if name not in names or what not in ("", "spikes", "membrane"):
             raise UsageError(
                 f"probe {text!r} is not known; give POPULATION, or POPULATION:membrane, where the populations are"
-                f" {', '.join(names) or 'none'}"
+                f" {', '.join(names) or 'none'}{did_you_mean(name, names)}"
             )
         self.with_membranes = what == "membrane"
         row, neuron = np.nonzero(chip.cores.population == names.index(name))

@@ -21,7 +21,7 @@ from neurocore.errors import InputError
 from neurocore.power import Activity, PowerReport, estimate_power
 from neurocore.spikes import Spikes
 from neurocore.traffic import TrafficReport, measure_traffic
-from neurocore.wording import counted
+from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -171,15 +171,17 @@ class RunResult:
                 inside = (self.spikes.line >= group.start) & (self.spikes.line < group.start + group.size)
                 dense[self.spikes.tick[inside] - self.first_tick, self.spikes.line[inside] - group.start] = True
                 return dense.reshape(self.ticks, *group.shape)
-        known = ", ".join(group.name for group in self.chip.outputs) or "none"
-        raise InputError(f"the chip has no output {name!r}; its outputs: {known}")
+        known = [group.name for group in self.chip.outputs]
+        raise InputError(
+            f"the chip has no output {name!r}; its outputs: {', '.join(known) or 'none'}{did_you_mean(name, known)}"
+        )
 
     def traffic(self) -> TrafficReport:
         """Spike traffic over the mesh: hops, links, the hottest of them."""
         source, target, packets = self._packets()
         used = self.cores.input_packets > 0
         leaves = np.where(self.chip.target_core == OUTPUT, self.neuron_spikes, 0).sum(axis=1)
-        tiling = self._tiling
+        tiling = self.tiling
         report = measure_traffic(
             source,
             target,
@@ -194,6 +196,7 @@ class RunResult:
             self.chip.core[leaves > 0].astype(np.int64),
             leaves[leaves > 0],
         )
+        report = replace(report, dilation=self.chip.dilation)
         if tiling.n_chips == 1:
             return report
         board = measure_board(
@@ -201,9 +204,9 @@ class RunResult:
             self.ticks,
             report.links,
             report.io_links,
-            core=self.chip.core[self._in_use],
-            spikes=self.cores.spikes[self._in_use],
-            synaptic_events=self.cores.synaptic_events[self._in_use],
+            core=self.chip.core[self.in_use],
+            spikes=self.cores.spikes[self.in_use],
+            synaptic_events=self.cores.synaptic_events[self.in_use],
             source_core=source,
             target_core=target,
             packets=packets,
@@ -211,13 +214,13 @@ class RunResult:
         return replace(report, board=board)
 
     @property
-    def _tiling(self) -> Tiling:
+    def tiling(self) -> Tiling:
         """How the chip's cores lie on chips."""
         arch = self.chip.architecture
         return Tiling(arch.columns, arch.rows, arch.mesh.columns, arch.mesh.rows)
 
     @property
-    def _in_use(self) -> Array:
+    def in_use(self) -> Array:
         """Which rows [n] hold a configured neuron."""
         return np.asarray((self.chip.population >= -1).any(axis=1))
 
@@ -251,7 +254,7 @@ class RunResult:
 
         return Activity(
             ticks=self.ticks,
-            powered_cores_used=int(self._in_use.sum()),
+            powered_cores_used=int(self.in_use.sum()),
             powered_cores_chip=arch.n_cores,
             neurons_per_core=arch.core.neurons,
             synaptic_events=int(self.cores.synaptic_events.sum()),
@@ -289,7 +292,7 @@ class RunResult:
             "chip_cores_used": cores,
             "chip_synaptic_events": events,
             "chip_spikes": spikes,
-            "chip_hops": self._tiling.total(self.chip.core, core_hops),
+            "chip_hops": self.tiling.total(self.chip.core, core_hops),
             "chip_crossings_out": out,
         }
 

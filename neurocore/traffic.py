@@ -7,7 +7,7 @@ enter and outputs leave at the west edge of the core's row; their way is I/O and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,7 +110,7 @@ class TrafficReport:
     ``output_packets`` took ``io_hops`` hops between core and edge. ``links`` counts all packets,
     ``io_links`` the part of inputs and outputs; ``chip_crossings`` (passages from chip to chip) and
     ``io_chip_crossings`` likewise. Link figures per tick are means over the run, 0 for a run without
-    ticks. ``board`` has the same by chip where there is more than one.
+    ticks. ``board`` has the same by chip where there is more than one. ``dilation`` ticks make one of the network.
     """
 
     ticks: int
@@ -128,6 +128,7 @@ class TrafficReport:
     chip_crossings: int
     io_chip_crossings: int
     board: BoardReport | None = None
+    dilation: int = 1
 
     @property
     def mean_hops(self) -> float:
@@ -142,7 +143,7 @@ class TrafficReport:
     @property
     def max_link_packets_per_tick(self) -> float:
         """Load of the most loaded link, I/O included."""
-        return self._per_tick(max(int(loads.max(initial=0)) for loads in self.links))
+        return self.per_tick(max(int(loads.max(initial=0)) for loads in self.links))
 
     @property
     def hottest_links(self) -> list[dict[str, Any]]:
@@ -175,28 +176,49 @@ class TrafficReport:
         }
 
     def __str__(self) -> str:
-        return "\n".join([*self._lines(), *(_link_line(link) for link in self.hottest_links), *self._board_lines()])
+        lines = (f"  {name:<14} {value}" for name, value in self.in_words())
+        return "\n".join(
+            [f"Traffic over {self.columns} x {self.rows} cores, {self.span}", *lines, *self._board_lines()]
+        )
 
-    def _lines(self) -> Iterator[str]:
-        in_out = f"{self.input_packets:,} in, {self.output_packets:,} out, {counted(self.io_hops, 'hop')}"
-        yield f"Traffic over {self.columns} x {self.rows} cores, {counted(self.ticks, 'tick')}"
-        yield f"  core to core      {self.packets:>14,} packets, {self.local_packets:,} within a core"
-        yield f"  hops              {self.hops:>14,}, {self.mean_hops:.4f} per packet"
-        yield f"  I/O               {self.io_packets:>14,} packets: {in_out}"
-        yield f"  chip crossings    {self.chip_crossings:>14,}, {self.io_chip_crossings:,} of them I/O"
-        yield f"  most loaded link  {self.max_link_packets_per_tick:>14.4f} packets per tick"
+    @property
+    def span(self) -> str:
+        """How long the run was, in words."""
+        clock = f" of the chip, {self.dilation} to one of the network" if self.dilation != 1 else ""
+        return counted(self.ticks, "tick") + clock
+
+    def in_words(self) -> Iterator[tuple[str, str]]:
+        """The counts in words, as name and value; then the hottest links, or that there is none."""
+        crossing = self.packets - self.local_packets
+        ways = f"{crossing:,} over the mesh, {self.local_packets:,} within their core"
+        yield "core to core", f"{counted(self.packets, 'packet')}: {ways}"
+        far = f", {self.hops / crossing:.4f} per packet over the mesh" if crossing else ""
+        yield "hops", f"{self.hops:,}, {self.mean_hops:.4f} per packet{far}"
+        in_out = f"{self.input_packets:,} in, {self.output_packets:,} out"
+        edge = f"{counted(self.io_hops, 'hop')} to or from the west edge"
+        yield "I/O", f"{counted(self.io_packets, 'packet')}: {in_out}, {edge}"
+        if self.board is not None or self.chip_crossings:
+            yield "chip crossings", f"{self.chip_crossings:,}, {self.io_chip_crossings:,} of them I/O"
+        for number, link in enumerate(self.hottest_links):
+            yield (
+                "then" if number else "hottest link",
+                f"{link_name(link)}: {link['packets_per_tick']:.4f} packets per tick",
+            )
+        if not self.hottest_links:
+            yield "hottest link", "none: no packet crosses a link of the mesh"
 
     def _board_lines(self) -> Iterator[str]:
         return iter(()) if self.board is None else self.board.lines()
 
-    def _per_tick(self, packets: int) -> float:
+    def per_tick(self, packets: int) -> float:
+        """Mean over the run; 0 for a run without ticks."""
         return packets / self.ticks if self.ticks else 0.0
 
     def _link(self, index: int, packets: int) -> dict[str, Any]:
         core, direction = divmod(index, len(STEPS))
         y, x = divmod(core, self.columns)
         dx, dy = STEPS[direction]
-        return {"from": [x, y], "to": [x + dx, y + dy], "packets_per_tick": self._per_tick(packets)}
+        return {"from": [x, y], "to": [x + dx, y + dy], "packets_per_tick": self.per_tick(packets)}
 
 
 def measure_traffic(
@@ -279,6 +301,7 @@ def _frozen(array: Ints) -> Ints:
     return array
 
 
-def _link_line(link: dict[str, Any]) -> str:
+def link_name(link: Mapping[str, Any]) -> str:
+    """``(0, 0) to (1, 0)``: an item of :attr:`TrafficReport.hottest_links` in words."""
     (x0, y0), (x1, y1) = link["from"], link["to"]
-    return f"    ({x0}, {y0}) -> ({x1}, {y1})".ljust(20) + f"{link['packets_per_tick']:>14.4f}"
+    return f"({x0}, {y0}) to ({x1}, {y1})"

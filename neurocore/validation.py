@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from neurocore.architecture import FLOOR_MODES, RESET_MODES, Range
 from neurocore.config import NOWHERE, OUTPUT, ChipConfig, array_layout, array_shape
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -212,7 +213,9 @@ def _group_problems(chip: ChipConfig) -> list[str]:
     lost = (population >= 0) & ((chip.cores.index < 0) | (chip.cores.index >= sizes[population]))
     if lost.any():
         name, size = chip.populations[population[lost][0]].name, sizes[population[lost][0]]
-        problems.append(f"a neuron has index {int(chip.cores.index[lost][0])} in population {name!r} of {size} neurons")
+        problems.append(
+            f"a neuron has index {int(chip.cores.index[lost][0])} in population {name!r} of {counted(int(size), 'neuron')}"
+        )
     return problems
 
 

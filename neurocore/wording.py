@@ -1,8 +1,64 @@
-"""Numbers with their nouns, as sentences need them."""
+"""Pieces of which sentences for users are made."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+MOST_COMPARED = 1000
+"""Known names with which a wrong one is compared at most, so that the remark costs little in networks of many populations."""
+
 
 def counted(number: int, noun: str) -> str:
-    """``1 tick``, ``2 ticks``, ``1,234 ticks``; the noun's plural ends in s."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """``1 tick``, ``2 ticks``, ``1,234 ticks``, ``1 copy``, ``2 copies``; other plurals than these are not known."""
+    if number == 1:
+        return f"{number:,} {noun}"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("py") else f"{number:,} {noun}s"
+
+
+def acting(number: int, noun: str, one: str, many: str) -> str:
+    """``1 neuron sends``, ``2 neurons send``: a count with the verb, or the words that begin with it, in either number."""
+    return f"{counted(number, noun)} {one if number == 1 else many}"
+
+
+def did_you_mean(wrong: object, known: Iterable[str]) -> str:
+    """``; did you mean 'all_to_all'?``, the end of a sentence about a wrong name, if a known one is near; otherwise nothing."""
+    from difflib import get_close_matches
+
+    # Names that differ in capitals alone are as near as can be.
+    names = {name.casefold(): name for name in reversed(list(islice(known, MOST_COMPARED)))}
+    near = get_close_matches(str(wrong).casefold(), names, n=1)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""
+
+
+SETTINGS = {"fan_in": "--fan-in", "quantise": "--quantise", "placement": "--placement", "merge": None}
+"""What :func:`setting` names, and the option of ``compile`` that is the same, if there is one."""
+_SETTING = re.compile(rf'\b({"|".join(SETTINGS)})="([^"]*)"')
+
+Spelling = Callable[[str], str]
+"""Gives a message the spelling of settings that its reader uses."""
+
+
+def setting(name: str, value: str) -> str:
+    """A setting that a message advises, as Python takes it: ``fan_in="dilate"``."""
+    assert name in SETTINGS
+    return f'{name}="{value}"'
+
+
+def as_yaml(text: str) -> str:
+    """A message with its settings as a network's file has them: ``fan_in: dilate``."""
+    return _SETTING.sub(r"\1: \2", text)
+
+
+def as_options(text: str, command: str = "") -> str:
+    """A message with its settings as the command line takes them, ``--fan-in dilate``; those without an option as in YAML.
+
+    ``command`` stands before an option, where another command has it.
+    """
+
+    def spelt(found: re.Match[str]) -> str:
+        option = SETTINGS[found[1]]
+        return found[0] if option is None else f"{command}{option} {found[2]}"
+
+    return as_yaml(_SETTING.sub(spelt, text))

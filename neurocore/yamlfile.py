@@ -10,14 +10,20 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel
 
+from neurocore.container import looks_like
 from neurocore.errors import InputError
+from neurocore.wording import did_you_mean
 
 MAX_NODES = 2_000_000
 """A file with more nodes than this, aliases expanded, is refused (a few short lines can otherwise stand for billions)."""
+
+LOOKED_AT = 8192
+"""Bytes of a file by which it is told what it seems to be."""
 
 Location = tuple[str | int, ...]
 
@@ -112,7 +118,10 @@ def _read_text(name: str) -> str:
     try:
         return Path(name).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{name}: not a text file (byte {error.start} is not UTF-8)") from error
+        what = looks_like(error.object[:LOOKED_AT])
+        raise InputError(f"{name}: not a text file (byte {error.start} is not UTF-8); it looks like {what}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist; check the path") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
@@ -181,23 +190,102 @@ def _joined(text: str) -> str:
         raise ValueError("half of a surrogate pair is no character") from error
 
 
-def describe(errors: Iterable[Mapping[str, Any]], document: Document) -> list[str]:
-    """The errors of a pydantic ValidationError as lines ``file:line:column: field: reason``, in file order."""
+def stranger(key: str, known: Iterable[str]) -> str:
+    """What is said of a key that a mapping does not have."""
+    return f"is not a known key{did_you_mean(key, known)}"
+
+
+EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "string_too_short": "a text of at least one character",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of names",
+    "model_type": "a mapping of keys",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "too_short": "at least {min_length} of them",
+    "literal_error": "{expected}",
+}
+"""What stands in place of what was found, by pydantic's names of errors; braces hold what it says of one."""
+UNION = "no_kind"
+"""Name of the error of a value that is of none of several kinds; its message is what was expected."""
+LONGEST_SHOWN = 60
+"""Characters of a wrong value that are shown."""
+
+
+def describe(errors: Iterable[Mapping[str, Any]], document: Document, schema: type[BaseModel]) -> list[str]:
+    """The errors of a pydantic ValidationError of a schema as lines ``file:line:column: field: reason``, in file order.
+
+    Parts of a location in angle brackets are tags of unions, and no part of the file.
+    """
     lines = []
     for error in errors:
-        location = tuple(part for part in error["loc"] if isinstance(part, str | int))
-        lines.append((document.place(location), document.complain(location, _reason(error))))
+        location = tuple(part for part in error["loc"] if not _is_tag(part))
+        lines.append((document.place(location), document.complain(location, _reason(error, location, schema))))
     return [line for _, line in sorted(lines, key=lambda item: item[0])]
 
 
-def _reason(error: Mapping[str, Any]) -> str:
-    kind = error["type"]
+def _is_tag(part: str | int) -> bool:
+    return isinstance(part, str) and part.startswith("<") and part.endswith(">")
+
+
+def _reason(error: Mapping[str, Any], location: Location, schema: type[BaseModel]) -> str:
+    kind, value = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        return "is not a known key"
+        return _unknown_key(str(location[-1]), *_fields_at(schema, location[:-1]))
     if kind == "missing":
         return "is missing"
+    if kind == UNION or kind in EXPECTED:
+        expected = error["msg"] if kind == UNION else EXPECTED[kind].format_map(error.get("ctx", {}))
+        nearest = did_you_mean(value, re.findall("'([^']+)'", expected)) if kind == "literal_error" else ""
+        return f"is {_shown(value)}; {expected} was expected{_example(kind, value, location, schema)}{nearest}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    value = error.get("input")
-    shown = repr(value) if isinstance(value, str | int | float | bool) or value is None else ""
-    found = f" (found {shown[:60]})" if shown and kind != "value_error" else ""
+    found = f" (found {_shown(value)})" if kind != "value_error" else ""
     return message[0].lower() + message[1:] + found
+
+
+def _example(kind: str, value: Any, location: Location, schema: type[BaseModel]) -> str:
+    """What a list or a mapping looks like that may stand in place of something else."""
+    if kind == "list_type" and isinstance(value, int | float):
+        return f", such as [{value}]"
+    keys = [name for fields in _fields_at(schema, location) for name in fields]
+    return f", such as {{{keys[0]}: ...}}" if kind == "model_type" and keys else ""
+
+
+def _shown(value: Any) -> str:
+    """A value as a file has it."""
+    if value is None or value == [] or value == {}:
+        return "empty"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]} ..."
+
+
+Fields = Mapping[str, Any]
+
+
+def _fields_at(kind: Any, location: Location) -> list[Fields]:
+    """The fields, name and type, of what a schema may have at a location; nothing where that has no keys of its own."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = {name: item.annotation for name, item in kind.model_fields.items()}
+        return _fields_at(fields.get(str(location[0])), location[1:]) if location else [fields]
+    inside = get_args(kind)
+    if get_origin(kind) in (dict, list):
+        return _fields_at(inside[-1], location[1:]) if location else []
+    return [found for item in inside for found in _fields_at(item, location)]
+
+
+def _unknown_key(key: str, *choices: Fields) -> str:
+    """What is said of a key that a schema does not have, where it may be one of some mappings."""
+    for name, kind in (item for fields in choices for item in fields.items()):
+        if any(key in fields for fields in _fields_at(kind, ())):
+            return f"belongs under '{name}'; write {name}: {{{key}: ...}}"
+    return stranger(key, [name for fields in choices for name in fields])

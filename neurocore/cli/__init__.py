@@ -17,10 +17,10 @@ from neurocore.cli.demo import demo
 from neurocore.cli.formats import convert_command, export_command, import_command
 from neurocore.cli.output import SCHEMA_VERSION
 from neurocore.cli.run import diff, power, recover, run, traffic
+from neurocore.entry import INTERRUPTED
 from neurocore.errors import NeurocoreError, OutputError
 from neurocore.interrupts import ignore_signals, stopped_by_sigterm
-
-INTERRUPTED = 130
+from neurocore.wording import as_yaml
 
 
 class _ReaderGoneError(Exception):
@@ -128,6 +128,7 @@ def _run(given: list[str]) -> None:
     except NeurocoreError as error:
         if debug:
             raise
+        error.respell(as_yaml)
         _report(error.problems)
         _fail(given, error.exit_code, error.problems)
     except Exception as error:  # the last resort: one sentence instead of a traceback

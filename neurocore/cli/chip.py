@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import emit, progress_bar, say, table
-from neurocore.wording import counted
+from neurocore.cli.output import Choice, emit, progress_bar, say, spelling, table
+from neurocore.wording import acting, as_options, counted
 
 if TYPE_CHECKING:
     from neurocore.compiler.verify import Verdict
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from neurocore.spikes import Spikes
 
 
-QUANTISE_HELP = 'How numbers with a fraction become integers: "fit" or "fit=CORES", "weight_bits=B", "levels=N".'
+QUANTISE_HELP = (
+    'How numbers with a fraction become integers: "fit" or "fit=CORES", "weight_bits=B", "levels=N". With weight_bits=1 a'
+    " neuron keeps weights of one sign only."
+)
 FAN_IN_HELP = (
     "What is done about neurons that read more than a core has axons for; default: as the network says, refused. Dilated, the"
     " network is exact, but a tick of it takes many of the chip. With a thermometer code it is exact and a tick or so later,"
@@ -64,15 +67,13 @@ def _read(path: str) -> str:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the placement.")
 @click.option("--estimate", is_flag=True, help="Only say what the network would need; write nothing.")
 @click.option("--quantise", metavar="METHOD", help=QUANTISE_HELP)
-@click.option("--fan-in", type=click.Choice(["refuse", "dilate", "thermometer", "carry"]), help=FAN_IN_HELP)
+@click.option("--fan-in", type=Choice(["refuse", "dilate", "thermometer", "carry"]), help=FAN_IN_HELP)
 @click.option("--sample", type=click.Path(), help="Input spikes on which the effect of quantisation is measured.")
 @click.option(
     "--ticks", type=click.IntRange(min=1), help="Ticks of the --sample; default: to its last spike and 16 more."
 )
 @click.option("--dt", type=float, default=1.0, show_default=True, help="Seconds a tick, for biases of NIR files.")
-@click.option(
-    "--reset", type=click.Choice(["auto", "zero", "subtract"]), default="auto", show_default=True, help=RESET_HELP
-)
+@click.option("--reset", type=Choice(["auto", "zero", "subtract"]), default="auto", show_default=True, help=RESET_HELP)
 @click.option("--placement", type=click.Path(), help=PLACEMENT_HELP)
 @click.option("--save-placement", type=click.Path(), help="Write the cores' places to this file: .yaml or .json.")
 @click.option(
@@ -91,10 +92,11 @@ def compile_command(**options: Any) -> None:
 
     asked = Compilation(**options)
     asked.check()
-    if asked.estimate:
-        asked.say_estimate()
-    else:
-        asked.run()
+    with spelling(as_options):
+        if asked.estimate:
+            asked.say_estimate()
+        else:
+            asked.run()
 
 
 @click.command()
@@ -116,19 +118,24 @@ def inspect(chip: str, core: str | None, as_json: bool) -> None:
 
 
 def _core_row(chip: ChipConfig, text: str) -> int:
+    from neurocore.cli.inspect import cores_in_use
+
     arch = chip.architecture
     try:
         x, y = (int(part) for part in text.split(","))
     except ValueError:
-        raise click.BadParameter(f"{text!r} is not of the form X,Y", param_hint="'--core'") from None
+        raise _bad_core(f"{text!r} is not of the form X,Y; {cores_in_use(chip)}") from None
     if not (0 <= x < arch.columns and 0 <= y < arch.rows):
-        raise click.BadParameter(
-            f"core ({x}, {y}) is outside the {arch.columns} x {arch.rows} cores of {arch.name!r}", param_hint="'--core'"
-        )
+        size = f"X in 0..{arch.columns - 1}, Y in 0..{arch.rows - 1}"
+        raise _bad_core(f"core {x},{y} is outside the mesh of {arch.name!r}, {size}; {cores_in_use(chip)}")
     row = int(chip.row_of()[arch.core_id(x, y)])
     if row < 0:
-        raise click.BadParameter(f"core ({x}, {y}) is not configured", param_hint="'--core'")
+        raise _bad_core(f"core {x},{y} is not in use; {cores_in_use(chip, (x, y))}")
     return row
+
+
+def _bad_core(reason: str) -> click.BadParameter:
+    return click.BadParameter(reason, param_hint="'--core'")
 
 
 @click.command()
@@ -139,7 +146,7 @@ def _core_row(chip: ChipConfig, text: str) -> int:
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the emulation.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the random draws, instead of the chip's own.")
 @click.option("--dt", type=float, default=1.0, show_default=True, help="As given to compile.")
-@click.option("--reset", type=click.Choice(["auto", "zero", "subtract"]), default="auto", help="As given to compile.")
+@click.option("--reset", type=Choice(["auto", "zero", "subtract"]), default="auto", help="As given to compile.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(
     network: str,
@@ -189,14 +196,17 @@ def verify(
 
 
 def _verdict_text(verdict: Verdict, ticks: int) -> str:
-    span = f"{counted(ticks, 'tick')}, latency {verdict.latency}"
+    frames, unit = "", ""
+    if verdict.dilation != 1:
+        frames, unit = f", {verdict.dilation} ticks of the chip each", " ticks of the chip"
+    span = f"{counted(ticks, 'tick')}{frames}, latency {verdict.latency}{unit}"
     if verdict.equal:
-        frames = f", {verdict.dilation} ticks of the chip each" if verdict.dilation != 1 else ""
-        return f"equal: {counted(verdict.spikes_compared, 'output spike')} in {span}{frames}"
+        nothing = "" if verdict.spikes_compared else ", but nothing fired"
+        return f"equal{nothing}: {counted(verdict.spikes_compared, 'output spike')} in {span}"
     if verdict.as_declared:
         return (
-            f"approximate, as declared: {verdict.spikes_differing:,} output spikes differ, of {verdict.spikes_compared:,} in"
-            f" {span}; sums are carried over"
+            f"approximate, as declared: {acting(verdict.spikes_differing, 'output spike', 'differs', 'differ')}, of"
+            f" {verdict.spikes_compared:,} in {span}; sums are carried over"
         )
     place = verdict.first_difference or {}
     side = "network only" if place.get("network") else "chip only"

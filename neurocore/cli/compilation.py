@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurocore.cli.output import compile_bar, emit, keep_inputs, say, table
+from neurocore.cli.output import check_ending, check_file_kind, compile_bar, emit, keep_inputs, say, table, write_text
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Compilation:
         if self.output or self.report:
             say("neurocore: an --estimate writes nothing; for a chip file or a report compile without it")
         result = estimate_network(self.read(), self.chip, quantise=self.quantise, fan_in=self.fan_in)
-        emit(result.as_dict(), self.as_json, _compile_text(result, None))
+        self.say_result(result)
 
     def run(self) -> None:
         """Compile, write all that is asked for, and print what was done."""
@@ -64,14 +64,19 @@ class Compilation:
             raise click.UsageError("Missing option '-o' / '--output' (or ask for an --estimate).")
         written = {"chip file": self.output, "report": self.report, "placement": self.save_placement}
         outputs = {name: path for name, path in written.items() if path is not None}
+        check_file_kind(self.output, "chip file")
         _check_outputs(outputs, [self.network, self.sample, self.defects])
         configured, result = self.compiled()
         with result.timed("save"):
             configured.save(self.output)
         self.write_texts(result)
-        for warning in result.warnings:
+        self.say_result(result)
+
+    def say_result(self, result: CompileReport) -> None:
+        """Print what was done, or would be; the text has a table of what quantisation loses, in place of the warning."""
+        for warning in result.warnings if self.as_json else result.warnings_but("W-QUANTISED"):
             say(f"neurocore: {warning}")
-        emit(result.as_dict(), self.as_json, _compile_text(result, self.output))
+        emit(result.as_dict(), self.as_json, _compile_text(result, None if self.estimate else self.output))
 
     def read(self) -> Network:
         """The network."""
@@ -97,9 +102,9 @@ class Compilation:
         from neurocore.compiler.reporttext import report_text
 
         if self.save_placement is not None and result.placement is not None:
-            _write_text(self.save_placement, result.placement(self.save_placement.lower().endswith(".json")))
+            write_text(self.save_placement, result.placement(self.save_placement.lower().endswith(".json")))
         if self.report is not None:
-            _write_text(self.report, report_text(result, os.path.splitext(self.report)[1].lower()))
+            write_text(self.report, report_text(result, os.path.splitext(self.report)[1].lower()))
 
 
 def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:
@@ -117,31 +122,21 @@ def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:
         if other is not None:
             raise click.UsageError(f"The {name} and the {other} cannot be one file.")
     for name, kind, known in (("placement", "placement file", SUFFIXES), ("report", "report", REPORT_SUFFIXES)):
-        if name in outputs and not outputs[name].lower().endswith(known):
-            raise click.UsageError(f"'{outputs[name]}': the name of a {kind} ends in {', '.join(known)}.")
+        if name in outputs:
+            check_ending(outputs[name], kind, known)
     for path in outputs.values():
         keep_inputs(path, *inputs)
         container.check_writable(path)
-
-
-def _write_text(path: str, text: str) -> None:
-    from neurocore import container
-
-    with container.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _compile_text(report: CompileReport, output: str | None) -> str:
     total = sum(report.seconds.values())
     rows = [
         ("cores", f"{report.cores:,} (at least {report.cores_lower_bound:,}; {report.binds} bind)"),
-        ("neurons", f"{report.neurons:,}, of which {report.copies:,} copies and {report.relays:,} relays for fan-out"),
+        ("neurons", report.neurons_text),
         ("axons", f"{report.axons:,}"),
-        (
-            "fill",
-            f"as many neurons as {report.cores_by_neurons:,} cores have, as many axons as {report.cores_by_axons:,}",
-        ),
-        ("latency", counted(report.latency, "tick")),
+        ("fill", report.fill_text),
+        ("latency", counted(report.latency, "tick") + " of the chip" * (report.dilation != 1)),
         *([("dilation", f"{counted(report.dilation, 'tick')} to one of the network")] if report.dilation != 1 else []),
         *([("fan-in", report.fan_in)] if report.fan_in else []),
         *(("approximate", text) for text in report.approximations),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from neurocore.cli.output import emit, progress_bar, stage, table
+from neurocore.wording import counted
 
 if TYPE_CHECKING:
     from neurocore.demo import DemoResult
@@ -57,8 +58,8 @@ def _text(result: DemoResult, folder: Path | None) -> str:
     rows = [
         (
             "network",
-            f"{len(chip.cores)} cores of {chip.architecture.title}: {n_network:,} neurons, {chip.n_neurons - n_network:,} copies"
-            f" of them for fan-out, {chip.n_synapses:,} synapses",
+            f"{counted(len(chip.cores), 'core')} of {chip.architecture.title}: {counted(n_network, 'neuron')},"
+            f" {counted(chip.n_neurons - n_network, 'copy')} of them for fan-out, {counted(chip.n_synapses, 'synapse')}",
         ),
         (
             "accuracy",
@@ -66,12 +67,12 @@ def _text(result: DemoResult, folder: Path | None) -> str:
         ),
         (
             "spikes",
-            f"{run.n_spikes:,} in {run.ticks:,} ticks of 1 ms, copies included; {fields['mean_hops']:.2f} hops per packet"
-            " between cores",
+            f"{run.n_spikes:,} in {counted(run.ticks, 'tick')} of 1 ms, copies included; {fields['mean_hops']:.2f} hops per"
+            " packet between cores",
         ),
         (
             "power",
-            f"{fields['power_mw']:.3f} mW for the {fields['powered_cores']} cores in use at {result.power.voltage} V"
+            f"{fields['power_mw']:.3f} mW for the {counted(fields['powered_cores'], 'core')} in use at {result.power.voltage} V"
             f" (model within {100 * result.power.accuracy:g} % of the published whole-chip measurements)",
         ),
         ("energy", f"{fields['energy_per_inference_uj']:.3f} uJ per classification"),

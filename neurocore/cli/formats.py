@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import emit, keep_inputs, say, table
+from neurocore.cli.output import Choice, check_file_kind, emit, keep_inputs, say, table
+from neurocore.wording import as_options
 
 if TYPE_CHECKING:
     from neurocore.config import ChipConfig
@@ -166,13 +168,13 @@ def _write_ibm_for(path: str, spikes: Spikes, chip: ChipConfig) -> None:
 
 
 def _read_nir(files: tuple[str, ...]) -> Imported:
-    from neurocore.cli.output import compile_bar
+    from neurocore.cli.output import compile_bar, spelling
     from neurocore.compiler.pipeline import compile_with_report
     from neurocore.spikes import Spikes
 
     if len(files) != 1:
         raise click.UsageError(f"Give {FORMATS['nir'].files}.")
-    with compile_bar() as progress:
+    with spelling(partial(as_options, command="compile ")), compile_bar() as progress:
         chip, report = compile_with_report(files[0], progress=progress)
     return Imported(chip, Spikes.empty(), report.warnings, report.as_dict())
 
@@ -233,7 +235,7 @@ def _names(*what: str) -> list[str]:
 
 
 @click.command("import")
-@click.argument("name", metavar="FORMAT", type=click.Choice(_names("read")))
+@click.argument("name", metavar="FORMAT", type=Choice(_names("read")))
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", type=click.Path(), required=True, help="Chip file to write.")
 @click.option("--spikes", "spike_file", type=click.Path(), help="File for the input spikes (.npz or .csv).")
@@ -252,6 +254,7 @@ def import_command(name: str, files: tuple[str, ...], output: str, spike_file: s
 
     reader = FORMATS[name].read
     assert reader is not None
+    check_file_kind(output, "chip file")
     for path in (output, spike_file):
         if path is not None:
             container.check_writable(path)
@@ -273,7 +276,7 @@ def import_command(name: str, files: tuple[str, ...], output: str, spike_file: s
 
 
 @click.command("export")
-@click.argument("name", metavar="FORMAT", type=click.Choice(_names("export")))
+@click.argument("name", metavar="FORMAT", type=Choice(_names("export")))
 @click.argument("source", metavar="CHIP", type=click.Path())
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(), required=True, help="Folder to write; made if missing."
@@ -307,7 +310,7 @@ def export_command(
 @click.option(
     "--format",
     "name",
-    type=click.Choice(list(FORMATS)),
+    type=Choice(list(FORMATS)),
     help="Format to write; default: by the ending of SPIKES_OUT.",
 )
 @click.option(

@@ -11,6 +11,9 @@ from neurocore.cli.output import table
 from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Group
 from neurocore.wording import counted
 
+MOST_NAMED = 8
+"""Cores that are all named where one is asked for that is not in use."""
+
 
 def chip_fields(chip: ChipConfig) -> dict[str, Any]:
     """The fields of ``inspect --json``."""
@@ -63,12 +66,25 @@ def chip_text(chip: ChipConfig) -> str:
         ("inputs", _named(chip.inputs)),
         ("outputs", _named(chip.outputs)),
         ("populations", _named(chip.populations)),
-        ("latency", counted(chip.latency, "tick")),
+        ("latency", counted(chip.latency, "tick") + " of the chip" * (chip.dilation != 1)),
         *([("dilation", f"{chip.dilation} ticks to one of the network")] if chip.dilation != 1 else []),
         ("seed", str(chip.seed)),
         *chip.notes,
     ]
     return table(rows)
+
+
+def cores_in_use(chip: ChipConfig, near: tuple[int, int] = (0, 0)) -> str:
+    """The cores that are in use, as --core takes them: all of them, or where they lie and the one that is nearest to a place."""
+    places = np.array([chip.architecture.core_xy(int(core)) for core in chip.cores.core]).reshape(-1, 2)
+    if not len(places):
+        return "no core is in use"
+    if len(places) <= MOST_NAMED:
+        named = " ".join(f"{x},{y}" for x, y in places.tolist())
+        return f"in use {'is' if len(places) == 1 else 'are'} {named}"
+    (left, low), (right, high) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+    x, y = places[int(np.abs(places - near).sum(axis=1).argmin())].tolist()
+    return f"{counted(len(places), 'core')} are in use, X in {left}..{right} and Y in {low}..{high}, the nearest is {x},{y}"
 
 
 def core_fields(chip: ChipConfig, row: int) -> dict[str, Any]:

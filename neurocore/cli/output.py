@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neurocore.errors import NeurocoreError
+from neurocore.wording import Spelling, did_you_mean
+
 if TYPE_CHECKING:
     from neurocore.emulator import Emulator
     from neurocore.recorder import Recorder
@@ -74,6 +77,49 @@ def compile_bar() -> Iterator[Callable[[str, int, int], None]]:
 
         yield move
         bar.update(100 - bar.pos)
+
+
+class Choice(click.Choice[str]):
+    """A choice of names, of which the nearest is named where a wrong one is given."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """The message, which click ends with a full stop."""
+        return super().get_invalid_choice_message(value, ctx).removesuffix(".") + did_you_mean(value, self.choices)
+
+
+@contextmanager
+def spelling(spell: Spelling) -> Iterator[None]:
+    """What is refused in this context is said in the spelling of the command's user."""
+    try:
+        yield
+    except NeurocoreError as error:
+        error.respell(spell)
+        raise
+
+
+OTHER_KINDS = (".csv", ".html", ".json", ".nir", ".npy", ".npz", ".py", ".svg", ".txt", ".yaml", ".yml")
+"""What the names of chip and run files, which are HDF5, do not end in: who writes this has mistaken one file for another."""
+
+
+def check_file_kind(path: str | None, kind: str) -> None:
+    """Refuse to write a chip or run file under a name that says it is something else."""
+    ending = os.path.splitext(path or "")[1].lower()
+    if ending in OTHER_KINDS:
+        raise click.UsageError(f"'{path}': a {kind} is written in HDF5; let its name end in .h5, not in {ending}.")
+
+
+def check_ending(path: str, kind: str, known: tuple[str, ...]) -> None:
+    """Refuse a name by whose ending the form of what is written cannot be chosen."""
+    if not path.lower().endswith(known):
+        raise click.UsageError(f"'{path}': the name of a {kind} ends in {', '.join(known)}.")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file atomically."""
+    from neurocore import container
+
+    with container.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def keep_inputs(output: str, *inputs: str | None) -> None:

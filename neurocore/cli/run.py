@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from neurocore.cli.live import check_kind, parse_pace, run_live
-from neurocore.cli.output import emit, keep_inputs, progress_bar, recording, say, table
+from neurocore.cli.output import (
+    Choice,
+    check_ending,
+    check_file_kind,
+    emit,
+    keep_inputs,
+    progress_bar,
+    recording,
+    say,
+    table,
+    write_text,
+)
 from neurocore.wording import counted
+
+if TYPE_CHECKING:
+    from neurocore.spikes import Spikes
 
 
 @click.command()
@@ -89,6 +104,7 @@ class _Run:
         }
         live = {"--listen": self.listen, "--pace": self.pace}
         check_kind(self.live, recorded, live, ticks=self.ticks, output=self.output, probes=self.probes)
+        check_file_kind(self.output, "run file")
         if (self.checkpoint is None) != (self.every is None):
             raise click.UsageError("--checkpoint and --every belong together.")
 
@@ -118,12 +134,20 @@ class _Run:
             result = recorder.finish()
         unseen = len(given) - len(emulator.due(given, 0, self.ticks))
         if unseen:
-            say(
-                f"neurocore: {unseen:,} of {len(given):,} input spikes come after the last tick, {self.ticks - 1}; they had no"
-                " effect"
-            )
+            say(f"neurocore: {_unused(unseen, given, self.ticks, emulator.chip.dilation if given.is_network else 1)}")
         fields = {**result, "input_spikes_merged": given.n_merged, "input_spikes_unused": unseen}
         emit(fields, self.as_json, table([*result_rows(fields), ("written", self.output)]))
+
+
+def _unused(unseen: int, given: Spikes, ticks: int, ticks_each: int) -> str:
+    """A remark on spikes that come after a run of ``ticks`` of the chip, ``ticks_each`` of which make one of theirs."""
+    last, needed = -(-ticks // ticks_each) - 1, (int(given.tick[-1]) + 1) * ticks_each
+    after = f"the last tick, {last}" if ticks else "a run of 0 ticks"
+    if ticks_each != 1:
+        after = f"the last tick of the network, {last}, which takes {ticks_each} of the chip"
+    verbs = "comes" if unseen == 1 else "come", "it" if unseen == 1 else "they"
+    whole = f"all enter with --ticks {needed}"
+    return f"{unseen:,} of {len(given):,} input spikes {verbs[0]} after {after}; {verbs[1]} had no effect ({whole})"
 
 
 def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
@@ -131,14 +155,25 @@ def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "ticks",
-            f"{fields['ticks']:,} in {fields['seconds']:.3f} s: {fields['ticks_per_second']:,.0f} ticks/s,"
-            f" {fields['ticks_per_second'] / 1000:.3g} times real time at 1 kHz",
+            f"{fields['ticks']:,}{' of the chip' * (fields['dilation'] != 1)} in {fields['seconds']:.3f} s:"
+            f" {fields['ticks_per_second']:,.0f} ticks/s,"
+            f" {_times(fields['ticks_per_second'] / 1000)} real time at 1 kHz",
         ),
         *([("network", _network_speed(fields))] if fields["dilation"] != 1 else []),
-        ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines"),
+        ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines{_inner_clock(fields)}"),
         ("synaptic events", f"{fields['synaptic_events']:,}"),
         ("merges", f"{fields['merges']:,}"),
     ]
+
+
+def _times(factor: float) -> str:
+    """``0.25 times``, ``1,234 times``."""
+    return f"{factor:,.0f} times" if factor >= 100 else f"{factor:.3g} times"
+
+
+def _inner_clock(fields: dict[str, Any]) -> str:
+    """Of a dilated chip, that what it counts is not what its network would."""
+    return "; those within a tick of the network included" if fields["dilation"] != 1 else ""
 
 
 def _network_speed(fields: dict[str, Any]) -> str:
@@ -146,8 +181,8 @@ def _network_speed(fields: dict[str, Any]) -> str:
     speed, dilation = fields["network_ticks_per_second"], fields["dilation"]
     return (
         f"{counted(fields['network_ticks'], 'tick')}, {dilation} of the chip each: {speed:,.0f} ticks/s,"
-        f" {speed * dilation / 1000:.3g} times real time where a tick of the network lasts {dilation} ms,"
-        f" {speed / 1000:.3g} times where it lasts 1 ms"
+        f" {_times(speed * dilation / 1000)} real time where a tick of the network lasts {dilation} ms,"
+        f" {_times(speed / 1000)} where it lasts 1 ms"
     )
 
 
@@ -159,8 +194,10 @@ def recover(part: str, output: str, as_json: bool) -> None:
     """Make a run file of what an interrupted run had recorded up to its last flush; the part file stays."""
     from neurocore.recorder import recover
 
+    check_file_kind(output, "run file")
     keep_inputs(output, part)
     fields = recover(part, output).summary()
+    say(f"neurocore: {part} is kept; delete it when {output} is all that you need")
     emit(fields, as_json, table([*result_rows(fields), ("written", output)]))
 
 
@@ -191,7 +228,7 @@ def diff(first: str, second: str, as_json: bool) -> None:
 )
 @click.option(
     "--powered",
-    type=click.Choice(["used", "chip"]),
+    type=Choice(["used", "chip"]),
     default="used",
     show_default=True,
     help="Cores that are powered: those in use, or the whole chip.",
@@ -210,10 +247,23 @@ def power(
 
 @click.command()
 @click.argument("run_file", metavar="RUN", type=click.Path())
+@click.option(
+    "--report", type=click.Path(), help="Draw the mesh with its traffic: .html, a page, or .svg, the picture alone."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def traffic(run_file: str, as_json: bool) -> None:
+def traffic(run_file: str, report: str | None, as_json: bool) -> None:
     """Packets, hops and the hottest links of a run."""
+    from neurocore import container
     from neurocore.runfile import load_head
+    from neurocore.trafficpage import SUFFIXES, traffic_text
 
-    report = load_head(run_file).traffic()
-    emit(report.as_dict(), as_json, str(report))
+    if report is not None:
+        check_ending(report, "report", SUFFIXES)
+        keep_inputs(report, run_file)
+        container.check_writable(report)
+    run = load_head(run_file)
+    found = run.traffic()
+    if report is not None:
+        write_text(report, traffic_text(run, os.path.splitext(report)[1].lower()))
+        say(f"neurocore: {report} is written")
+    emit(found.as_dict(), as_json, str(found))

@@ -51,7 +51,7 @@ from neurocore.formats.ibm_parts import (
 )
 from neurocore.formats.ibm_ranges import whole
 from neurocore.formats.ibm_spikes import FIRST_CONNECTOR, connector_groups
-from neurocore.wording import counted
+from neurocore.wording import acting, counted
 
 __all__ = ["ModelReport", "read_model", "write_model"]
 
@@ -255,9 +255,11 @@ class _Reader:
     def _remark(self, entries: list[CoreEntry], arrays: dict[str, Array], used: Array, removed: int) -> None:
         announced, n = whole(self.head.get("coreCount")), len(entries)
         if announced is not None and announced != n:
-            self.remarks.append(f"the file announces {announced} cores and holds {n}")
+            self.remarks.append(f"the file announces {counted(announced, 'core')} and holds {n}")
         if self.absent:
-            self.remarks.append(f"{len(self.absent)} cores have no synapses, because the file lacks their crossbars")
+            self.remarks.append(
+                f"{acting(len(self.absent), 'core', 'has', 'have')} no synapses, because the file lacks the crossbar"
+            )
         target = arrays["target_core"]
         absent = used & (target >= 0) & ~np.isin(target, arrays["core"])
         late = idle = 0
@@ -265,15 +267,25 @@ class _Reader:
             late += int(((entry.kind >= 0) & (entry.target <= FIRST_CONNECTOR) & (entry.delay != 1)).sum())
             idle += int(((entry.kind < 0) & (entry.target >= 0)).sum())
         unseeded = sum(entry.seed is None for entry in entries)
-        for count, text in (
-            (int(absent.sum()), "neurons send spikes to cores that the file does not hold; these spikes are lost"),
-            (late, "outputs have a delay other than 1; an output spike carries the tick in which its neuron fires"),
-            (idle, "unused neurons (type 0) have a destination, which has no effect"),
-            (removed, "crossbar bits of unused neurons (type 0) were left out; they have no effect"),
-            (unseeded, f"cores have no rngSeed; {DEFAULT_SEED} was taken"),
+        for count, noun, verbs, text in (
+            (
+                int(absent.sum()),
+                "neuron",
+                ("sends", "send"),
+                "spikes to cores that the file does not hold; they are lost",
+            ),
+            (
+                late,
+                "output",
+                ("has", "have"),
+                "a delay other than 1; a spike carries the tick in which its neuron fires",
+            ),
+            (idle, "unused neuron", ("of type 0 has", "of type 0 have"), "a destination, which has no effect"),
+            (removed, "crossbar bit", ("is", "are"), "of unused neurons (type 0) and left out, without effect"),
+            (unseeded, "core", ("has", "have"), f"no rngSeed; {DEFAULT_SEED} was taken"),
         ):
             if count:
-                self.remarks.append(f"{count} {text}")
+                self.remarks.append(f"{acting(count, noun, *verbs)} {text}")
 
     def report(self) -> ModelReport:
         """What the reader of the chip should know; to be called after :meth:`chip`."""

@@ -21,6 +21,7 @@ from neurocore.config import NOWHERE, OUTPUT, ChipConfig, Cores, Group, blank_ar
 from neurocore.formats.ranc_config import INT_MAX, INT_MIN, LOWEST, Complaints, RancConfig, Report
 from neurocore.formats.ranc_model import CoreBlock, RancModel, check_memory
 from neurocore.spikes import Spikes
+from neurocore.wording import acting, counted
 
 Array = npt.NDArray[Any]
 
@@ -93,10 +94,14 @@ def _remark_on_chip(model: RancModel, report: Report, lost: int, lowest: int) ->
     report.note(
         "lost_neurons",
         lost,
-        f"{lost} neurons send with delay field {model.config.last_field}, the last, which RANC loses: their spikes go"
-        " nowhere",
+        f"{acting(lost, 'neuron', 'sends', 'send')} with delay field {model.config.last_field}, the last, which RANC loses: their"
+        " spikes go nowhere",
     )
-    report.note("lowest_thresholds", lowest, f"{lowest} negative thresholds of {INT_MIN} are taken as {LOWEST}")
+    report.note(
+        "lowest_thresholds",
+        lowest,
+        f"{counted(lowest, 'negative threshold')} of {INT_MIN} {'is' if lowest == 1 else 'are'} taken as {LOWEST}",
+    )
     rows = report.counts.pop("connection_rows_without_neuron", 0)
     report.note(
         "connection_rows_without_neuron", rows, f"{rows} rows of connections with a 1 have no neuron and are ignored"
@@ -200,12 +205,18 @@ def _pass_cores(config: RancConfig, bus: tuple[int, int, int], n_lines: int) -> 
 def _remark_on_packets(report: Report, config: RancConfig, lost: int, direct: int, merged: int) -> None:
     field = config.last_field
     report.note(
-        "lost_packets", lost, f"{lost} input packets have delay field {field}, the last, which RANC loses: left out"
+        "lost_packets",
+        lost,
+        f"{acting(lost, 'input packet', 'has', 'have')} delay field {field}, the last, which RANC loses: left out",
     )
     report.note(
         "bus_packets",
         direct,
-        f"{direct} input packets go straight to the output bus: they appear in the output {PASSED!r}, in the tick of their"
-        " index",
+        f"{acting(direct, 'input packet', 'goes', 'go')} straight to the output bus, to appear in the output {PASSED!r} in the"
+        " tick of the index",
     )
-    report.note("merged_packets", merged, f"{merged} input packets reach an axon in the same tick as another and merge")
+    report.note(
+        "merged_packets",
+        merged,
+        f"{acting(merged, 'input packet', 'reaches', 'reach')} an axon in the same tick as another: merged",
+    )

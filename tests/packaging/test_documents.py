@@ -83,7 +83,7 @@ def test_placement_document(
         with pytest.raises(SystemExit) as stop:
             main(shlex.split(command)[1:])
         assert stop.value.code == 0, f"{command}: {capsys.readouterr().err}"
-    assert "1 of 1 cores kept their place" in capsys.readouterr().out
+    assert "1 of 1 core kept the place given" in capsys.readouterr().out
     (tmp_path / "places.yaml").write_text(places)
     with pytest.raises(
         InputError, match=r"core 0 holds 'hidden\[0\.\.99\] out\[0\.\.9\]' now, not 'hidden\[0\.\.99\]'"

@@ -1,4 +1,5 @@
-"""Input that makes no sense, given in Python and in YAML: one report of everything that is wrong, and nothing else happens."""
+"""Input that makes no sense, given in Python and in YAML: one report of everything"
+" that is wrong, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report
 from neurocore.compiler.place import CoreTraffic, place
 from neurocore.compiler.verify import verify
+from neurocore.compiler.yamlnet import load_network
 from neurocore.config import ChipConfig
 from neurocore.emulator import Emulator
 from neurocore.errors import FitError, InputError
@@ -64,9 +66,9 @@ def test_empty_populations_in_yaml(compile_yaml) -> None:
     assert compile_yaml(text) == (
         3,
         [
-            "net.yaml:2:22: inputs.x.shape.0: input should be greater than or equal to 1 (found 0)",
-            "net.yaml:4:18: populations.p.shape.1: input should be greater than or equal to 1 (found 0)",
-            "net.yaml:5:7: populations.q.shape: list should have at least 1 item after validation, not 0",
+            "net.yaml:2:22: inputs.x.shape.0: is 0; at least 1 was expected",
+            "net.yaml:4:18: populations.p.shape.1: is 0; at least 1 was expected",
+            "net.yaml:5:7: populations.q.shape: is empty; at least 1 of them was expected",
         ],
     )
     assert compile_yaml("network: n\npopulations: {}\n") == (
@@ -117,9 +119,11 @@ def test_names_in_yaml(compile_yaml) -> None:
 
 
 EMPTY = [
-    "W-UNUSED network 'net': 2 of 2 input lines reach no neuron, the first is x[0]; spikes on them do nothing. Give them weights"
+    "W-UNUSED network 'net': 2 of 2 input lines reach no neuron, the first is x[0];"
+    " spikes on them do nothing. Give them weights"
     " other than 0, or leave them out",
-    "W-EMPTY network 'net': it has no synapse, because no projection has a weight other than 0; its neurons only do what they do"
+    "W-EMPTY network 'net': it has no synapse, because no projection has a weight other"
+    " than 0; its neurons only do what they do"
     " by themselves",
 ]
 
@@ -224,9 +228,116 @@ def test_delays_that_are_none(delay: object, reason: str) -> None:
 
 def test_keys_of_a_convolution() -> None:
     net = pair()
-    for given, found in (({"kernel": 1, "strid": 2}, "'strid' is not known"), ({"stride": 2}, "the kernel is missing")):
-        with pytest.raises(InputError, match=f"conv2d: {found}; there are kernel, stride, padding, groups"):
+    nearest = r"; did you mean 'stride'\?"
+    unknown, missing = ("'strid' is not known", nearest), ("the kernel is missing", "$")
+    for given, found in (({"kernel": 1, "strid": 2}, unknown), ({"stride": 2}, missing)):
+        with pytest.raises(
+            InputError, match=f"conv2d: {found[0]}; there are kernel, stride, padding, groups{found[1]}"
+        ):
             net.connect("x", "p", conv2d=given)
+
+
+# ---------------------------------------------------------------- keys and kinds of values in YAML
+
+
+PLAIN = """\
+network: n
+inputs: {x: {shape: [4]}}
+populations:
+  hidden: {shape: [3], neuron: {threshold: 1}}
+projections:
+  - {source: x, target: hidden, weights: {all_to_all: 2}}
+outputs: {o: {source: hidden}}
+"""
+WEIGHTS = (
+    "{all_to_all: number}, {one_to_one: number}, rows of numbers or the name of a file (.npy or .npz) was expected"
+)
+PER_NEURON = "a number, a list of numbers or the name of a file (.npy or .npz) was expected"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("all_to_all: 2", "all_to_all: '2'"), "6:43: projections.0.weights.all_to_all: is '2'; a number was expected"),
+        (
+            ("all_to_all", "all_too_all"),
+            "6:43: projections.0.weights.all_too_all: is not a known key; did you mean 'all_to_all'?",
+        ),
+        (
+            ("weights: {all_to_all: 2}", "all_to_all: 3"),
+            "6:33: projections.0.all_to_all: belongs under 'weights'; write weights: {all_to_all: ...}",
+        ),
+        (("{all_to_all: 2}", "3"), f"6:33: projections.0.weights: is 3; {WEIGHTS}"),
+        (("{all_to_all: 2}", "[[1, 2], [t, 3]]"), "6:52: projections.0.weights.1.0: is 't'; a number was expected"),
+        (("{all_to_all: 2}", "w.txt"), f"6:33: projections.0.weights: is 'w.txt'; {WEIGHTS}"),
+        (
+            ("{all_to_all: 2}", "{}"),
+            "6:33: projections.0.weights: give exactly one of all_to_all and one_to_one (found none)",
+        ),
+        (
+            ("2}}", "2}, merge: Or}"),
+            "6:59: projections.0.merge: is 'Or'; 'sum' or 'or' was expected; did you mean 'or'?",
+        ),
+        (("2}}", "2}, stochastic: 1}"), "6:59: projections.0.stochastic: is 1; true or false was expected"),
+        (("shape: [3]", "shape: 40"), "4:12: populations.hidden.shape: is 40; a list was expected, such as [40]"),
+        (("threshold: 1", "threshold: five"), f"4:33: populations.hidden.neuron.threshold: is 'five'; {PER_NEURON}"),
+        (("threshold: 1", "threshold: true"), f"4:33: populations.hidden.neuron.threshold: is true; {PER_NEURON}"),
+        (
+            ("threshold: 1", "threshold: [1, two]"),
+            "4:48: populations.hidden.neuron.threshold.1: is 'two'; a number was expected",
+        ),
+        (
+            ("neuron: {threshold: 1}", "threshold: 1"),
+            "4:24: populations.hidden.threshold: belongs under 'neuron'; write neuron: {threshold: ...}",
+        ),
+        (("x: {shape: [4]}", "x:"), "2:10: inputs.x: is empty; a mapping of keys was expected, such as {shape: ...}"),
+        (("{source: x", "{source: y"), "6:6: projection 'hidden' <- 'y': 'y' is neither an input nor a population"),
+        (
+            ("target: hidden", "target: hiden"),
+            "6:17: projection 'hiden' <- 'x': 'hiden' is neither an input nor a population; did you mean 'hidden'?",
+        ),
+        (
+            ("{source: hidden}", "{source: Hidden}"),
+            "7:15: output 'o': its source 'Hidden' is not a population; did you mean 'hidden'?",
+        ),
+        (
+            ("outputs:", "fan_in: dilated\noutputs:"),
+            "7:1: fan_in: is 'dilated'; 'refuse', 'dilate', 'thermometer' or 'carry' was"
+            " expected; did you mean 'dilate'?",
+        ),
+        (
+            ("outputs:", "quantise: weigth_bits=4\noutputs:"),
+            "7:1: quantise: 'weigth_bits' is not known; there are fit, weight_bits, levels; did"
+            " you mean 'weight_bits'?",
+        ),
+        (
+            ("outputs:", "spike_rates: {hiden: 0.1}\noutputs:"),
+            "7:15: spike_rates: 'hiden' is neither an input nor a population; did you mean 'hidden'?",
+        ),
+        (
+            ("threshold: 1", "reset_mode: lineal"),
+            "4:33: population 'hidden': reset_mode is 'lineal'; it must be one of value,"
+            " linear, none; did you mean 'linear'?",
+        ),
+        (("outputs:", "output:"), "7:1: output: is not a known key; did you mean 'outputs'?"),
+    ],
+)
+def test_one_complaint_says_what_was_found_and_what_is_expected(
+    compile_yaml, change: tuple[str, str], complaint: str
+) -> None:
+    text = PLAIN.replace(*change)
+    assert text != PLAIN
+    assert compile_yaml(text) == (3, [f"net.yaml:{complaint}"])
+
+
+def test_numbers_stay_as_they_stand(tmp_path: Path) -> None:
+    """Whole numbers that no float could hold are read as they are, and so are numbers with a fraction."""
+    text = PLAIN.replace("threshold: 1", f"threshold: [{2**60 + 1}, 1, 2.5]").replace("all_to_all: 2", "one_to_one: 3")
+    (tmp_path / "net.yaml").write_text(text)
+    network = load_network(tmp_path / "net.yaml")
+    assert network.populations["hidden"].neuron["threshold"] == [2**60 + 1, 1, 2.5]
+    assert (network.projections[0].one_to_one, network.projections[0].all_to_all) == (3, None)
+    assert type(network.projections[0].one_to_one) is int
 
 
 # ---------------------------------------------------------------- chips without cores
@@ -235,8 +346,8 @@ def test_keys_of_a_convolution() -> None:
 def test_a_target_without_cores(compile_yaml, tmp_path: Path, tiny: Architecture) -> None:
     (tmp_path / "none.yaml").write_text("extends: tiny\nname: none\nmesh: {columns: 0, rows: 0}\n")
     reasons = [
-        "none.yaml:3:8: mesh.columns: input should be greater than or equal to 1 (found 0)",
-        "none.yaml:3:20: mesh.rows: input should be greater than or equal to 1 (found 0)",
+        "none.yaml:3:8: mesh.columns: is 0; at least 1 was expected",
+        "none.yaml:3:20: mesh.rows: is 0; at least 1 was expected",
     ]
     assert compile_yaml("network: n\npopulations: {p: {shape: [2]}}\n", "none.yaml") == (3, reasons)
     with pytest.raises(InputError) as error:
@@ -248,7 +359,7 @@ def test_a_target_without_cores(compile_yaml, tmp_path: Path, tiny: Architecture
 
 def test_all_cores_dead() -> None:
     none = np.zeros(0, int)
-    with pytest.raises(FitError, match=r"^E-CAP the graph needs 1 cores; the mesh of 5 x 3 has 0 free \(1 over\)\."):
+    with pytest.raises(FitError, match=r"^E-CAP the graph needs 1 core; the mesh of 5 x 3 has 0 free \(1 over\)\."):
         place(CoreTraffic(1, none, none, np.zeros(0)), (5, 3), blocked=np.ones((3, 5), bool))
 
 

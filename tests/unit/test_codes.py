@@ -169,7 +169,7 @@ CASES: list[tuple[str, Trigger, str]] = [
         lambda: refused(layers(300, 2), "truenorth"),
         r"population 'p' <- 'x': p\[0\] reads 300 signals \(source and delay\), each of which needs an axon; a core of"
         r" 'truenorth' has 256 \(44 over; 2 of 2 neurons are\)\. Limit receptive fields to 256 signals, for instance 2 groups of"
-        r" 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
+        r" 150; or use merge=\"or\", which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
         r' use fan_in="thermometer": exact, with 2 more neurons, which take 1 tick; or use fan_in="dilate": exact, 1 tick becomes'
         r' 152; or use fan_in="carry": approximate, with \d+ more neurons',
     ),
@@ -186,8 +186,8 @@ CASES: list[tuple[str, Trigger, str]] = [
         "E-FANIN",
         lambda: refused(layers(14, 2, np.full((14, 2), 0.5)), quantise="fit"),
         r"population 'p': p\[0\] reads 14 signals \(source and delay\), each of which needs an axon; a core of 'tiny' has 13"
-        r" \(1 over; 2 of 2 neurons are\)\. Limit receptive fields, split 'p' into groups, or quantise with weight_bits or"
-        r' levels, whose weights fan_in="dilate" can gather',
+        r" \(1 over; 2 of 2 neurons are\)\. Limit receptive fields, split 'p' into groups, or use"
+        r' quantise="weight_bits=B" or quantise="levels=N", whose weights fan_in="dilate" can gather',
     ),
     (
         "E-DILATE",
@@ -297,7 +297,7 @@ CASES: list[tuple[str, Trigger, str]] = [
     (
         "E-RANGE",
         lambda: refused(layers(1, 2, threshold=[252, 5000])),
-        r"population 'p': threshold\[0\] is 252; 'tiny' has 0\.\.251 \(1 over; 1 more neurons likewise\)\. "
+        r"population 'p': threshold\[0\] is 252; 'tiny' has 0\.\.251 \(1 over; 1 more neuron likewise\)\. "
         + re.escape(SCALE),
     ),
     (
@@ -365,7 +365,7 @@ CASES: list[tuple[str, Trigger, str]] = [
         lambda: refused(star(), long_row()),
         r"core \(\d+, 0\) cannot send to core \(\d+, 0\): a packet of 'tiny' travels -4\.\.4 cores in x and -2\.\.2 in y, and no"
         r" core with a neuron and an axon to spare lies so that it could relay\. Use fewer cores, or give the two places nearer"
-        r" to each other \(--placement\)",
+        r" to each other \(placement=\"FILE\"\)",
     ),
     (
         "E-DEFECT",

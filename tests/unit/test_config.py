@@ -93,7 +93,7 @@ def test_other_faults(chip: ChipConfig) -> None:
         ),
         (
             {"populations": (Group("p", (1,)),), "timing": np.zeros(1, np.int64)},
-            "a neuron has index 1 in population 'p' of 1 neurons",
+            "a neuron has index 1 in population 'p' of 1 neuron",
         ),
         (
             {"populations": (), "timing": np.zeros(0, np.int64)},

@@ -281,7 +281,7 @@ def test_command_line(tmp_path, command) -> None:
     assert f", 1000 Hz tick, {1000 / chip.dilation:.4g} Hz tick of the network (powered" in text
     assert "  energy per network tick " in text
     text = output("compile", path["net.yaml"], "--estimate", "--fan-in", "refuse", code=FitError.exit_code)
-    assert f'use fan_in="dilate": exact, 1 tick becomes {chip.dilation}' in text
+    assert f"use --fan-in dilate: exact, 1 tick becomes {chip.dilation}" in text
 
 
 def test_speed_and_power_are_said_by_ticks_of_the_network_too() -> None:

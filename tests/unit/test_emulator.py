@@ -190,7 +190,7 @@ def test_step_takes_booleans(chip: ChipConfig) -> None:
     mask[[1, 6]] = True
     assert all(masks.step(mask).tolist() == numbers.step([1, 6]).tolist() for _ in range(60))
     assert masks.tick == 60
-    with pytest.raises(InputError, match="3 booleans were given; the chip has 8 input lines"):
+    with pytest.raises(InputError, match="3 booleans for all lines; the chip has 8 input lines"):
         masks.step(mask[:3])
     with pytest.raises(InputError, match="input lines must be whole numbers or booleans, not float64"):
         masks.step([0.5])

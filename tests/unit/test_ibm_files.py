@@ -262,12 +262,12 @@ def test_what_the_report_says(ibm_file: Path) -> None:
     assert chip.n_synapses == 255
     assert (report.announced, report.n_cores) == (4042, 1)
     assert report.sentences() == (
-        "the file announces 4042 cores and holds 1",
-        "1 neurons send spikes to cores that the file does not hold; these spikes are lost",
-        "1 outputs have a delay other than 1; an output spike carries the tick in which its neuron fires",
-        "1 unused neurons (type 0) have a destination, which has no effect",
-        "1 crossbar bits of unused neurons (type 0) were left out; they have no effect",
-        "1 cores have no rngSeed; 4294967295 was taken",
+        "the file announces 4,042 cores and holds 1",
+        "1 neuron sends spikes to cores that the file does not hold; they are lost",
+        "1 output has a delay other than 1; a spike carries the tick in which its neuron fires",
+        "1 unused neuron of type 0 has a destination, which has no effect",
+        "1 crossbar bit is of unused neurons (type 0) and left out, without effect",
+        "1 core has no rngSeed; 4294967295 was taken",
         "the key 'core.colour' is not known and was not used (1 time)",
         "the key 'crossbar row.note' is not known and was not used (1 time)",
         "the key 'model.colour' is not known and was not used (1 time)",
@@ -279,7 +279,7 @@ def test_what_the_report_says(ibm_file: Path) -> None:
 def test_an_excerpt_may_lack_crossbars(ibm_file: Path) -> None:
     lost = core(crossbar={"name": "p9"})
     ibm_file.write_text(model_text([lost], head={"coreCount": 2}), encoding="utf-8")
-    assert "1 cores have no synapses, because the file lacks their crossbars" in read_model(ibm_file)[1].remarks
+    assert "1 core has no synapses, because the file lacks the crossbar" in read_model(ibm_file)[1].remarks
     place = "FILE:4:9: core 0: crossbar 'p9' is not in crossbarTypes"
     assert refusal(ibm_file, model_text([lost])) == [place]
 

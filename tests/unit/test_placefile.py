@@ -23,7 +23,7 @@ def test_a_saved_placement_gives_the_same_chip(tmp_path: Path, tiny: Architectur
     again, kept = compile_with_report(layers(1, 4), tiny, seed=4, placement=path)
     assert again.digest() == chip.digest()
     assert kept.cores_kept == kept.cores == len(chip.cores)
-    assert "cores kept their place" in kept.kept_text
+    assert "cores kept the place given" in kept.kept_text
     assert report.cores_kept is None
 
 
@@ -100,7 +100,7 @@ def test_all_faults_of_a_placement_are_listed(tmp_path: Path) -> None:
         "6:5: cores.4: core 3 lies at (2, 2), which is dead; give it another place",
         "7:5: cores.5: core 9 is one more than network 'chain' has: 0..5",
         "8:5: cores.6: core 4 holds 'c4[0..8]' now, not 'c5[0..8]'; check its place and correct or delete 'holds'",
-        "1:1: cores: network 'chain' needs 6 cores and 1 have no place here: 5; name them, or say 'rest: place'",
+        "1:1: cores: network 'chain' needs 6 cores; 1 core has no place here: 5; name them, or say 'rest: place'",
     ]
 
 
@@ -139,10 +139,10 @@ def test_compile_options_for_places(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         Path("p.yaml").read_text().replace("at: [0, 0]", "at: [9, 7]").replace("at: [0, 31]", "at: [9, 7]")
     )
     code, text = call("--placement", "p.yaml", "--report", "r.txt")
-    assert (code, "1 of 1 cores kept their place" in text) == (0, True)
-    assert "1 of 1 cores kept their place" in Path("r.txt").read_text()
+    assert (code, "1 of 1 core kept the place given" in text) == (0, True)
+    assert "1 of 1 core kept the place given" in Path("r.txt").read_text()
     # The chip may be replaced by what is compiled from its own places.
-    assert "1 of 1 cores kept their place" in call("--placement", "c.h5")[1]
+    assert "1 of 1 core kept the place given" in call("--placement", "c.h5")[1]
     code, text = call("--save-placement", "p.txt")
     assert (code, "'p.txt': the name of a placement file ends in .yaml, .yml, .json." in text) == (2, True)
     assert (
@@ -154,4 +154,4 @@ def test_compile_options_for_places(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     code, text = call("--placement", "p.yaml", "--defects", "dead.yaml")
     assert (code, "core 0 lies at (9, 7), which is dead; give it another place" in text) == (3, True)
     code, text = call("--placement", "c.h5", "--defects", "dead.yaml")
-    assert (code, "0 of 1 cores kept their place" in text, "W-DEFECTS 1 dead core" in text) == (0, True, True)
+    assert (code, "0 of 1 core kept the place given" in text, "W-DEFECTS 1 dead core" in text) == (0, True, True)

@@ -257,7 +257,7 @@ def test_ranges_of_the_chip_hold(tiny: Architecture) -> None:
 
 
 def test_fractions_are_refused_unless_asked_for() -> None:
-    with pytest.raises(InputError, match=r"projection 'hidden' <- 'x': weights holds .* ask for 'quantise: fit'"):
+    with pytest.raises(InputError, match=r"projection 'hidden' <- 'x': weights holds .* use quantise=\"fit\""):
         compile_network(floating())
 
 
@@ -280,7 +280,7 @@ def test_what_is_not_finite_is_named(bad: float) -> None:
     with pytest.raises(InputError) as caught:
         compile_network(net, quantise="fit")
     assert caught.value.problems == (
-        f"population 'late': threshold[2] is {bad}; only finite numbers can be quantised (1 more values likewise)",
+        f"population 'late': threshold[2] is {bad}; only finite numbers can be quantised (1 more value likewise)",
         f"projection 'late' <- 'hidden': weights[3, 4] is {bad}; only finite numbers can be quantised",
     )
 

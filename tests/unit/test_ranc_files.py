@@ -49,12 +49,12 @@ def test_what_is_noticed(folder: Path) -> None:
     data["cores"].append({"coordinates": [1, 0], "axons": [], "connections": [[1]], "neurons": [], "name": "x"})
     chip, _, report = network({**data, "author": "me"}, {**CONFIG, "speed": 3})
     assert report.lines() == [
-        "1 input packets have delay field 15, the last, which RANC loses: left out",
-        "3 input packets go straight to the output bus: they appear in the output 'packets_to_output_bus', in the tick of"
-        " their index",
-        "1 input packets reach an axon in the same tick as another and merge",
+        "1 input packet has delay field 15, the last, which RANC loses: left out",
+        "3 input packets go straight to the output bus, to appear in the output 'packets_to_output_bus' in the tick of the"
+        " index",
+        "1 input packet reaches an axon in the same tick as another: merged",
         "the core at (1, 0) is replaced by the output bus, as in RANC",
-        "1 neurons send with delay field 15, the last, which RANC loses: their spikes go nowhere",
+        "1 neuron sends with delay field 15, the last, which RANC loses: their spikes go nowhere",
         "1 rows of connections with a 1 have no neuron and are ignored",
         "unknown key author ignored (1 times)",
         "unknown key config: speed ignored (1 times)",

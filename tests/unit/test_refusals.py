@@ -31,7 +31,7 @@ def test_too_many_signals() -> None:
     assert refusal(two_layers(300, 2)) == (
         "E-FANIN population 'hidden' <- 'image': hidden[0] reads 300 signals (source and delay), each of which needs an axon; a"
         " core of 'truenorth' has 256 (44 over; 2 of 2 neurons are). Limit receptive fields to 256 signals, for instance 2 groups"
-        " of 150; or use merge: or, which gives the same spikes here, as each of its weights reaches the threshold by itself; or"
+        ' of 150; or use merge="or", which gives the same spikes here, as each of its weights reaches the threshold by itself; or'
         ' use fan_in="thermometer": exact, with 2 more neurons, which take 1 tick; or use fan_in="dilate": exact, 1 tick becomes'
         ' 152; or use fan_in="carry": approximate, with 38 more neurons'
     )

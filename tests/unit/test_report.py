@@ -19,7 +19,6 @@ from neurocore.compiler.pipeline import compile_with_report, estimate_network
 from neurocore.compiler.report import CoreUse
 from neurocore.compiler.reporttext import report_text
 from neurocore.traffic import link_loads
-from neurocore.wording import counted
 from nir_files import maps
 
 NETWORK = """\
@@ -80,7 +79,7 @@ def test_without_it_the_refusal_names_it(folder: Path, command) -> None:
     err = command("compile", "net.yaml", "-o", "c.h5", code=3).err
     assert (
         "population 'hidden': threshold is 1.5, which is not a whole number; make it one or, for weights and parameters of"
-        " neurons, ask for 'quantise: fit'" in err
+        " neurons, use --quantise fit" in err
     )
 
 
@@ -172,6 +171,20 @@ def test_the_busiest_link_is_that_of_the_expected_packets() -> None:
     most = max(int(side.max()) for side in loads) / 1000
     assert report.use.mesh.busiest_link_packets_per_tick == pytest.approx(most, rel=1e-4)
     assert report.use.mesh.chip_crossings_per_tick == 0
+    assert re.search(rf"busiest link +{re.escape(report.use.mesh.busiest_link)}, \d", report_text(report, ".txt"))
+    (x, y), (x1, y1) = (map(int, place.strip("()").split(", ")) for place in report.use.mesh.busiest_link.split(" to "))
+    side = ((1, 0), (-1, 0), (0, 1), (0, -1)).index((x1 - x, y1 - y))
+    assert loads[side][y, x] / 1000 == pytest.approx(most)
+
+
+def test_a_single_core_has_no_busiest_link() -> None:
+    net = Network("one")
+    net.connect(net.input("x", 2), net.population("p", 2), all_to_all=1)
+    _, report = compile_with_report(net)
+    assert report.use is not None
+    assert (report.use.mesh.busiest_link, report.use.mesh.busiest_link_packets_per_tick) == ("", 0)
+    text = report_text(report, ".txt")
+    assert re.search(r"\n  busiest link +none: no packet is expected to cross a link of the mesh\n", text)
 
 
 def test_fill_and_hops_are_those_of_the_chip() -> None:
@@ -249,13 +262,17 @@ def test_the_page_has_all_tables_and_a_map(folder: Path, command) -> None:
 
 
 def test_the_page_lists_losses_and_warnings(folder: Path, command) -> None:
-    """Each is an item that wraps; in preformatted text long ones would run out of the page."""
+    """Each is an item that wraps; in preformatted text long ones would run out of the page. Losses are said once."""
+    text = (folder / "net.yaml").read_text()
+    (folder / "net.yaml").write_text(text.replace("{shape: [6]}", "{shape: [6]}\n  idle: {shape: [2]}"))
     fields = command("compile", "net.yaml", "-o", "c.h5", "--sample", "in.csv", "--report", "r.html", "--json").json
     text = (folder / "r.html").read_text()
     page = Tables()
     page.feed(text)
     assert "<pre>" not in text
-    assert [item for item in page.items if item in fields["warnings"]] == fields["warnings"] != []
+    losses, unused = fields["warnings"]
+    assert (losses.split()[0], unused.split()[0]) == ("W-QUANTISED", "W-UNUSED")
+    assert [item for item in page.items if item in fields["warnings"]] == [unused]
     assert any(item.startswith("hidden: weights ") for item in page.items)
     assert any(item.startswith("out: ") and "spikes before" in item for item in page.items)
 
@@ -343,10 +360,6 @@ def test_one_of_a_kind_is_singular(folder: Path, cli) -> None:
     )
     assert "in 1 tick, latency" in said[2]
     assert ", 1 input, 300 outputs, " in said[-1]
-
-
-def test_counts_with_their_nouns() -> None:
-    assert [counted(n, "tick") for n in (0, 1, 2, 1234)] == ["0 ticks", "1 tick", "2 ticks", "1,234 ticks"]
 
 
 @pytest.mark.parametrize(

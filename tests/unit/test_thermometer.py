@@ -230,7 +230,7 @@ def test_command_line(tmp_path, command) -> None:
     given = ("--input", path["in.npz"], "--ticks", "20")
     assert command("verify", path["net.yaml"], path["chip.h5"], *given).out.startswith("equal:")
     refused = command("compile", path["net.yaml"], "--estimate", "--fan-in", "refuse", code=FitError.exit_code)
-    assert 'use fan_in="thermometer": exact, with 6 more neurons, which take 1 tick' in refused.err
+    assert "use --fan-in thermometer: exact, with 6 more neurons, which take 1 tick" in refused.err
 
 
 def test_probes_show_the_membranes_of_the_network(tmp_path) -> None:

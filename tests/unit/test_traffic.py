@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -226,13 +227,27 @@ def test_report_prints_a_table() -> None:
     assert str(report) == "\n".join(
         [
             "Traffic over 5 x 3 cores, 4 ticks",
-            "  core to core               8,002 packets, 2 within a core",
-            "  hops                      24,000, 2.9993 per packet",
-            "  I/O                            1 packets: 1 in, 0 out, 1 hop",
-            "  chip crossings             8,000, 0 of them I/O",
-            "  most loaded link       2000.2500 packets per tick",
-            "    (0, 0) -> (1, 0)     2000.2500",
-            "    (1, 0) -> (2, 0)     2000.0000",
-            "    (2, 0) -> (2, 1)     2000.0000",
+            "  core to core   8,002 packets: 8,000 over the mesh, 2 within their core",
+            "  hops           24,000, 2.9993 per packet, 3.0000 per packet over the mesh",
+            "  I/O            1 packet: 1 in, 0 out, 1 hop to or from the west edge",
+            "  chip crossings 8,000, 0 of them I/O",
+            "  hottest link   (0, 0) to (1, 0): 2000.2500 packets per tick",
+            "  then           (1, 0) to (2, 0): 2000.0000 packets per tick",
+            "  then           (2, 0) to (2, 1): 2000.0000 packets per tick",
         ]
     )
+
+
+def test_report_of_a_single_core_has_no_links() -> None:
+    report = measure_traffic([5], [5], [7], 4, 5, 3, 5, 3, [5], [3], [5], [1])
+    assert str(report) == "\n".join(
+        [
+            "Traffic over 5 x 3 cores, 4 ticks",
+            "  core to core   7 packets: 0 over the mesh, 7 within their core",
+            "  hops           0, 0.0000 per packet",
+            "  I/O            4 packets: 3 in, 1 out, 0 hops to or from the west edge",
+            "  hottest link   none: no packet crosses a link of the mesh",
+        ]
+    )
+    dilated = replace(report, dilation=152)
+    assert str(dilated).startswith("Traffic over 5 x 3 cores, 4 ticks of the chip, 152 to one of the network\n")
