@@ -240,7 +240,10 @@ def _choose_digits(synapses: CoreSynapses, arch: Architecture) -> tuple[DigitCod
     divisor = _divisors(synapses)
     best: tuple[DigitCode, Array] | None = None
     scale = np.zeros(0, np.int64)
-    for cap in dict.fromkeys([limit, *(limit >> step for step in range(1, limit.bit_length())), 1]):
+    largest = int(np.abs(divisor).max())
+    caps = [limit, *(limit >> step for step in range(1, limit.bit_length())), 1]
+    # Caps that bound nothing all lead to the divisors themselves.
+    for cap in dict.fromkeys([min(limit, largest), *(cap for cap in caps if cap < largest)]):
         before, scale = scale, np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
         if np.array_equal(before, scale):
             continue

@@ -2,14 +2,13 @@
 
 A core needs an axon for every signal that any of its neurons reads, and a neuron a target for every core that reads it. Both
 are counted by (signal, core) pairs, the connectivity of a hypergraph with one net per signal. Neurons are first clustered
-bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share; the
-order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole numbers and stable sorts only:
+bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share, passing
+over weak ties while there are strong ones; the order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole numbers and stable sorts only:
 every machine finds the same groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurocore._graph import match, regroup
+from neurocore._graph import distinct, match, regroup
 
 Array = npt.NDArray[Any]
 
@@ -32,6 +31,8 @@ GLANCE, GLANCE_SHARED = 15_000_000, 1_000_000
 """Nets looked at, and pairs of readers counted, to see at a glance whether there is anything to be found."""
 TIES_TRIED, LEAST_SHARED = 500, 2.0
 """Pairs of neurons that are tied by a source, and how many sources they must share for groups to be worth looking for."""
+LOYALTY = 0.25
+"""Tie, relative to a cluster's strongest, below which it rather waits a level than pairs: dense groups stay free of others."""
 FIRST_LOOK = 1 / 8
 """Share of the moves that are spent on finding how many cores to try."""
 WORTHWHILE = 0.95
@@ -74,22 +75,19 @@ class Nets:
         return sparse.csr_array((np.ones(len(self.net), np.int32), self.net, self.start), (self.n, len(self.driver)))
 
 
-def find_groups(
-    nets: Nets, n_cores: int, *, order: Callable[[Nets], Array] | None = None, quick: bool = False
-) -> Array | None:
-    """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None for too large a table.
+def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) -> Array | None:
+    """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None if they cannot.
 
-    ``order`` gives the order to begin with, :func:`by_ties` unless it is known. Cores may be over their limits in the end, by
-    little. ``quick`` tries one number of cores with few moves, and none if a glance shows nothing to be found.
+    ``order`` is that of :func:`by_ties`, with which to begin. Cores may be over their limits in the end, by little. ``quick``
+    tries one number of cores with few moves, and none if a glance shows nothing to be found.
     """
     if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
         return None
-    if quick and _is_hopeless(nets, n_cores):
+    if quick and _is_hopeless(nets, n_cores, order):
         return None
-    begin = (order or by_ties)(nets)
     moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
     least = max(-(-nets.n // int(nets.limits[0])), 1)
-    trial = _Annealer(nets, begin, max(least, n_cores * 3 // 4))
+    trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
     trial.run(int(moves * FIRST_LOOK))
     best, best_cost, failed = None, n_cores, least - 1
     n_groups = max(trial.least_cores(), least)
@@ -100,7 +98,7 @@ def find_groups(
     for _ in range(1 if quick else MAX_TRIALS):
         if not failed < n_groups < best_cost:
             break
-        trial = _Annealer(nets, begin, n_groups)
+        trial = _Annealer(nets, order, n_groups)
         trial.run(moves)
         cost = n_groups + trial.cores_over()
         if cost < best_cost:
@@ -115,17 +113,29 @@ def find_groups(
     return best
 
 
-def _is_hopeless(nets: Nets, n_cores: int) -> bool:
+def _is_hopeless(nets: Nets, n_cores: int, order: Array) -> bool:
     """Whether many of three quarters of the cores are still over their limits after a few moves, as with random wiring."""
     least = -(-nets.n // int(nets.limits[0]))
-    trial = _Annealer(nets, cluster(similarity(nets, GLANCE_SHARED)), max(least, n_cores * 3 // 4))
+    trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
     trial.run(GLANCE // len(nets.net) * nets.n)
     return trial.cores_over() > trial.n_cores // 4
 
 
-def by_ties(nets: Nets) -> Array:
-    """The neurons in an order in which those that share sources stand together; limits do not matter for it."""
-    return cluster(similarity(nets))
+def cores_without_room(nets: Nets, core: Array) -> int:
+    """How many cores have no room for the copies of their neurons, of which ``core`` [n] is that of each."""
+    n_nets = len(nets.driver)
+    pair, _ = distinct(np.repeat(core, np.diff(nets.start)) * n_nets + nets.net)
+    driver = nets.driver[pair % n_nets]
+    exits = nets.exits + np.bincount(driver[driver >= 0], minlength=nets.n)
+    return int((np.bincount(core, np.maximum(exits, 1)) > nets.limits[2]).sum())
+
+
+def by_ties(nets: Nets, most_shared: int = MOST_SHARED) -> Array:
+    """The neurons in an order in which those that share sources stand together; limits do not matter for it.
+
+    About ``most_shared`` pairs of readers are counted.
+    """
+    return cluster(similarity(nets, most_shared))
 
 
 def by_chains(start: Array, net: Array) -> Array | None:
@@ -148,7 +158,7 @@ def by_chains(start: Array, net: Array) -> Array | None:
     return cluster((ties + ties.T).tocsr())
 
 
-def similarity(nets: Nets, most_shared: int = MOST_SHARED) -> Any:
+def similarity(nets: Nets, most_shared: int) -> Any:
     """How many sources two neurons share, plus one if one of them drives the other; sparse [n, n], no diagonal."""
     reads = nets.reads
     readers = np.bincount(nets.net, minlength=len(nets.driver))
@@ -176,7 +186,7 @@ def cluster(links: Any) -> Array:
         order, partner = random.permutation(m), np.empty(m, np.int64)
         order = order[np.argsort(size[order], kind="stable")]
         index = (links.indptr.astype(np.int64), links.indices.astype(np.int32))
-        if not match(*index, links.data, size, order, n, partner):
+        if not match(*index, links.data, size, order, n, LOYALTY, partner):
             break
         _, label = np.unique(np.minimum(partner, np.arange(m)), return_inverse=True)
         levels.append(label)

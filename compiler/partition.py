@@ -19,7 +19,16 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.cutter import SPAN, Cutter, Run
-from neurocore.compiler.groups import MOST_COUNTS, Nets, by_chains, by_ties, find_groups
+from neurocore.compiler.groups import (
+    GLANCE_SHARED,
+    MOST_COUNTS,
+    MOST_SHARED,
+    Nets,
+    by_chains,
+    by_ties,
+    cores_without_room,
+    find_groups,
+)
 from neurocore.compiler.packing import demands, pack
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
@@ -205,7 +214,7 @@ def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
     first, last = int(network.start[begin]), int(network.start[end])
     if last - first > MOST_REGROUPED or tile_shapes(network.populations[number].shape, most):
         return None
-    own = _least_runs(cutter, np.arange(begin, end), most)
+    own = _least_runs(cutter, np.arange(begin, end), most, end - begin + 1)
     # There are no more signals than synapses.
     if own <= WASTE * -(-(end - begin) // most) or own * (last - first) <= MOST_COUNTS:
         return None
@@ -215,17 +224,15 @@ def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
     order = cutter.orders.get(number)
     if order is None:
         order = by_chains(network.start[begin : end + 1] - first, signal)
-    if order is None or _least_runs(cutter, begin + order, most) >= own:
+    if order is None:
         return None
     cutter.orders[number] = order
-    runs = cut(cutter, begin + order, most)
-    return runs if len(runs) < own else None
+    return _in_order(cutter, begin + order, most, own)
 
 
-def _least_runs(cutter: Cutter, order: Array, most: int) -> int:
-    """Runs of an order if every signal took a single axon: :func:`cut` finds no fewer."""
-    n = len(order)
-    return cutter.runs.count(order, np.array([n]), most, cutter.arch.core.axons, False, n)[0]
+def _least_runs(cutter: Cutter, order: Array, most: int, enough: int) -> int:
+    """Runs of an order if every signal took a single axon: :func:`cut` finds no fewer. Counts until there are ``enough``."""
+    return cutter.runs.count(order, np.array([len(order)]), most, cutter.arch.core.axons, False, enough - 1)[0]
 
 
 def _grouped(cutter: Cutter, number: int, most: int) -> list[Run]:
@@ -268,7 +275,7 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
         len(natural) < 3
         # Room that was made for copies is worth more than groups; an estimate does not look whether both can be had.
         or (cutter.quick and most < arch.core.neurons)
-        or part.stop - part.start > MOST_REGROUPED
+        or not 0 < part.stop - part.start <= MOST_REGROUPED
         or tile_shapes(network.populations[number].shape, most)
     ):
         return None
@@ -278,7 +285,7 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
     per_signal = max(sum(run.n_axons for run in natural) / max(sum(taken), 1), 1.0)
     room = max(int(arch.core.axons / per_signal), 1)
     least = max(-(-(end - begin) // most), -(-len(signals) // room))
-    if len(natural) <= WASTE * least:
+    if len(natural) <= WASTE * least or len(natural) * len(signals) > MOST_COUNTS:
         return None
     source = signals // SPAN - network.n_inputs
     inside = (source >= begin) & (source < end)
@@ -293,18 +300,39 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
         np.array([most, room, arch.core.neurons if copyable else np.iinfo(np.int32).max], np.int64),
     )
 
-    def order(nets: Nets) -> Array:
-        if number not in cutter.orders:
-            cutter.orders[number] = by_ties(nets)
-        return cutter.orders[number]
+    order = cutter.orders.get(number)
+    if order is None:
+        order = cutter.orders[number] = by_ties(nets, GLANCE_SHARED if cutter.quick else MOST_SHARED)
+    best, cost = natural, len(natural)
+    ordered = _in_order(cutter, begin + order, most, cost)
+    if ordered is not None:
+        # A core without room for all copies takes another, as those do that the search leaves over a limit.
+        over = cores_without_room(nets, _core_of(ordered, begin, nets.n))
+        if len(ordered) + over < cost:
+            best, cost = ordered, len(ordered) + over
+    core = None if cost <= WASTE * least else find_groups(nets, cost, order, quick=cutter.quick)
+    if core is not None:
+        by_core = np.argsort(core, kind="stable")
+        groups = np.split(begin + by_core, np.flatnonzero(np.diff(core[by_core])) + 1)
+        runs = [run for group in groups for run in cut(cutter, group, most)]
+        best = runs if len(runs) < cost else best
+    return None if best is natural else best
 
-    core = find_groups(nets, len(natural), order=order, quick=cutter.quick)
-    if core is None:
+
+def _core_of(runs: list[Run], begin: int, n: int) -> Array:
+    """Run [n] of the neurons from ``begin`` on."""
+    core = np.empty(n, np.int64)
+    for number, run in enumerate(runs):
+        core[run.members - begin] = number
+    return core
+
+
+def _in_order(cutter: Cutter, order: Array, most: int, fewer: int) -> list[Run] | None:
+    """The runs of an order; None unless they are ``fewer``."""
+    if _least_runs(cutter, order, most, fewer) >= fewer:
         return None
-    by_core = np.argsort(core, kind="stable")
-    groups = np.split(begin + by_core, np.flatnonzero(np.diff(core[by_core])) + 1)
-    runs = [run for group in groups for run in cut(cutter, group, most)]
-    return runs if len(runs) < len(natural) else None
+    runs = cut(cutter, order, most)
+    return runs if len(runs) < fewer else None
 
 
 def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:

@@ -147,6 +147,36 @@ def test_scattered_groups_too_many_to_anneal_are_found(
     assert [len(core) for core in partition(network, truenorth, {}).members] == [256] * 32
 
 
+def loose_groups(n_groups: int, size: int, density: float) -> Network:
+    """Groups of neurons that read one another, each neuron also read by one of any other group; all numbered at random."""
+    rng = np.random.default_rng(7)
+    n = n_groups * size
+    inside = np.flatnonzero(rng.random(n * size) < density)
+    source, target = inside // size, inside // size**2 * size + inside % size
+    away = rng.integers(size, n, n)
+    new = rng.permutation(n)
+    edges = {
+        "source": new[np.concatenate([source, np.arange(n)])],
+        "target": new[np.concatenate([target, (np.arange(n) // size * size + away) % n])],
+        "weight": np.ones(len(inside) + n, np.int64),
+    }
+    net = Network("loose")
+    here = net.population("p", n, threshold=60)
+    net.connect(here, here, edges=edges)
+    return net
+
+
+@pytest.mark.parametrize("most_counts", [1_000_000, 200_000_000], ids=["chains", "annealed"])
+@pytest.mark.parametrize(("size", "density"), [(112, 1.0), (112, 0.5), (100, 0.5)])
+def test_groups_with_a_synapse_elsewhere_stay_together(
+    size: int, density: float, most_counts: int, truenorth: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every neuron reads another group as well: that takes axons of its core, but draws no neuron out of its group."""
+    monkeypatch.setattr("neurocore.compiler.partition.MOST_COUNTS", most_counts)
+    network = check(loose_groups(40, size, density), truenorth)
+    assert partition(network, truenorth, {}).n_cores <= 41
+
+
 def test_chains_find_no_groups_in_random_wiring() -> None:
     """So that large networks without structure are refused without a long search."""
     net = np.sort(np.random.default_rng(1).integers(0, 20_000, (20_000, 30)), axis=1)
