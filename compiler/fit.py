@@ -20,6 +20,7 @@ from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.moredelay import with_all_delays
+from neurocore.compiler.packing import make_room
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.room import first_with_room
 from neurocore.compiler.route import CoreOverflowError, Encoded, Routing, TightCycleError, find_blocks, route
@@ -294,9 +295,10 @@ def _loosen(
     if not populations <= urgent:
         urgent |= populations
         return False
+    can_divide = cutter.quick and not populations <= set(limits) and make_room(cutter, parts.members, populations)
     for number in populations:
         limits[number] = limits[number] // 2 if number in limits else room
-        if cutter.quick:
+        if cutter.quick and not can_divide:
             limits[number] = first_with_room(cutter, parts, number, limits[number])
     if min(limits[number] for number in populations) == 0:
         # More time for a dilated tick is for all that is missing, however often the cycle goes round.

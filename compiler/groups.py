@@ -9,6 +9,7 @@ every machine finds the same groups.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from neurocore._graph import distinct, match, regroup
 Array = npt.NDArray[Any]
 
 MOST_SHARED = 10_000_000
-"""Pairs of readers that are counted at most; sources with too many readers tell nothing and are left out."""
+"""Pairs of readers that are counted at most."""
 MOVES_PER_NEURON = 1000
 MOST_READS = 300_000_000
 """Nets that all moves together look at."""
@@ -37,6 +38,8 @@ FIRST_LOOK = 1 / 8
 """Share of the moves that are spent on finding how many cores to try."""
 WORTHWHILE = 0.95
 """Cores after the first look, relative to those of the natural order, beyond which there is nothing to be found."""
+QUICK_ROOM = 1.08
+"""Cores of a quick search, relative to those that could hold what is needed: few moves do not fill them all."""
 HOPELESS = 0.03
 """Excess after a full trial, relative to the axons of all cores, beyond which no more are made."""
 FILL = 0.985
@@ -83,18 +86,18 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
     """
     if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
         return None
-    if quick and _is_hopeless(nets, n_cores, order):
-        return None
     moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
     least = max(-(-nets.n // int(nets.limits[0])), 1)
     trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
-    trial.run(int(moves * FIRST_LOOK))
+    first_look = int(moves * FIRST_LOOK)
+    trial.run(min(first_look, GLANCE // len(nets.net) * nets.n) if quick else first_look)
     best, best_cost, failed = None, n_cores, least - 1
     n_groups = max(trial.least_cores(), least)
-    if n_groups > WORTHWHILE * n_cores:
+    # Random wiring leaves many cores over their limits.
+    if n_groups > WORTHWHILE * n_cores or (quick and trial.cores_over() > trial.n_cores // 4):
         return None
     if quick:
-        moves = int(moves * FIRST_LOOK)
+        moves, n_groups = first_look, math.ceil(QUICK_ROOM * n_groups)
     for _ in range(1 if quick else MAX_TRIALS):
         if not failed < n_groups < best_cost:
             break
@@ -111,14 +114,6 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
         else:
             n_groups = max(trial.least_cores(), (failed + n_groups + 1) // 2)
     return best
-
-
-def _is_hopeless(nets: Nets, n_cores: int, order: Array) -> bool:
-    """Whether many of three quarters of the cores are still over their limits after a few moves, as with random wiring."""
-    least = -(-nets.n // int(nets.limits[0]))
-    trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
-    trial.run(GLANCE // len(nets.net) * nets.n)
-    return trial.cores_over() > trial.n_cores // 4
 
 
 def cores_without_room(nets: Nets, core: Array) -> int:
@@ -145,30 +140,43 @@ def by_chains(start: Array, net: Array) -> Array | None:
     None if neurons that are tied share little else, as with random wiring.
     """
     n = len(start) - 1
-    order = np.argsort(net, kind="stable")
-    reader, along = np.repeat(np.arange(n, dtype=np.int32), np.diff(start))[order], net[order]
-    same = np.flatnonzero(along[1:] == along[:-1])
-    one, next_one = reader[same], reader[same + 1]
-    some = slice(None, None, len(same) // TIES_TRIED + 1)
+    one, next_one = _chains(start, net, 1)
+    some = slice(None, None, len(one) // TIES_TRIED + 1)
     tried = list(zip(one[some].tolist(), next_one[some].tolist(), strict=True))
     read = {v: net[start[v] : start[v + 1]] for pair in tried for v in pair}
     if sum(int(np.isin(read[v], read[w]).sum()) for v, w in tried) < LEAST_SHARED * len(tried):
         return None
-    ties = sparse.csr_array((np.ones(len(same)), (one, next_one)), (n, n))
+    ties = sparse.csr_array((np.ones(len(one)), (one, next_one)), (n, n))
     return cluster((ties + ties.T).tocsr())
 
 
+def _chains(start: Array, net: Array, reach: int) -> tuple[Array, Array]:
+    """Pairs of readers of a net, each with the next ``reach`` ones; those of all nets that have them."""
+    order = np.argsort(net, kind="stable")
+    reader, along = np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))[order], net[order]
+    places = [(np.flatnonzero(along[step:] == along[:-step]), step) for step in range(1, min(reach, len(net) - 1) + 1)]
+    none = [np.zeros(0, np.int32)]
+    one = np.concatenate(none + [reader[place] for place, _ in places])
+    return one, np.concatenate(none + [reader[place + step] for place, step in places])
+
+
 def similarity(nets: Nets, most_shared: int) -> Any:
-    """How many sources two neurons share, plus one if one of them drives the other; sparse [n, n], no diagonal."""
+    """How many sources two neurons share, plus one if one of them drives the other; sparse [n, n], no diagonal.
+
+    Where they are more than ``most_shared`` in all, only some of the readers of each source are counted as sharing it.
+    """
     reads = nets.reads
-    readers = np.bincount(nets.net, minlength=len(nets.driver))
-    work = np.cumsum(np.sort(readers.astype(np.int64) ** 2))
-    most = np.sort(readers)[max(int(np.searchsorted(work, most_shared, side="right")) - 1, 0)]
-    few = reads[:, np.flatnonzero(readers <= most)]
+    readers = np.bincount(nets.net, minlength=len(nets.driver)).astype(np.int64)
     inner = np.flatnonzero(nets.driver >= 0)
     column = sparse.csr_array((np.ones(len(inner), np.int32), (inner, nets.driver[inner])), (len(nets.driver), nets.n))
     driven = reads @ column
-    shared = (few @ few.T + driven + driven.T).tocoo()
+    if (readers**2).sum() <= most_shared:
+        shared = reads @ reads.T
+    else:
+        one, other = _chains(nets.start, nets.net, max(most_shared // (2 * len(nets.net)), 1))
+        ties = sparse.csr_array((np.ones(len(one), np.int32), (one, other)), (nets.n, nets.n))
+        shared = ties + ties.T
+    shared = (shared + driven + driven.T).tocoo()
     off = shared.coords[0] != shared.coords[1]
     return sparse.csr_array(
         (shared.data[off].astype(np.float64), (shared.coords[0][off], shared.coords[1][off])), shared.shape

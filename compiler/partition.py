@@ -7,6 +7,7 @@ leave room are then packed together. Axons are the scarce resource, not neurons:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ from neurocore.compiler.groups import (
     cores_without_room,
     find_groups,
 )
-from neurocore.compiler.packing import demands, pack
+from neurocore.compiler.packing import demands, make_room, pack
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
 from neurocore.wording import counted
@@ -116,8 +117,19 @@ def partition(
             progress(number + 1, len(network.populations))
     if problems:
         raise FitError(problems)
+    if limits:
+        runs = _with_room(cutter, runs, limits)
     runs = pack(cutter, runs, limits, demands(cutter, runs))
     return Partition(tuple(run.members for run in runs), tuple(run.code for run in runs))
+
+
+def _with_room(cutter: Cutter, runs: list[Run], limits: Mapping[int, int]) -> list[Run]:
+    """The runs, those of populations in ``limits`` divided where they have no room for copies; as they were if most have none."""
+    divided = make_room(cutter, [run.members for run in runs], limits)
+    if divided is None:
+        return runs
+    kept = {id(run.members): run for run in runs}
+    return [kept.get(id(part)) or Run(part, *cutter.need(part)) for part in divided]
 
 
 def misfit(cutter: Cutter, number: int) -> str | None:
@@ -180,12 +192,13 @@ def _wired(network: IntegerNetwork, neuron: int) -> str:
 def cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
     """Runs of an order, each as long as fits a core. Raises FitError if some neuron fits none."""
     limit = cutter.arch.core.axons
-    runs, begin = [], 0
+    runs, begin, size = [], 0, most
     while begin < len(order):
         upper = max(1, cutter.runs.longest(order, begin, most, limit, False)[0])
         lower = max(1, min(upper, cutter.runs.longest(order, begin, most, limit, True)[0]))
         fits = _Fits(cutter, order[begin:])
-        size = _longest(fits, lower, upper)
+        # Most runs are about as long as the one before.
+        size = _longest(fits, lower, upper, size)
         if not fits(size):
             raise FitError(_why_not(cutter, int(order[begin])))
         runs.append(Run(order[begin : begin + size], *fits.need(size)))
@@ -310,7 +323,8 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
         over = cores_without_room(nets, _core_of(ordered, begin, nets.n))
         if len(ordered) + over < cost:
             best, cost = ordered, len(ordered) + over
-    core = None if cost <= WASTE * least else find_groups(nets, cost, order, quick=cutter.quick)
+    settled = cost <= WASTE * least or (cutter.quick and best is natural)
+    core = None if settled else find_groups(nets, cost, order, quick=cutter.quick)
     if core is not None:
         by_core = np.argsort(core, kind="stable")
         groups = np.split(begin + by_core, np.flatnonzero(np.diff(core[by_core])) + 1)
@@ -335,16 +349,19 @@ def _in_order(cutter: Cutter, order: Array, most: int, fewer: int) -> list[Run] 
     return runs if len(runs) < fewer else None
 
 
-def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:
-    """The longest run between the bounds that fits; shorter than ``lower`` only if that does not fit. At least 1."""
-    if fits(upper):
-        return upper
+def _longest(fits: Callable[[int], bool], lower: int, upper: int, guess: int) -> int:
+    """The longest run between the bounds that fits; shorter than ``lower`` only if that does not fit. At least 1.
+
+    ``guess`` says how long it may be.
+    """
     while lower > 1 and not fits(lower):
         lower, upper = lower // 2, lower
+    for middle in (guess, guess + max(1, guess // 8)):
+        if lower < upper:
+            middle = min(max(middle, lower + 1), upper)
+            lower, upper = (middle, upper) if fits(middle) else (lower, middle)
     while upper - lower > max(1, lower // 32):
-        middle = (lower + upper) // 2
-        if fits(middle):
-            lower = middle
-        else:
-            upper = middle
-    return lower
+        # The geometric mean: long runs take longest to ask for, and most often do not fit.
+        middle = max(math.isqrt(lower * upper), lower + 1)
+        lower, upper = (middle, upper) if fits(middle) else (lower, middle)
+    return upper if fits(upper) else lower
