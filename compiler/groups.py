@@ -42,6 +42,8 @@ QUICK_ROOM = 1.08
 """Cores of a quick search, relative to those that could hold what is needed: few moves do not fill them all."""
 HOPELESS = 0.03
 """Excess after a full trial, relative to the axons of all cores, beyond which no more are made."""
+OVER_COST = 3
+"""Cores that a core over its limits takes: when it is divided, what it reads needs more copies, for which others have no room."""
 FILL = 0.985
 """How full of axons annealed cores can be."""
 HEAT = (2.0, 0.3)
@@ -103,7 +105,7 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
             break
         trial = _Annealer(nets, order, n_groups)
         trial.run(moves)
-        cost = n_groups + trial.cores_over()
+        cost = n_groups + OVER_COST * trial.cores_over()
         if cost < best_cost:
             best, best_cost = trial.core.astype(np.int64), cost
         if trial.excess() > HOPELESS * n_groups * int(nets.limits[1]):
@@ -116,13 +118,13 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
     return best
 
 
-def cores_without_room(nets: Nets, core: Array) -> int:
-    """How many cores have no room for the copies of their neurons, of which ``core`` [n] is that of each."""
+def cost_without_room(nets: Nets, core: Array) -> int:
+    """What it costs, in cores, that some have no room for copies of their neurons; ``core`` [n] is that of each."""
     n_nets = len(nets.driver)
     pair, _ = distinct(np.repeat(core, np.diff(nets.start)) * n_nets + nets.net)
     driver = nets.driver[pair % n_nets]
     exits = nets.exits + np.bincount(driver[driver >= 0], minlength=nets.n)
-    return int((np.bincount(core, np.maximum(exits, 1)) > nets.limits[2]).sum())
+    return OVER_COST * int((np.bincount(core, np.maximum(exits, 1)) > nets.limits[2]).sum())
 
 
 def by_ties(nets: Nets, most_shared: int = MOST_SHARED) -> Array:

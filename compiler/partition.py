@@ -27,7 +27,7 @@ from neurocore.compiler.groups import (
     Nets,
     by_chains,
     by_ties,
-    cores_without_room,
+    cost_without_room,
     find_groups,
 )
 from neurocore.compiler.packing import demands, make_room, pack
@@ -319,10 +319,9 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
     best, cost = natural, len(natural)
     ordered = _in_order(cutter, begin + order, most, cost)
     if ordered is not None:
-        # A core without room for all copies takes another, as those do that the search leaves over a limit.
-        over = cores_without_room(nets, _core_of(ordered, begin, nets.n))
-        if len(ordered) + over < cost:
-            best, cost = ordered, len(ordered) + over
+        cost_ordered = len(ordered) + cost_without_room(nets, _core_of(ordered, begin, nets.n))
+        if cost_ordered < cost:
+            best, cost = ordered, cost_ordered
     settled = cost <= WASTE * least or (cutter.quick and best is natural)
     core = None if settled else find_groups(nets, cost, order, quick=cutter.quick)
     if core is not None:
