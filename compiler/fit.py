@@ -19,8 +19,8 @@ from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
+from neurocore.compiler.divide import make_room
 from neurocore.compiler.moredelay import with_all_delays
-from neurocore.compiler.packing import make_room
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.room import first_with_room
 from neurocore.compiler.route import CoreOverflowError, Encoded, Routing, TightCycleError, find_blocks, route
@@ -286,6 +286,7 @@ def _loosen(
 ) -> bool:
     """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up.
 
+    Of cores of their own, those without room for copies are divided.
     Returns whether the neurons must be divided anew. An estimate goes on to the first division that seems to have room.
     """
     network, room = cutter.network, cutter.arch.core.neurons

@@ -2,9 +2,9 @@
 
 A core needs an axon for every signal that any of its neurons reads, and a neuron a target for every core that reads it. Both
 are counted by (signal, core) pairs, the connectivity of a hypergraph with one net per signal. Neurons are first clustered
-bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share, passing
-over weak ties while there are strong ones; the order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole numbers and stable sorts only:
-every machine finds the same groups.
+bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share, where
+weak ties wait for strong ones; the order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole
+numbers and stable sorts only: every machine finds the same groups.
 """
 
 from __future__ import annotations
@@ -121,7 +121,8 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
 def cost_without_room(nets: Nets, core: Array) -> int:
     """What it costs, in cores, that some have no room for copies of their neurons; ``core`` [n] is that of each."""
     n_nets = len(nets.driver)
-    pair, _ = distinct(np.repeat(core, np.diff(nets.start)) * n_nets + nets.net)
+    reader_core = np.repeat(core, np.diff(nets.start)).astype(np.int64)
+    pair, _ = distinct(reader_core * n_nets + nets.net)
     driver = nets.driver[pair % n_nets]
     exits = nets.exits + np.bincount(driver[driver >= 0], minlength=nets.n)
     return OVER_COST * int((np.bincount(core, np.maximum(exits, 1)) > nets.limits[2]).sum())

@@ -2,100 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from neurocore._graph import distinct
-from neurocore.compiler.cutter import SPAN, Cutter, Run
+from neurocore.compiler.cutter import Cutter, Run
 
 Array = npt.NDArray[Any]
 
 MAX_TRIES = 8
 """Cores that the packer tries for one run before it opens a new core."""
-MOST_DIVIDED = 1.5
-"""Runs after those without room for copies were divided, relative to those before, beyond which all are made shorter instead."""
-FIRST_PARTS = (0.95, 0.5)
-"""How full are the first parts of cores that are divided for their copies: large ones do where neurons share few sources."""
-
-
-def demands(cutter: Cutter, runs: list[Run]) -> list[int]:
-    """Neurons that each run is likely to take, copies for its fan-out included, where these fit beside it."""
-    neurons, members = cutter.arch.core.neurons, [run.members for run in runs]
-    fan_out = _fan_out(cutter, members)
-    wanted = [_wanted(fan_out, core) for core in members]
-    return [want if want <= neurons else len(run.members) for want, run in zip(wanted, runs, strict=True)]
-
-
-def _wanted(fan_out: Array, members: Array) -> int:
-    """Neurons of a core and their copies."""
-    return int(np.maximum(fan_out[members], 1).sum())
-
-
-def _fan_out(cutter: Cutter, cores: Sequence[Array]) -> Array:
-    """Targets [N] that every neuron is likely to need, for the neurons of every core."""
-    network = cutter.network
-    fan_out = np.bincount(network.output_neuron, minlength=network.n_neurons)
-    for members in cores:
-        np.add.at(fan_out, _read(cutter, members), 1)
-    return fan_out
-
-
-def _read(cutter: Cutter, members: Array) -> Array:
-    """Neurons that a core reads, each as often as it is likely to need an axon: for every delay and weight."""
-    network = cutter.network
-    signals, core = cutter.core(members)
-    values, rank = core.ranked
-    read, _ = distinct(core.signal * len(values) + rank)
-    source = network.unions.expand(signals[read // max(len(values), 1)] // SPAN)[1] - network.n_inputs
-    return np.asarray(source[source >= 0])
-
-
-def make_room(cutter: Cutter, members: Sequence[Array], populations: Collection[int]) -> list[Array] | None:
-    """The neurons of cores, divided where copies of neurons of these populations have no room beside them.
-
-    None if that takes too many more cores: every neuron that two cores read needs a copy more.
-    """
-    ways = [_divided(cutter, members, populations, share) for share in FIRST_PARTS]
-    return min((way for way in ways if way is not None), key=len, default=None)
-
-
-def _divided(
-    cutter: Cutter, members: Sequence[Array], populations: Collection[int], share: float
-) -> list[Array] | None:
-    """:func:`make_room`, with first parts that fill their cores to ``share``."""
-    population, room = cutter.network.population_of(), cutter.arch.core.neurons
-    fan_out, found = _fan_out(cutter, members), list(members)
-    while len(found) <= MOST_DIVIDED * len(members):
-        full = [k for k, core in enumerate(found) if _wanted(fan_out, core) > room]
-        full = [k for k in full if len(found[k]) > 1 and population[found[k][0]] in populations]
-        if not full:
-            return found
-        for k in full:
-            core = _by_ties(cutter, found[k])
-            ends = np.cumsum(np.maximum(fan_out[core], 1))
-            n = min(max(int(np.searchsorted(ends, share * room, side="right")), 1), len(core) - 1)
-            np.subtract.at(fan_out, _read(cutter, core), 1)
-            found[k] = core[:n]
-            found.append(core[n:])
-            for part in (core[:n], core[n:]):
-                np.add.at(fan_out, _read(cutter, part), 1)
-    return None
-
-
-def _by_ties(cutter: Cutter, members: Array) -> Array:
-    """Neurons of a core, those of one population; in the order of what ties them, if it is known."""
-    number = int(cutter.network.population_of()[members[0]])
-    order = cutter.orders.get(number)
-    if order is None:
-        return members
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    place = members - cutter.network.offsets()[number]
-    inside = (place >= 0) & (place < len(order))
-    return members[np.argsort(np.where(inside, rank[np.where(inside, place, 0)], len(order)), kind="stable")]
+QUICK_TRIES = 2
+"""The same for estimates."""
 
 
 def pack(cutter: Cutter, runs: list[Run], limits: Mapping[int, int], wanted: list[int]) -> list[Run]:
@@ -149,7 +70,7 @@ class _Packer:
         """The core with most signals in common that can also take the run."""
         run, axons = self.runs[number], self.cutter.arch.core.axons
         n_mine = int(self.first[number + 1] - self.first[number])
-        for place, shared in self.candidates(number):
+        for place, shared in self.candidates(number)[: QUICK_TRIES if self.cutter.quick else MAX_TRIES]:
             if self.n_signals[place] + n_mine - shared > axons:
                 continue
             # Without a signal in common, the axons simply add up.

@@ -20,17 +20,19 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.cutter import SPAN, Cutter, Run
+from neurocore.compiler.divide import demands, make_room
 from neurocore.compiler.groups import (
     GLANCE_SHARED,
     MOST_COUNTS,
     MOST_SHARED,
+    WORTHWHILE,
     Nets,
     by_chains,
     by_ties,
     cost_without_room,
     find_groups,
 )
-from neurocore.compiler.packing import demands, make_room, pack
+from neurocore.compiler.packing import pack
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
 from neurocore.wording import counted
@@ -124,7 +126,7 @@ def partition(
 
 
 def _with_room(cutter: Cutter, runs: list[Run], limits: Mapping[int, int]) -> list[Run]:
-    """The runs, those of populations in ``limits`` divided where they have no room for copies; as they were if most have none."""
+    """The runs, those of populations in ``limits`` divided where they have no room for copies; as they were if many have none."""
     divided = make_room(cutter, [run.members for run in runs], limits)
     if divided is None:
         return runs
@@ -341,8 +343,9 @@ def _core_of(runs: list[Run], begin: int, n: int) -> Array:
 
 
 def _in_order(cutter: Cutter, order: Array, most: int, fewer: int) -> list[Run] | None:
-    """The runs of an order; None unless they are ``fewer``."""
-    if _least_runs(cutter, order, most, fewer) >= fewer:
+    """The runs of an order; None unless they are ``fewer``, for an estimate by as much as is worth the search."""
+    enough = int(WORTHWHILE * fewer) if cutter.quick else fewer
+    if _least_runs(cutter, order, most, enough) >= enough:
         return None
     runs = cut(cutter, order, most)
     return runs if len(runs) < fewer else None
