@@ -281,7 +281,7 @@ def recurrent(n: int, fan_in: int) -> Network:
 
 @pytest.mark.parametrize(
     ("net", "within"),
-    [(loose_groups(20, 112, 1.0), 0.05), (loose_groups(40, 60, 1.0), 0.1), (recurrent(1000, 29), 0.1)],
+    [(loose_groups(20, 112, 1.0), 0.05), (loose_groups(40, 60, 1.0), 0.1), (recurrent(700, 29), 0.1)],
     ids=["groups of 112", "groups of 60", "random"],
 )
 def test_estimates_of_recurrent_networks_are_close(net: Network, within: float) -> None:
