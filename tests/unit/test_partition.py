@@ -22,6 +22,9 @@ from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.pipeline import MOST_ROUTED, compile_with_report, estimate_network
 from neurocore.compiler.tiles import tile_order, tile_shapes
+from neurocore.compiler.verify import verify
+from neurocore.emulator import Emulator
+from neurocore.spikes import Spikes
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench_compile.py"
 
@@ -290,6 +293,18 @@ def test_estimates_of_recurrent_networks_are_close(net: Network, within: float) 
     assert estimate.cores == pytest.approx(report.cores, rel=within)
     assert estimate.axons == pytest.approx(report.axons, rel=within)
     assert (estimate.relays, estimate.latency) == (report.relays, report.latency) == (0, 0)
+
+
+def test_divided_cores_spike_as_the_network_does() -> None:
+    """Eight neurons a core at most, of which some cores have no room for their copies."""
+    net = recurrent(700, 29)
+    chip, report = compile_with_report(net)
+    assert 700 / 8 < report.cores < 1.25 * 700 / 8
+    rng = np.random.default_rng(1)
+    spikes = Spikes.from_lines(rng.integers(0, 60, 2000), rng.integers(0, 700, 2000))
+    verdict = verify(net, chip, spikes, 60, lambda *run: Emulator(run[0]).run(*run[1:]).spikes)
+    assert verdict.equal
+    assert verdict.spikes_compared > 2000
 
 
 @pytest.mark.parametrize(("n", "fan_in"), [(600, 20), (900, 30)])
