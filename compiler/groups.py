@@ -106,9 +106,10 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
         trial = _Annealer(nets, order, n_groups)
         trial.run(moves)
         cost = n_groups + OVER_COST * trial.cores_over()
-        if cost < best_cost:
+        hopeless = trial.excess() > HOPELESS * n_groups * int(nets.limits[1])
+        if cost < best_cost and not (quick and hopeless):
             best, best_cost = trial.core.astype(np.int64), cost
-        if trial.excess() > HOPELESS * n_groups * int(nets.limits[1]):
+        if hopeless:
             break
         if cost > n_groups:
             failed = n_groups

@@ -356,12 +356,12 @@ def _longest(fits: Callable[[int], bool], lower: int, upper: int, guess: int) ->
 
     ``guess`` says how long it may be.
     """
-    while lower > 1 and not fits(lower):
-        lower, upper = lower // 2, lower
     for middle in (guess, guess + max(1, guess // 8)):
         if lower < upper:
             middle = min(max(middle, lower + 1), upper)
             lower, upper = (middle, upper) if fits(middle) else (lower, middle)
+    while lower > 1 and not fits(lower):
+        lower, upper = lower // 2, lower
     while upper - lower > max(1, lower // 32):
         # The geometric mean: long runs take longest to ask for, and most often do not fit.
         middle = max(math.isqrt(lower * upper), lower + 1)
