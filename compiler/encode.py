@@ -21,7 +21,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,18 @@ class CoreSynapses:
     n_signals: int
     n_neurons: int
     values: Array | None = None
+
+    @cached_property
+    def ranked(self) -> tuple[Array, Array]:
+        """The different (weight, stochastic), as weight * 2 + stochastic, ascending, and the rank of each synapse's."""
+        return distinct(self.weight * 2 + self.stochastic)
+
+    @cached_property
+    def n_weights(self) -> Array:
+        """How many different (weight, stochastic) each neuron [n_neurons] has."""
+        values, rank = self.ranked
+        used = _used(self.neuron * len(values) + rank, self.n_neurons * len(values))
+        return np.asarray(used.reshape(self.n_neurons, len(values)).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -128,13 +140,6 @@ def _fitted_code(synapses: CoreSynapses, values: Array) -> Choice | None:
 # ---------------------------------------------------------------- value code
 
 
-def distinct_weights(synapses: CoreSynapses) -> Array:
-    """How many different (weight, stochastic) each neuron [n_neurons] has."""
-    values, rank = distinct(synapses.weight * 2 + synapses.stochastic)
-    pairs, _ = distinct(synapses.neuron * len(values) + rank)
-    return np.bincount(pairs // max(len(values), 1), minlength=synapses.n_neurons)
-
-
 def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Choice | None:
     n_types, limits = arch.core.axon_types, arch.neuron.weight
     if len(synapses.weight) and (synapses.weight.max() > limits.max or synapses.weight.min() < limits.min):
@@ -148,7 +153,7 @@ def _value_code(synapses: CoreSynapses, arch: Architecture, thrifty: bool) -> Ch
         plain = _typed(synapses, by_value, everything, n_types)
         if plain.n_axons == synapses.n_signals or (plain.n_axons <= arch.core.axons and not thrifty):
             return plain
-    if distinct_weights(synapses).max() > n_types:
+    if synapses.n_weights.max() > n_types:
         return None
     greedy = _typed(synapses, *_types_greedily(synapses, n_types), n_types)
     return plain if plain is not None and plain.n_axons <= greedy.n_axons else greedy
@@ -162,7 +167,7 @@ def _typed(synapses: CoreSynapses, kind: Array, order: Array, n_types: int) -> C
 
 def _types_by_value(synapses: CoreSynapses, n_types: int) -> Array | None:
     """Type of every synapse if the core as a whole has few enough different weights: the rank of its weight."""
-    values, rank = distinct(synapses.weight * 2 + synapses.stochastic)
+    values, rank = synapses.ranked
     return rank if len(values) <= n_types else None
 
 
@@ -179,11 +184,14 @@ def _types_greedily(synapses: CoreSynapses, n_types: int) -> tuple[Array, Array]
     Returns the types and the order of synapses that they refer to. A neuron may give one weight to several types as long as
     enough types are left for its other weights.
     """
-    order = np.argsort(synapses.signal * synapses.n_neurons + synapses.neuron)
+    pair = synapses.signal * synapses.n_neurons + synapses.neuron
+    # Numbers of 16 bits are sorted in linear time.
+    few = synapses.n_signals * synapses.n_neurons <= 1 << 16
+    order = np.argsort(pair.astype(np.uint16) if few else pair, kind="stable")
     start = np.searchsorted(synapses.signal[order], np.arange(synapses.n_signals + 1))
     key = (synapses.weight * 2 + synapses.stochastic)[order]
     kind = np.full(len(key), -1, np.int64)
-    choose_types(start, synapses.neuron[order], key, n_types - distinct_weights(synapses), n_types, kind)
+    choose_types(start, synapses.neuron[order], key, n_types - synapses.n_weights, n_types, kind)
     return kind, order
 
 
@@ -240,7 +248,10 @@ def _choose_digits(synapses: CoreSynapses, arch: Architecture) -> tuple[DigitCod
     divisor = _divisors(synapses)
     best: tuple[DigitCode, Array] | None = None
     scale = np.zeros(0, np.int64)
-    for cap in dict.fromkeys([limit, *(limit >> step for step in range(1, limit.bit_length())), 1]):
+    largest = int(np.abs(divisor).max())
+    caps = [limit, *(limit >> step for step in range(1, limit.bit_length())), 1]
+    # Caps that bound nothing all lead to the divisors themselves.
+    for cap in dict.fromkeys([min(limit, largest), *(cap for cap in caps if cap < largest)]):
         before, scale = scale, np.sign(divisor) * _largest_divisor(np.abs(divisor), cap)
         if np.array_equal(before, scale):
             continue

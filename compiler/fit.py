@@ -19,6 +19,7 @@ from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
+from neurocore.compiler.divide import make_room
 from neurocore.compiler.moredelay import with_all_delays
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.room import first_with_room
@@ -289,6 +290,7 @@ def _loosen(
 ) -> bool:
     """Ask for copies instead of relays on a cycle; then for cores of their own; then for emptier ones; then give up.
 
+    Of cores of their own, those without room for copies are divided.
     Returns whether the neurons must be divided anew. An estimate goes on to the first division that seems to have room.
     """
     network, room = cutter.network, cutter.arch.core.neurons
@@ -298,9 +300,10 @@ def _loosen(
     if not populations <= urgent:
         urgent |= populations
         return False
+    can_divide = cutter.quick and not populations <= set(limits) and make_room(cutter, parts.members, populations)
     for number in populations:
         limits[number] = limits[number] // 2 if number in limits else room
-        if cutter.quick:
+        if cutter.quick and not can_divide:
             limits[number] = first_with_room(cutter, parts, number, limits[number])
     if min(limits[number] for number in populations) == 0:
         # More time for a dilated tick is for all that is missing, however often the cycle goes round.

@@ -2,14 +2,14 @@
 
 A core needs an axon for every signal that any of its neurons reads, and a neuron a target for every core that reads it. Both
 are counted by (signal, core) pairs, the connectivity of a hypergraph with one net per signal. Neurons are first clustered
-bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share; the
-order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole numbers and stable sorts only:
-every machine finds the same groups.
+bottom up by heavy-edge matching (as in multilevel partitioning, Karypis and Kumar 1998) on the sources that they share, where
+weak ties wait for strong ones; the order of the clusters, cut evenly, is then annealed with neurons moving between cores. Whole
+numbers and stable sorts only: every machine finds the same groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurocore._graph import match, regroup
+from neurocore._graph import distinct, match, regroup
 
 Array = npt.NDArray[Any]
 
 MOST_SHARED = 10_000_000
-"""Pairs of readers that are counted at most; sources with too many readers tell nothing and are left out."""
+"""Pairs of readers that are counted at most."""
 MOVES_PER_NEURON = 1000
 MOST_READS = 300_000_000
 """Nets that all moves together look at."""
@@ -32,12 +32,18 @@ GLANCE, GLANCE_SHARED = 15_000_000, 1_000_000
 """Nets looked at, and pairs of readers counted, to see at a glance whether there is anything to be found."""
 TIES_TRIED, LEAST_SHARED = 500, 2.0
 """Pairs of neurons that are tied by a source, and how many sources they must share for groups to be worth looking for."""
+LOYALTY = 0.25
+"""Tie, relative to a cluster's strongest, below which it rather waits a level than pairs: dense groups stay free of others."""
 FIRST_LOOK = 1 / 8
 """Share of the moves that are spent on finding how many cores to try."""
 WORTHWHILE = 0.95
 """Cores after the first look, relative to those of the natural order, beyond which there is nothing to be found."""
+QUICK_ROOM = 1.08
+"""Cores of a quick search, relative to those that could hold what is needed: few moves do not fill them all."""
 HOPELESS = 0.03
 """Excess after a full trial, relative to the axons of all cores, beyond which no more are made."""
+OVER_COST = 3
+"""Cores that a core over its limits takes: when it is divided, what it reads needs more copies, for which others have no room."""
 FILL = 0.985
 """How full of axons annealed cores can be."""
 HEAT = (2.0, 0.3)
@@ -74,38 +80,36 @@ class Nets:
         return sparse.csr_array((np.ones(len(self.net), np.int32), self.net, self.start), (self.n, len(self.driver)))
 
 
-def find_groups(
-    nets: Nets, n_cores: int, *, order: Callable[[Nets], Array] | None = None, quick: bool = False
-) -> Array | None:
-    """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None for too large a table.
+def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) -> Array | None:
+    """A core [n] for every neuron, in fewer than ``n_cores`` cores if they can be found; None if they cannot.
 
-    ``order`` gives the order to begin with, :func:`by_ties` unless it is known. Cores may be over their limits in the end, by
-    little. ``quick`` tries one number of cores with few moves, and none if a glance shows nothing to be found.
+    ``order`` is that of :func:`by_ties`, with which to begin. Cores may be over their limits in the end, by little. ``quick``
+    tries one number of cores with few moves, and none if a glance shows nothing to be found.
     """
     if n_cores * len(nets.driver) > MOST_COUNTS or not len(nets.net) or len(nets.net) > MOST_READS:
         return None
-    if quick and _is_hopeless(nets, n_cores):
-        return None
-    begin = (order or by_ties)(nets)
     moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
     least = max(-(-nets.n // int(nets.limits[0])), 1)
-    trial = _Annealer(nets, begin, max(least, n_cores * 3 // 4))
-    trial.run(int(moves * FIRST_LOOK))
+    trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
+    first_look = int(moves * FIRST_LOOK)
+    trial.run(min(first_look, GLANCE // len(nets.net) * nets.n) if quick else first_look)
     best, best_cost, failed = None, n_cores, least - 1
     n_groups = max(trial.least_cores(), least)
-    if n_groups > WORTHWHILE * n_cores:
+    # Random wiring leaves many cores over their limits.
+    if n_groups > WORTHWHILE * n_cores or (quick and trial.cores_over() > trial.n_cores // 4):
         return None
     if quick:
-        moves = int(moves * FIRST_LOOK)
+        moves, n_groups = first_look, math.ceil(QUICK_ROOM * n_groups)
     for _ in range(1 if quick else MAX_TRIALS):
         if not failed < n_groups < best_cost:
             break
-        trial = _Annealer(nets, begin, n_groups)
+        trial = _Annealer(nets, order, n_groups)
         trial.run(moves)
-        cost = n_groups + trial.cores_over()
-        if cost < best_cost:
+        cost = n_groups + OVER_COST * trial.cores_over()
+        hopeless = trial.excess() > HOPELESS * n_groups * int(nets.limits[1])
+        if cost < best_cost and not (quick and hopeless):
             best, best_cost = trial.core.astype(np.int64), cost
-        if trial.excess() > HOPELESS * n_groups * int(nets.limits[1]):
+        if hopeless:
             break
         if cost > n_groups:
             failed = n_groups
@@ -115,17 +119,22 @@ def find_groups(
     return best
 
 
-def _is_hopeless(nets: Nets, n_cores: int) -> bool:
-    """Whether many of three quarters of the cores are still over their limits after a few moves, as with random wiring."""
-    least = -(-nets.n // int(nets.limits[0]))
-    trial = _Annealer(nets, cluster(similarity(nets, GLANCE_SHARED)), max(least, n_cores * 3 // 4))
-    trial.run(GLANCE // len(nets.net) * nets.n)
-    return trial.cores_over() > trial.n_cores // 4
+def cost_without_room(nets: Nets, core: Array) -> int:
+    """What it costs, in cores, that some have no room for copies of their neurons; ``core`` [n] is that of each."""
+    n_nets = len(nets.driver)
+    reader_core = np.repeat(core, np.diff(nets.start)).astype(np.int64)
+    pair, _ = distinct(reader_core * n_nets + nets.net)
+    driver = nets.driver[pair % n_nets]
+    exits = nets.exits + np.bincount(driver[driver >= 0], minlength=nets.n)
+    return OVER_COST * int((np.bincount(core, np.maximum(exits, 1)) > nets.limits[2]).sum())
 
 
-def by_ties(nets: Nets) -> Array:
-    """The neurons in an order in which those that share sources stand together; limits do not matter for it."""
-    return cluster(similarity(nets))
+def by_ties(nets: Nets, most_shared: int = MOST_SHARED) -> Array:
+    """The neurons in an order in which those that share sources stand together; limits do not matter for it.
+
+    About ``most_shared`` pairs of readers are counted.
+    """
+    return cluster(similarity(nets, most_shared))
 
 
 def by_chains(start: Array, net: Array) -> Array | None:
@@ -135,30 +144,43 @@ def by_chains(start: Array, net: Array) -> Array | None:
     None if neurons that are tied share little else, as with random wiring.
     """
     n = len(start) - 1
-    order = np.argsort(net, kind="stable")
-    reader, along = np.repeat(np.arange(n, dtype=np.int32), np.diff(start))[order], net[order]
-    same = np.flatnonzero(along[1:] == along[:-1])
-    one, next_one = reader[same], reader[same + 1]
-    some = slice(None, None, len(same) // TIES_TRIED + 1)
+    one, next_one = _chains(start, net, 1)
+    some = slice(None, None, len(one) // TIES_TRIED + 1)
     tried = list(zip(one[some].tolist(), next_one[some].tolist(), strict=True))
     read = {v: net[start[v] : start[v + 1]] for pair in tried for v in pair}
     if sum(int(np.isin(read[v], read[w]).sum()) for v, w in tried) < LEAST_SHARED * len(tried):
         return None
-    ties = sparse.csr_array((np.ones(len(same)), (one, next_one)), (n, n))
+    ties = sparse.csr_array((np.ones(len(one)), (one, next_one)), (n, n))
     return cluster((ties + ties.T).tocsr())
 
 
-def similarity(nets: Nets, most_shared: int = MOST_SHARED) -> Any:
-    """How many sources two neurons share, plus one if one of them drives the other; sparse [n, n], no diagonal."""
+def _chains(start: Array, net: Array, reach: int) -> tuple[Array, Array]:
+    """Pairs of readers of a net, each with the next ``reach`` ones; those of all nets that have them."""
+    order = np.argsort(net, kind="stable")
+    reader, along = np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))[order], net[order]
+    places = [(np.flatnonzero(along[step:] == along[:-step]), step) for step in range(1, min(reach, len(net) - 1) + 1)]
+    none = [np.zeros(0, np.int32)]
+    one = np.concatenate(none + [reader[place] for place, _ in places])
+    return one, np.concatenate(none + [reader[place + step] for place, step in places])
+
+
+def similarity(nets: Nets, most_shared: int) -> Any:
+    """How many sources two neurons share, plus one if one of them drives the other; sparse [n, n], no diagonal.
+
+    Where they are more than ``most_shared`` in all, only some of the readers of each source are counted as sharing it.
+    """
     reads = nets.reads
-    readers = np.bincount(nets.net, minlength=len(nets.driver))
-    work = np.cumsum(np.sort(readers.astype(np.int64) ** 2))
-    most = np.sort(readers)[max(int(np.searchsorted(work, most_shared, side="right")) - 1, 0)]
-    few = reads[:, np.flatnonzero(readers <= most)]
+    readers = np.bincount(nets.net, minlength=len(nets.driver)).astype(np.int64)
     inner = np.flatnonzero(nets.driver >= 0)
     column = sparse.csr_array((np.ones(len(inner), np.int32), (inner, nets.driver[inner])), (len(nets.driver), nets.n))
     driven = reads @ column
-    shared = (few @ few.T + driven + driven.T).tocoo()
+    if (readers**2).sum() <= most_shared:
+        shared = reads @ reads.T
+    else:
+        one, other = _chains(nets.start, nets.net, max(most_shared // (2 * len(nets.net)), 1))
+        ties = sparse.csr_array((np.ones(len(one), np.int32), (one, other)), (nets.n, nets.n))
+        shared = ties + ties.T
+    shared = (shared + driven + driven.T).tocoo()
     off = shared.coords[0] != shared.coords[1]
     return sparse.csr_array(
         (shared.data[off].astype(np.float64), (shared.coords[0][off], shared.coords[1][off])), shared.shape
@@ -176,7 +198,7 @@ def cluster(links: Any) -> Array:
         order, partner = random.permutation(m), np.empty(m, np.int64)
         order = order[np.argsort(size[order], kind="stable")]
         index = (links.indptr.astype(np.int64), links.indices.astype(np.int32))
-        if not match(*index, links.data, size, order, n, partner):
+        if not match(*index, links.data, size, order, n, LOYALTY, partner):
             break
         _, label = np.unique(np.minimum(partner, np.arange(m)), return_inverse=True)
         levels.append(label)

@@ -9,26 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore._graph import distinct
-from neurocore.compiler.cutter import SPAN, Cutter, Run
+from neurocore.compiler.cutter import Cutter, Run
 
 Array = npt.NDArray[Any]
 
 MAX_TRIES = 8
 """Cores that the packer tries for one run before it opens a new core."""
-
-
-def demands(cutter: Cutter, runs: list[Run]) -> list[int]:
-    """Neurons that each run is likely to take, copies for its fan-out included, where these fit beside it."""
-    network, neurons = cutter.network, cutter.arch.core.neurons
-    fan_out = np.bincount(network.output_neuron, minlength=network.n_neurons)
-    for run in runs:
-        signals, core = cutter.core(run.members)
-        values, rank = distinct(core.weight * 2 + core.stochastic)
-        read, _ = distinct(core.signal * len(values) + rank)
-        source = network.unions.expand(signals[read // max(len(values), 1)] // SPAN)[1] - network.n_inputs
-        np.add.at(fan_out, source[source >= 0], 1)
-    wanted = [int(np.maximum(fan_out[run.members], 1).sum()) for run in runs]
-    return [want if want <= neurons else len(run.members) for want, run in zip(wanted, runs, strict=True)]
+QUICK_TRIES = 2
+"""The same for estimates."""
 
 
 def pack(cutter: Cutter, runs: list[Run], limits: Mapping[int, int], wanted: list[int]) -> list[Run]:
@@ -82,7 +70,7 @@ class _Packer:
         """The core with most signals in common that can also take the run."""
         run, axons = self.runs[number], self.cutter.arch.core.axons
         n_mine = int(self.first[number + 1] - self.first[number])
-        for place, shared in self.candidates(number):
+        for place, shared in self.candidates(number)[: QUICK_TRIES if self.cutter.quick else MAX_TRIES]:
             if self.n_signals[place] + n_mine - shared > axons:
                 continue
             # Without a signal in common, the axons simply add up.

@@ -7,6 +7,7 @@ leave room are then packed together. Axons are the scarce resource, not neurons:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,19 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.cutter import SPAN, Cutter, Run
-from neurocore.compiler.groups import MOST_COUNTS, Nets, by_chains, by_ties, find_groups
-from neurocore.compiler.packing import demands, pack
+from neurocore.compiler.divide import demands, make_room
+from neurocore.compiler.groups import (
+    GLANCE_SHARED,
+    MOST_COUNTS,
+    MOST_SHARED,
+    WORTHWHILE,
+    Nets,
+    by_chains,
+    by_ties,
+    cost_without_room,
+    find_groups,
+)
+from neurocore.compiler.packing import pack
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
 from neurocore.wording import counted
@@ -107,8 +119,19 @@ def partition(
             progress(number + 1, len(network.populations))
     if problems:
         raise FitError(problems)
+    if limits:
+        runs = _with_room(cutter, runs, limits)
     runs = pack(cutter, runs, limits, demands(cutter, runs))
     return Partition(tuple(run.members for run in runs), tuple(run.code for run in runs))
+
+
+def _with_room(cutter: Cutter, runs: list[Run], limits: Mapping[int, int]) -> list[Run]:
+    """The runs, those of populations in ``limits`` divided where they have no room for copies; as they were if many have none."""
+    divided = make_room(cutter, [run.members for run in runs], limits)
+    if divided is None:
+        return runs
+    kept = {id(run.members): run for run in runs}
+    return [kept.get(id(part)) or Run(part, *cutter.need(part)) for part in divided]
 
 
 def misfit(cutter: Cutter, number: int) -> str | None:
@@ -171,12 +194,13 @@ def _wired(network: IntegerNetwork, neuron: int) -> str:
 def cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
     """Runs of an order, each as long as fits a core. Raises FitError if some neuron fits none."""
     limit = cutter.arch.core.axons
-    runs, begin = [], 0
+    runs, begin, size = [], 0, most
     while begin < len(order):
         upper = max(1, cutter.runs.longest(order, begin, most, limit, False)[0])
         lower = max(1, min(upper, cutter.runs.longest(order, begin, most, limit, True)[0]))
         fits = _Fits(cutter, order[begin:])
-        size = _longest(fits, lower, upper)
+        # Most runs are about as long as the one before.
+        size = _longest(fits, lower, upper, size)
         if not fits(size):
             raise FitError(_why_not(cutter, int(order[begin])))
         runs.append(Run(order[begin : begin + size], *fits.need(size)))
@@ -205,7 +229,7 @@ def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
     first, last = int(network.start[begin]), int(network.start[end])
     if last - first > MOST_REGROUPED or tile_shapes(network.populations[number].shape, most):
         return None
-    own = _least_runs(cutter, np.arange(begin, end), most)
+    own = _least_runs(cutter, np.arange(begin, end), most, end - begin + 1)
     # There are no more signals than synapses.
     if own <= WASTE * -(-(end - begin) // most) or own * (last - first) <= MOST_COUNTS:
         return None
@@ -215,17 +239,15 @@ def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
     order = cutter.orders.get(number)
     if order is None:
         order = by_chains(network.start[begin : end + 1] - first, signal)
-    if order is None or _least_runs(cutter, begin + order, most) >= own:
+    if order is None:
         return None
     cutter.orders[number] = order
-    runs = cut(cutter, begin + order, most)
-    return runs if len(runs) < own else None
+    return _in_order(cutter, begin + order, most, own)
 
 
-def _least_runs(cutter: Cutter, order: Array, most: int) -> int:
-    """Runs of an order if every signal took a single axon: :func:`cut` finds no fewer."""
-    n = len(order)
-    return cutter.runs.count(order, np.array([n]), most, cutter.arch.core.axons, False, n)[0]
+def _least_runs(cutter: Cutter, order: Array, most: int, enough: int) -> int:
+    """Runs of an order if every signal took a single axon: :func:`cut` finds no fewer. Counts until there are ``enough``."""
+    return cutter.runs.count(order, np.array([len(order)]), most, cutter.arch.core.axons, False, enough - 1)[0]
 
 
 def _grouped(cutter: Cutter, number: int, most: int) -> list[Run]:
@@ -268,7 +290,7 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
         len(natural) < 3
         # Room that was made for copies is worth more than groups; an estimate does not look whether both can be had.
         or (cutter.quick and most < arch.core.neurons)
-        or part.stop - part.start > MOST_REGROUPED
+        or not 0 < part.stop - part.start <= MOST_REGROUPED
         or tile_shapes(network.populations[number].shape, most)
     ):
         return None
@@ -278,7 +300,7 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
     per_signal = max(sum(run.n_axons for run in natural) / max(sum(taken), 1), 1.0)
     room = max(int(arch.core.axons / per_signal), 1)
     least = max(-(-(end - begin) // most), -(-len(signals) // room))
-    if len(natural) <= WASTE * least:
+    if len(natural) <= WASTE * least or len(natural) * len(signals) > MOST_COUNTS:
         return None
     source = signals // SPAN - network.n_inputs
     inside = (source >= begin) & (source < end)
@@ -293,30 +315,55 @@ def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> li
         np.array([most, room, arch.core.neurons if copyable else np.iinfo(np.int32).max], np.int64),
     )
 
-    def order(nets: Nets) -> Array:
-        if number not in cutter.orders:
-            cutter.orders[number] = by_ties(nets)
-        return cutter.orders[number]
+    order = cutter.orders.get(number)
+    if order is None:
+        order = cutter.orders[number] = by_ties(nets, GLANCE_SHARED if cutter.quick else MOST_SHARED)
+    best, cost = natural, len(natural)
+    ordered = _in_order(cutter, begin + order, most, cost)
+    if ordered is not None:
+        cost_ordered = len(ordered) + cost_without_room(nets, _core_of(ordered, begin, nets.n))
+        if cost_ordered < cost:
+            best, cost = ordered, cost_ordered
+    settled = cost <= WASTE * least or (cutter.quick and best is natural)
+    core = None if settled else find_groups(nets, cost, order, quick=cutter.quick)
+    if core is not None:
+        by_core = np.argsort(core, kind="stable")
+        groups = np.split(begin + by_core, np.flatnonzero(np.diff(core[by_core])) + 1)
+        runs = [run for group in groups for run in cut(cutter, group, most)]
+        best = runs if len(runs) < cost else best
+    return None if best is natural else best
 
-    core = find_groups(nets, len(natural), order=order, quick=cutter.quick)
-    if core is None:
+
+def _core_of(runs: list[Run], begin: int, n: int) -> Array:
+    """Run [n] of the neurons from ``begin`` on."""
+    core = np.empty(n, np.int64)
+    for number, run in enumerate(runs):
+        core[run.members - begin] = number
+    return core
+
+
+def _in_order(cutter: Cutter, order: Array, most: int, fewer: int) -> list[Run] | None:
+    """The runs of an order; None unless they are ``fewer``, for an estimate by as much as is worth the search."""
+    enough = int(WORTHWHILE * fewer) if cutter.quick else fewer
+    if _least_runs(cutter, order, most, enough) >= enough:
         return None
-    by_core = np.argsort(core, kind="stable")
-    groups = np.split(begin + by_core, np.flatnonzero(np.diff(core[by_core])) + 1)
-    runs = [run for group in groups for run in cut(cutter, group, most)]
-    return runs if len(runs) < len(natural) else None
+    runs = cut(cutter, order, most)
+    return runs if len(runs) < fewer else None
 
 
-def _longest(fits: Callable[[int], bool], lower: int, upper: int) -> int:
-    """The longest run between the bounds that fits; shorter than ``lower`` only if that does not fit. At least 1."""
-    if fits(upper):
-        return upper
+def _longest(fits: Callable[[int], bool], lower: int, upper: int, guess: int) -> int:
+    """The longest run between the bounds that fits; shorter than ``lower`` only if that does not fit. At least 1.
+
+    ``guess`` says how long it may be.
+    """
+    for middle in (guess, guess + max(1, guess // 8)):
+        if lower < upper:
+            middle = min(max(middle, lower + 1), upper)
+            lower, upper = (middle, upper) if fits(middle) else (lower, middle)
     while lower > 1 and not fits(lower):
         lower, upper = lower // 2, lower
     while upper - lower > max(1, lower // 32):
-        middle = (lower + upper) // 2
-        if fits(middle):
-            lower = middle
-        else:
-            upper = middle
-    return lower
+        # The geometric mean: long runs take longest to ask for, and most often do not fit.
+        middle = max(math.isqrt(lower * upper), lower + 1)
+        lower, upper = (middle, upper) if fits(middle) else (lower, middle)
+    return upper if fits(upper) else lower

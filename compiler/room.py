@@ -14,9 +14,12 @@ from neurocore.compiler.partition import Partition
 
 Array = npt.NDArray[Any]
 
+MOST_FULL = 0.1
+"""Part of the cores that may have no room for the copies of their neurons, as these are divided."""
+
 
 def first_with_room(cutter: Cutter, parts: Partition, number: int, limit: int) -> int:
-    """The first of limit, limit // 2, ... neurons of a population a core with which all seem to get their copies; 1 if none is.
+    """The first of limit, limit // 2, ... neurons of a population a core with which most seem to get their copies; 1 if none is.
 
     The neurons are taken in their own order and every core that reads one as an axon, whatever its weight code takes, so that
     routing must confirm it. Where sources share axons nothing is said: the limit itself is returned.
@@ -24,9 +27,8 @@ def first_with_room(cutter: Cutter, parts: Partition, number: int, limit: int) -
     if len(cutter.network.unions):
         return limit
     readers = _Readers(cutter, parts, number)
-    return next(
-        (most for most in _halves(limit) if readers.wanted(most).max() <= cutter.arch.core.neurons), min(limit, 1)
-    )
+    room = cutter.arch.core.neurons
+    return next((most for most in _halves(limit) if (readers.wanted(most) > room).mean() <= MOST_FULL), min(limit, 1))
 
 
 def _halves(limit: int) -> Iterator[int]:

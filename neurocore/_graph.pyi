@@ -75,5 +75,6 @@ def match(
     size: Int64,
     order: Int64,
     largest: int,
+    least: float,
     partner: Int64,
 ) -> int: ...

@@ -507,28 +507,32 @@ def regroup(
 
 def match(
     const int64_t[::1] start, const int32_t[::1] neighbour, const double[::1] weight, const int64_t[::1] size,
-    const int64_t[::1] order, int64_t largest, int64_t[::1] partner,
+    const int64_t[::1] order, int64_t largest, double least, int64_t[::1] partner,
 ):
     """Pair nodes of a graph, in the order given, each with the free neighbour that it is tied to most for its size.
 
-    ``partner`` [n] becomes each node's partner, or itself. Pairs are at most ``largest``. Returns the number of pairs.
+    ``partner`` [n] becomes each node's partner, or itself. Pairs are at most ``largest``. A node whose free neighbours it is
+    tied to by less than ``least`` (0..1) of its strongest tie stays alone. Returns the number of pairs.
     """
     cdef int64_t k, node, place, other, best, pairs = 0
-    cdef double score, best_score
+    cdef double score, best_score, strongest
     for k in range(partner.shape[0]):
         partner[k] = -1
     for k in range(order.shape[0]):
         node = order[k]
         if partner[node] >= 0:
             continue
-        best, best_score = node, 0.0
+        best, best_score, strongest = node, 0.0, 0.0
         for place in range(start[node], start[node + 1]):
             other = neighbour[place]
-            if other == node or partner[other] >= 0 or size[node] + size[other] > largest:
+            if other == node or size[node] + size[other] > largest:
                 continue
             score = weight[place] / <double>size[other]
-            if score > best_score:
+            strongest = max(strongest, score)
+            if score > best_score and partner[other] < 0:
                 best, best_score = other, score
+        if best_score < least * strongest:
+            best = node
         partner[node], partner[best] = best, node
         pairs += best != node
     return pairs

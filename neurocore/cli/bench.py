@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurocore.cli.output import SCHEMA_VERSION, emit, say, stage, table
+from neurocore.cli.output import SCHEMA_VERSION, check_file_kind, emit, say, stage, table
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -137,8 +137,9 @@ def _measure_one(
     from neurocore.benchmark import join_windows, measure_load, run_windows, summarise
     from neurocore.recurrent import build_chip
 
-    for path in (output, save_chip):
+    for path, kind in ((output, "run file"), (save_chip, "chip file")):
         if path is not None:
+            check_file_kind(path, kind)
             container.check_writable(path)
     stage("building and calibrating")
     chip = build_chip(chip_name, workload)

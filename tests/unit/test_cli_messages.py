@@ -100,6 +100,8 @@ def test_chip_and_run_files_are_not_written_under_names_of_other_kinds(folder: P
     assert "a run file is written in HDF5" in command("recover", "r.h5.part", "-o", name, code=2).err
     graph = maps(folder / "a.nir", "SumPool2d")
     assert "a chip file is written in HDF5" in command("import", "nir", graph, "-o", name, code=2).err
+    few = ("bench", "recurrent", "--cores", "4", "--ticks", "1", "-o", name)
+    assert "a run file is written in HDF5" in command(*few, code=2).err
     assert (folder / name).read_text() == "of worth"
 
 

@@ -168,7 +168,7 @@ def test_matching_pairs_neighbours(seed: int) -> None:
     start = np.concatenate([[0], np.cumsum((dense > 0).sum(axis=1))]).astype(np.int64)
     row, column = np.nonzero(dense)
     size, partner = rng.integers(1, 4, n), np.empty(n, np.int64)
-    pairs = match(start, column.astype(np.int32), dense[row, column], size, rng.permutation(n), 5, partner)
+    pairs = match(start, column.astype(np.int32), dense[row, column], size, rng.permutation(n), 5, 0.0, partner)
     np.testing.assert_array_equal(partner[partner], np.arange(n))
     matched = np.flatnonzero(partner != np.arange(n))
     assert len(matched) == 2 * pairs
@@ -177,6 +177,23 @@ def test_matching_pairs_neighbours(seed: int) -> None:
     for node in np.flatnonzero(partner == np.arange(n)):
         free = (dense[node] > 0) & (partner == np.arange(n)) & (size + size[node] <= 5)
         assert not free.any()
+
+
+@given(seed=seeds)
+def test_matching_passes_over_weak_ties(seed: int) -> None:
+    """One of each pair is tied to no other that it may pair with by more than twice as much, for its size."""
+    rng = np.random.default_rng(seed)
+    n = 20
+    dense = np.triu(rng.random((n, n)) * (rng.random((n, n)) < 0.3), 1)
+    dense += dense.T
+    start = np.concatenate([[0], np.cumsum((dense > 0).sum(axis=1))]).astype(np.int64)
+    row, column = np.nonzero(dense)
+    size, partner = rng.integers(1, 4, n), np.empty(n, np.int64)
+    match(start, column.astype(np.int32), dense[row, column], size, rng.permutation(n), 5, 0.5, partner)
+    tie = np.where(size[:, None] + size[None] <= 5, dense / size, 0)
+    matched = np.flatnonzero(partner != np.arange(n))
+    is_strong = tie[matched, partner[matched]] >= 0.5 * tie[matched].max(axis=1)
+    assert (is_strong | is_strong[np.searchsorted(matched, partner[matched])]).all()
 
 
 @given(seed=seeds)

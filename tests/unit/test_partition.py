@@ -15,12 +15,16 @@ from neurocore.architecture import Architecture, load_architecture
 from neurocore.compiler import fit
 from neurocore.compiler.check import check
 from neurocore.compiler.cutter import Cutter
+from neurocore.compiler.divide import make_room
 from neurocore.compiler.estimate import count_synapses
 from neurocore.compiler.groups import by_chains
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.pipeline import MOST_ROUTED, compile_with_report, estimate_network
 from neurocore.compiler.tiles import tile_order, tile_shapes
+from neurocore.compiler.verify import verify
+from neurocore.emulator import Emulator
+from neurocore.spikes import Spikes
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench_compile.py"
 
@@ -147,6 +151,69 @@ def test_scattered_groups_too_many_to_anneal_are_found(
     assert [len(core) for core in partition(network, truenorth, {}).members] == [256] * 32
 
 
+def loose_groups(n_groups: int, size: int, density: float) -> Network:
+    """Groups of neurons that read one another, each neuron also read by one of any other group; all numbered at random."""
+    rng = np.random.default_rng(7)
+    n = n_groups * size
+    inside = np.flatnonzero(rng.random(n * size) < density)
+    source, target = inside // size, inside // size**2 * size + inside % size
+    away = rng.integers(size, n, n)
+    new = rng.permutation(n)
+    edges = {
+        "source": new[np.concatenate([source, np.arange(n)])],
+        "target": new[np.concatenate([target, (np.arange(n) // size * size + away) % n])],
+        "weight": np.ones(len(inside) + n, np.int64),
+    }
+    net = Network("loose")
+    here = net.population("p", n, threshold=60)
+    net.connect(here, here, edges=edges)
+    return net
+
+
+@pytest.mark.parametrize("most_counts", [1_000_000, 200_000_000], ids=["chains", "annealed"])
+@pytest.mark.parametrize(("size", "density"), [(112, 1.0), (112, 0.5), (100, 0.5)])
+def test_groups_with_a_synapse_elsewhere_stay_together(
+    size: int, density: float, most_counts: int, truenorth: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every neuron reads another group as well: that takes axons of its core, but draws no neuron out of its group."""
+    monkeypatch.setattr("neurocore.compiler.partition.MOST_COUNTS", most_counts)
+    network = check(loose_groups(40, size, density), truenorth)
+    assert partition(network, truenorth, {}).n_cores <= 41
+
+
+def test_only_cores_without_room_for_copies_are_divided(truenorth: Architecture) -> None:
+    """Two groups fill a core and few of the cores are over: the others stay as they are, and the chip is proved."""
+    report = compile_with_report(loose_groups(40, 60, 1.0))[1]
+    assert report.copies > 2000
+    assert (report.relays, report.latency) == (0, 0)
+    assert 20 <= report.cores <= 24
+
+
+def test_division_makes_room(truenorth: Architecture) -> None:
+    """Every neuron is in one core as before, and those of divided cores have room for a target for each core that reads them."""
+    network = check(recurrent(2000, 29), truenorth)
+    cutter = Cutter(network, truenorth)
+    cores = np.split(np.arange(2000), np.arange(8, 2000, 8))
+    divided = make_room(cutter, cores, {0})
+    assert divided is not None
+    assert len(cores) < len(divided) <= 1.25 * len(cores)
+    np.testing.assert_array_equal(np.sort(np.concatenate(divided)), np.arange(2000))
+    assert all(set(part.tolist()) <= set(range(part.min() // 8 * 8, part.min() // 8 * 8 + 8)) for part in divided)
+    core_of = Partition(tuple(divided), ("",) * len(divided)).core_of(2000)
+    wanted = np.bincount(network.output_neuron, minlength=2000)
+    for core in range(len(divided)):
+        mine = core_of[network.target_of(np.arange(network.n_synapses))] == core
+        read = np.unique(np.stack([network.source[mine], network.weight[mine]]), axis=1)[0] - network.n_inputs
+        np.add.at(wanted, read[read >= 0], 1)
+    assert all(np.maximum(wanted[part], 1).sum() <= truenorth.core.neurons for part in divided)
+
+
+def test_division_gives_up_where_most_cores_lack_room(truenorth: Architecture) -> None:
+    network = check(recurrent(600, 20), truenorth)
+    assert make_room(Cutter(network, truenorth), np.split(np.arange(600), 20), {0}) is None
+    assert len(make_room(Cutter(network, truenorth), np.split(np.arange(600), 20), {}) or []) == 20
+
+
 def test_chains_find_no_groups_in_random_wiring() -> None:
     """So that large networks without structure are refused without a long search."""
     net = np.sort(np.random.default_rng(1).integers(0, 20_000, (20_000, 30)), axis=1)
@@ -213,6 +280,31 @@ def recurrent(n: int, fan_in: int) -> Network:
     net.connect(here, here, edges=edges)
     net.output("y", here)
     return net
+
+
+@pytest.mark.parametrize(
+    ("net", "within"),
+    [(loose_groups(20, 112, 1.0), 0.05), (loose_groups(40, 60, 1.0), 0.1), (recurrent(700, 29), 0.1)],
+    ids=["groups of 112", "groups of 60", "random"],
+)
+def test_estimates_of_recurrent_networks_are_close(net: Network, within: float) -> None:
+    assert count_synapses(net) <= MOST_ROUTED
+    estimate, (_, report) = estimate_network(net), compile_with_report(net)
+    assert estimate.cores == pytest.approx(report.cores, rel=within)
+    assert estimate.axons == pytest.approx(report.axons, rel=within)
+    assert (estimate.relays, estimate.latency) == (report.relays, report.latency) == (0, 0)
+
+
+def test_divided_cores_spike_as_the_network_does() -> None:
+    """Eight neurons a core at most, of which some cores have no room for their copies."""
+    net = recurrent(700, 29)
+    chip, report = compile_with_report(net)
+    assert 700 / 8 < report.cores < 1.25 * 700 / 8
+    rng = np.random.default_rng(1)
+    spikes = Spikes.from_lines(rng.integers(0, 60, 2000), rng.integers(0, 700, 2000))
+    verdict = verify(net, chip, spikes, 60, lambda *run: Emulator(run[0]).run(*run[1:]).spikes)
+    assert verdict.equal
+    assert verdict.spikes_compared > 2000
 
 
 @pytest.mark.parametrize(("n", "fan_in"), [(600, 20), (900, 30)])

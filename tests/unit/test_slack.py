@@ -106,7 +106,7 @@ def test_what_a_longer_tick_leads_to_is_said() -> None:
         compile_with_report(wide_network(arch, 113), arch, fan_in="dilate")
     assert re.search(
         r"^E-CYCLE 'p0' -> .* has 4 ticks less delay than its relays need: .* or give its neurons fewer targets; with 20 ticks of"
-        r" the chip to one of the network instead of 16, E-CAP network 'wide113' needs 111 cores; 'small' has 65 \(46 over\)",
+        r" the chip to one of the network instead of 16, E-CAP network 'wide113' needs 128 cores; 'small' has 65 \(63 over\)",
         str(caught.value),
     )
 
