@@ -199,7 +199,7 @@ static void nc_start(nc_pool *pool) {
     for (int k = 1; k < pool->capacity; k++, pool->started++)
         if (pthread_create(&pool->workers[k].thread, NULL, nc_enter, &pool->workers[k])) break;
     pool->available = pool->started + 1;
-    nc_employ(pool, pool->available);
+    if (pool->n_threads > pool->available) nc_employ(pool, pool->available);
 }
 
 static void nc_close_worker(nc_worker *w) {

@@ -53,6 +53,13 @@ def data() -> Path:
 
 
 @pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def golden(request: pytest.FixtureRequest):
     """Compares text with a file in tests/golden, or writes it with --refresh-golden."""
 

@@ -20,12 +20,6 @@ from neurocore.formats.ranc import export_ranc, output_text, read_hardware, read
 from neurocore.spikes import Spikes, read
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_a_chip_of_another_kind_goes_to_ranc_and_back(folder: Path) -> None:
     chip = small_chip()
     spikes = Spikes.from_lines([0, 4], [0, 0])

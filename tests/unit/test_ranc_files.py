@@ -17,12 +17,6 @@ from neurocore.formats.ranc import export_ranc, output_text, read_ranc
 from neurocore.formats.ranc_read import parse_bits
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def shown(text: str) -> list[str]:
     assert text[0] == "\ufeff"
     return text[1:].split("\n")[:-1]

@@ -13,13 +13,6 @@ from ranc_networks import CONFIG, GOOD, INPUT, changed, first_core, first_neuron
 
 from neurocore.errors import InputError
 
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 BAD = [
     (first_neuron(leak=1.5), "cores[0].neurons[0].leak: is 1.5; a whole number -2147483647..2147483647 was expected"),
     (first_neuron(leak=True), "cores[0].neurons[0].leak: is true; a whole number"),
