@@ -245,7 +245,7 @@ def test_a_network_that_spreads_too_far_for_its_packets(tmp_path: Path, size: in
         assert str(refused.value).startswith("E-REACH core (")
         assert str(refused.value).endswith(
             ": a packet of 'board' travels -4..4 cores in x and -2..2 in y, and no core with a neuron and an axon to spare lies"
-            " so that it could relay. Use fewer cores, or give the two places nearer to each other (--placement)"
+            ' so that it could relay. Use fewer cores, or give the two places nearer to each other (placement="FILE")'
         )
         return
     chip, report = compile_with_report(net, board)

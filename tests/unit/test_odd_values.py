@@ -169,7 +169,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
         (
             lambda: Defects(cores=[[0.5, 1]]),
             "defects: cores holds 0.5 at [0, 0], which is not a whole number; make it one or, for weights and parameters of"
-            " neurons, ask for 'quantise: fit'",
+            ' neurons, use quantise="fit"',
         ),
     ],
 )
