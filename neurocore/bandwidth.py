@@ -24,16 +24,14 @@ COUNTER_PLANES = 4
 """Planes in which axons and neurons are counted in every tick."""
 ACCESSES = 2
 """Membranes, counters and scheduler rows are read and written in every tick."""
-SPIKE_LINES = 3
-"""Cache lines of a spike: its destination read, its scheduler word read and written."""
 DESTINATION_BYTES = 4
-"""What a neuron's destination takes on a chip; on boards of more than 2^32 scheduler bits it is 8."""
+"""What a neuron's destination takes on a chip; where axons and delays need more than 32 bits it is 8."""
 CACHES = "/sys/devices/system/cpu/cpu0/cache"
 """Where Linux says which caches the first processor has."""
 CACHE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 """How Linux writes the sizes of caches."""
-BOX_BYTES = 8
-"""A delivery is written to a list of its owner's and read from it."""
+BOX_BYTES = 4
+"""A delivery is two bytes, written to a box and read from it in the tick in which it is due."""
 
 
 def bytes_per_tick(arch: Architecture, busy_cores: int, active_axons: float, spikes: float) -> float:
@@ -41,13 +39,13 @@ def bytes_per_tick(arch: Architecture, busy_cores: int, active_axons: float, spi
 
     ``busy_cores`` are those that are not idle; ``active_axons`` and ``spikes`` are means per tick over the chip. The sum is
     of the planes of membranes and counters and the scheduler rows (read and written), a cache line of crossbar per active
-    axon, and destination, delivery and scheduler word per spike. Parameters that cores share stay in the cache and are not
-    counted; rows that are alike are counted although they need not be read.
+    axon, and per spike a cache line for its destination and a delivery (written and read). Parameters that cores share stay
+    in the cache and are not counted; rows that are alike are counted although they need not be read.
     """
     row, axon_row = _rows(arch)
     planes = MEMBRANE_PLANES * row + COUNTER_PLANES * (row + axon_row) + axon_row
     per_axon = max(row, CACHE_LINE)
-    return busy_cores * ACCESSES * planes + active_axons * per_axon + spikes * (SPIKE_LINES * CACHE_LINE + BOX_BYTES)
+    return busy_cores * ACCESSES * planes + active_axons * per_axon + spikes * (CACHE_LINE + BOX_BYTES)
 
 
 def _rows(arch: Architecture) -> tuple[int, int]:

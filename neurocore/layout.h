@@ -93,17 +93,17 @@ typedef struct {
 
 /* ---------------------------------------------------------------- memory of a thread */
 
-/* Deliveries of one thread in one tick, by groups of destination cores: bit numbers in the scheduler, 32 or 64 bits each. A group
-   has room for a spike of every neuron that has a destination in it, so none can be too full. */
+/* Deliveries of one thread that are not due yet, by the tick in which they are and by groups of destinations: the lowest 16 bits of
+   their numbers in the scheduler plane of that tick. A box has room for a spike of every neuron that has a destination in the
+   group, so none can be too full. */
 typedef struct {
-    void *items;
-    void **end;                          /* [group]: behind the last delivery */
-} nc_box;
+    uint16_t *items;
+    uint16_t **end;                      /* [slot][group]: behind the last delivery */
+} nc_boxes;
 
 /* Cores that wait for their crossbar rows; cores after which a scheduler row is asked for; spikes that wait for their destinations,
-   and firing cores after which they do not wait longer; deliveries asked for ahead; active axons up to which rows are added
-   one by one. */
-enum { NC_AHEAD = 4, NC_SOON = 16, NC_SPIKES = 2048, NC_WAITS = 32, NC_PREFETCH = 32, NC_FEW = 12 };
+   and firing cores after which they do not wait longer; active axons up to which rows are added one by one. */
+enum { NC_AHEAD = 4, NC_SOON = 16, NC_SPIKES = 2048, NC_WAITS = 32, NC_FEW = 12 };
 enum { NC_SLACK = 32 };                  /* places behind a list that may be written */
 
 typedef struct {
@@ -122,8 +122,8 @@ typedef struct {
     uint64_t *active;                    /* [axon word]: active axons of the core that is being collected */
     uint32_t *fired;                     /* neurons whose spikes wait for their destination to arrive in the cache */
     int32_t n_fired, waits;              /* how many they are, and how often any was added since the last were sent */
-    uint64_t slot_start[256];            /* first bit of the scheduler plane that is so many ticks ahead */
-    nc_box boxes[2];                     /* [parity of the tick] */
+    uint16_t **due[256];                 /* the ends of the boxes that are due so many ticks ahead */
+    nc_boxes boxes;
     int failed;
 } nc_scratch;
 
@@ -161,10 +161,10 @@ struct nc_pool {
     const nc_program *program;
     nc_cores_function run;
     nc_worker *workers;
-    int64_t *room;                       /* [group + 1]: first byte of the box of a group; its room is for all its neurons */
+    int64_t *room;                       /* [group + 1]: first item of the box of a group among those of a slot */
     int64_t n_groups;
     int group_shift, capacity;           /* capacity: workers, whether or not their threads could be had */
-    int64_t chunk;                       /* cores of a group, and those taken at a time */
+    int64_t chunk, share;                /* cores taken at a time, and those whose scheduler rows one thread writes */
     int64_t n_ticks, begin, end;         /* ticks of the run, and which of them are the present segment */
     int started, available, n_threads;   /* threads besides the caller's; all with it; those at work */
     int waking, trusted;                 /* some threads rested before this segment; all were worth having in the last one */

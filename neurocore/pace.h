@@ -43,14 +43,14 @@ static double nc_longest_wait(const nc_pool *pool) {
     return longest;
 }
 
-/* Divides the cores among n threads, in whole chunks; the others rest. Only between segments. */
+/* Divides the cores among n threads, in whole shares; the others rest. Only between segments. */
 static void nc_employ(nc_pool *pool, int n) {
     const int64_t n_cores = pool->program->n_cores;
-    const int64_t n_chunks = (n_cores + pool->chunk - 1) / pool->chunk;
+    const int64_t n_shares = (n_cores + pool->share - 1) / pool->share;
     for (int k = 0; k < n; k++) {
         nc_worker *w = &pool->workers[k];
-        w->begin = n_chunks * k / n * pool->chunk;
-        w->end = n_chunks * (k + 1) / n * pool->chunk;
+        w->begin = n_shares * k / n * pool->share;
+        w->end = n_shares * (k + 1) / n * pool->share;
         if (w->end > n_cores) w->end = n_cores;
     }
     pool->waking = n > pool->n_threads;

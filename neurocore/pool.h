@@ -1,9 +1,9 @@
 /* The loop over ticks in a pool of threads that live as long as the engine; included by kernel.h.
 
-   Each thread owns a range of cores: only it writes their scheduler rows. Spikes go through boxes, one for each thread and group of
-   destination cores, which the owner of the group empties at the next tick, so that no delivery needs an atomic operation, the
-   order of events cannot matter, and a group's scheduler words are written while they are in the first cache. A thread that is
-   done with its own cores takes over chunks of those of others. One barrier a tick. */
+   Each thread owns a range of cores: only it writes their scheduler rows. Spikes wait in boxes, one for each thread, tick in which they
+   are due and group of destinations. When the tick comes, the owner of the group empties them into the scheduler, so that no delivery
+   needs an atomic operation, the order of events cannot matter, and of the scheduler only the plane of the tick is touched. A thread
+   that is done with its own cores takes over chunks of those of others. One barrier a tick. */
 
 #include "pace.h"
 
@@ -35,56 +35,49 @@ static void nc_wait(nc_worker *w, int n) {
     __atomic_store(&w->waited, &waited, __ATOMIC_RELAXED);
 }
 
-/* The first group of destinations in the chunk of a core. */
+/* The first group of destinations in the share of a core. */
 static int64_t nc_group(const nc_pool *pool, int64_t core) {
-    return (core / pool->chunk * pool->chunk * pool->program->axon_words * 64) >> pool->group_shift;
+    return (core / pool->share * pool->share * pool->program->axon_words * 64) >> pool->group_shift;
 }
 
-/* Sets the bits whose numbers stand from `first` to `last`, and asks for the words of those so far ahead, or of none if 0. */
-#define NC_SET_BITS(type, first, last, scheduler, ahead)                                          \
-    do {                                                                                          \
-        const type *at = (const type *)(first), *const end = (const type *)(last);                \
-        const type *const sure = (ahead) && end - at > (ahead) ? end - (ahead) : at;              \
-        for (; at < sure; at++) {                                                                 \
-            __builtin_prefetch((scheduler) + (at[ahead] >> 6), 1);                                \
-            (scheduler)[*at >> 6] |= 1ull << (*at & 63);                                          \
-        }                                                                                         \
-        for (; at < end; at++) (scheduler)[*at >> 6] |= 1ull << (*at & 63);                       \
-    } while (0)
+/* The boxes of a slot of the scheduler, by groups. */
+static uint16_t **nc_box_ends(const nc_pool *pool, const nc_worker *w, int64_t slot) {
+    return w->scratch.boxes.end + slot * pool->n_groups;
+}
 
-/* Asks for all scheduler words of a group if most of them will be written; returns whether that is so. */
-static int nc_expect_group(const nc_worker *w, int64_t group) {
+static uint16_t *nc_box_items(const nc_pool *pool, const nc_worker *w, int64_t slot, int64_t group) {
+    return w->scratch.boxes.items + slot * pool->room[pool->n_groups] + pool->room[group];
+}
+
+/* Asks for all scheduler words of a group in a slot if many of them will be written. */
+static void nc_expect_group(const nc_worker *w, int64_t slot, int64_t group) {
     const nc_pool *pool = w->pool;
     const nc_program *p = pool->program;
     const int64_t words = 1ll << (pool->group_shift - 6);
-    int64_t bytes = 0;
-    for (int k = 0; k < pool->n_threads; k++) {
-        const nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1];
-        bytes += (char *)box->end[group] - (char *)box->items - pool->room[group];
-    }
-    if (bytes < 2 * words * p->n_slots) return 0;
-    const uint64_t *plane = w->state.scheduler + group * words;
-    for (int64_t slot = 0; slot < p->n_slots; slot++, plane += p->n_words)
-        for (int64_t word = 0; word < words; word += 8) __builtin_prefetch(plane + word, 1, 2);
-    return 1;
+    int64_t due = 0;
+    for (int k = 0; k < pool->capacity; k++)
+        due += nc_box_ends(pool, &pool->workers[k], slot)[group] - nc_box_items(pool, &pool->workers[k], slot, group);
+    if (due * 16 < words) return;
+    const uint64_t *first = w->state.scheduler + slot * p->n_words + group * words;
+    for (int64_t word = 0; word < words; word += 8) __builtin_prefetch(first + word, 1, 2);
 }
 
-/* Delivers what all threads sent in the last tick to the thread's own cores. */
-static void nc_receive(nc_worker *w) {
+/* Delivers what all threads sent to the thread's own cores for the tick of a slot. A group's words of one slot are few enough for the
+   first cache. */
+static void nc_receive(nc_worker *w, int64_t slot) {
     const nc_pool *pool = w->pool;
-    const int wide = pool->program->wide;
-    const int64_t first = nc_group(pool, w->begin), last = nc_group(pool, w->end + pool->chunk - 1);
-    uint64_t *const scheduler = w->state.scheduler;
-    int next_is_near = 0;
+    const nc_program *p = pool->program;
+    const int64_t first = nc_group(pool, w->begin), last = nc_group(pool, w->end + pool->share - 1);
+    uint64_t *const plane = w->state.scheduler + slot * p->n_words;
+    if (first < last) nc_expect_group(w, slot, first);
     for (int64_t group = first; group < last; group++) {
-        const int64_t ahead = next_is_near ? 0 : NC_PREFETCH;
-        next_is_near = group + 1 < last && nc_expect_group(w, group + 1);
-        for (int k = 0; k < pool->n_threads; k++) {
-            nc_box *box = &pool->workers[k].scratch.boxes[(w->state.tick - 1) & 1];
-            char *items = (char *)box->items + pool->room[group];
-            if (wide) NC_SET_BITS(uint64_t, items, box->end[group], scheduler, ahead);
-            else NC_SET_BITS(uint32_t, items, box->end[group], scheduler, ahead);
-            box->end[group] = items;
+        if (group + 1 < last) nc_expect_group(w, slot, group + 1);
+        uint64_t *const words = plane + (group << pool->group_shift >> 16 << 10);    /* the bits whose lowest 16 bits are 0 */
+        for (int k = 0; k < pool->capacity; k++) {
+            const nc_worker *from = &pool->workers[k];
+            uint16_t **const box = nc_box_ends(pool, from, slot) + group, *const items = nc_box_items(pool, from, slot, group);
+            for (const uint16_t *at = items; at < *box; at++) words[*at >> 6] |= 1ull << (*at & 63);
+            *box = items;
         }
     }
 }
@@ -133,11 +126,11 @@ static void nc_work(nc_worker *w) {
     const int n = pool->n_threads;       /* after the last barrier it can change */
     nc_state *s = &w->state;
     for (int64_t i = pool->begin; i < pool->end; i++) {
-        nc_receive(w);
-        nc_inject(w, i);
-        for (int64_t d = 0; d < p->n_slots; d++)
-            w->scratch.slot_start[d] = (uint64_t)((s->tick + d) % p->n_slots * p->n_words * 64);
         w->slot = s->tick % p->n_slots;
+        nc_receive(w, w->slot);
+        nc_inject(w, i);
+        for (int64_t d = 0, slot = w->slot; d < p->n_slots; d++, slot = slot + 1 < p->n_slots ? slot + 1 : 0)
+            w->scratch.due[d] = nc_box_ends(pool, w, slot);
         w->next = w->begin;
         __atomic_store_n(&w->ready, s->tick, __ATOMIC_RELEASE);
         int keep = pool->n_ticks - i <= p->n_slots;
@@ -151,7 +144,8 @@ static void nc_work(nc_worker *w) {
         if (s->n_probes) nc_sample(w, i);
         s->tick++;
     }
-    nc_receive(w);
+    if (pool->end == pool->n_ticks)
+        for (int64_t slot = 0; slot < p->n_slots; slot++) nc_receive(w, slot);
     if (n > 1) nc_wait(w, n);
 }
 
@@ -208,10 +202,8 @@ static void nc_close_worker(nc_worker *w) {
     free(w->scratch.axons);
     free(w->scratch.active);
     free(w->scratch.fired);
-    for (int parity = 0; parity < 2; parity++) {
-        free(w->scratch.boxes[parity].items);
-        free(w->scratch.boxes[parity].end);
-    }
+    free(w->scratch.boxes.items);
+    free(w->scratch.boxes.end);
 }
 
 static void nc_pool_close(nc_pool *pool) {
@@ -223,12 +215,16 @@ static void nc_pool_close(nc_pool *pool) {
     free(pool);
 }
 
-/* Empty boxes for any tick of a pool. */
-static int nc_open_box(nc_box *box, const nc_pool *pool) {
-    box->items = malloc((size_t)pool->room[pool->n_groups] + 1);
-    box->end = (void **)malloc(sizeof(void *) * (size_t)(pool->n_groups + 1));
-    if (!box->items || !box->end) return -1;
-    for (int64_t group = 0; group < pool->n_groups; group++) box->end[group] = (char *)box->items + pool->room[group];
+/* Empty boxes. */
+static int nc_open_boxes(nc_worker *w, const nc_pool *pool) {
+    const int64_t n_slots = pool->program->n_slots;
+    nc_boxes *boxes = &w->scratch.boxes;
+    boxes->items = (uint16_t *)malloc(sizeof(uint16_t) * (size_t)(n_slots * pool->room[pool->n_groups] + 1));
+    boxes->end = (uint16_t **)malloc(sizeof(uint16_t *) * (size_t)(n_slots * pool->n_groups + 1));
+    if (!boxes->items || !boxes->end) return -1;
+    for (int64_t slot = 0; slot < n_slots; slot++)
+        for (int64_t group = 0; group < pool->n_groups; group++)
+            nc_box_ends(pool, w, slot)[group] = nc_box_items(pool, w, slot, group);
     return 0;
 }
 
@@ -240,32 +236,40 @@ static int nc_open_worker(nc_worker *w, const nc_pool *pool) {
     s->active = (uint64_t *)malloc(sizeof(uint64_t) * (size_t)p->axon_words);
     s->fired = (uint32_t *)malloc(sizeof(uint32_t) * (NC_SPIKES + 3 * NC_LANES + NC_SLACK));
     if (!s->axons || !s->active || !s->fired) return -1;
-    if (nc_open_box(&s->boxes[0], pool) || nc_open_box(&s->boxes[1], pool)) return -1;
+    if (nc_open_boxes(w, pool)) return -1;
     for (int k = 0; k < NC_AHEAD; k++) s->jobs[k].axons = s->axons + (size_t)k * axons;
     return 0;
 }
 
-enum { NC_PAGE = 4096, NC_LINE = 64 };
+enum { NC_PAGE = 2048, NC_LINE = 32 };   /* items */
 
-/* Groups the destinations by powers of two of scheduler words, so that no group has cores of two chunks, and gives each group room.
+/* Groups the destinations by powers of two of scheduler words, so that no group has cores of two shares, and gives each group room.
    Boxes fill at about the same pace: they begin at different lines of a page, or all their ends would meet in a few sets of the
    cache. */
 static int nc_group_destinations(nc_pool *pool) {
     const nc_program *p = pool->program;
     const uint64_t below = (1ull << p->target_shift) - 1;
-    pool->group_shift = 6 + __builtin_ctzll((uint64_t)pool->chunk * (uint64_t)p->axon_words);
-    pool->n_groups = nc_group(pool, p->n_cores + pool->chunk - 1);
+    pool->group_shift = 6 + __builtin_ctzll((uint64_t)pool->share * (uint64_t)p->axon_words);
+    if (pool->group_shift > 16) pool->group_shift = 16;
+    pool->n_groups = nc_group(pool, p->n_cores + pool->share - 1);
     pool->room = (int64_t *)calloc((size_t)pool->n_groups + 1, sizeof(int64_t));
     if (!pool->room) return -1;
     for (int64_t i = 0; i < p->n_cores * p->units * NC_LANES; i++) {
         const uint64_t target = p->wide ? ((const uint64_t *)p->target)[i] : ((const uint32_t *)p->target)[i];
-        if (target >> p->target_shift) pool->room[((target & below) >> pool->group_shift) + 1] += p->wide ? 8 : 4;
+        if (target >> p->target_shift) pool->room[((target & below) >> pool->group_shift) + 1]++;
     }
     for (int64_t group = 0; group < pool->n_groups; group++) {
         const int64_t pages = (pool->room[group + 1] + NC_PAGE - 1) / NC_PAGE;
         pool->room[group + 1] = pool->room[group] + pages * NC_PAGE + NC_PAGE / 2 + NC_LINE;
     }
     return 0;
+}
+
+/* The largest power of two of cores, up to `most`, of which every thread would have four. */
+static int64_t nc_portion(int64_t n_cores, int n_threads, int64_t most) {
+    int64_t portion = 1;
+    while (portion < most && portion * 4 * n_threads < n_cores) portion *= 2;
+    return portion;
 }
 
 /* A pool of n threads, the caller's being the first, that runs a program by a path; NULL if memory ran out. */
@@ -277,8 +281,8 @@ static nc_pool *nc_pool_open(const nc_program *program, int path, int n_threads)
     pool->available = pool->capacity = n_threads;
     pool->tick_seconds = NC_TRIAL;
     pool->patience = NC_PATIENCE;
-    pool->chunk = 1;
-    while (pool->chunk < 64 && pool->chunk * 4 * n_threads < program->n_cores) pool->chunk *= 2;
+    pool->chunk = nc_portion(program->n_cores, n_threads, 64);
+    pool->share = nc_portion(program->n_cores, n_threads, 256);
     pool->workers = (nc_worker *)calloc((size_t)n_threads, sizeof(nc_worker));
     int failed = !pool->workers || nc_group_destinations(pool);
     for (int k = 0; !failed && k < n_threads; k++) {

@@ -47,26 +47,24 @@ NC_INLINE void NC_NAME(nc_ask_again)(const nc_program *restrict p, const nc_job 
     do {                                                                                                       \
         const type *const targets = (const type *)p->target;                                                   \
         const uint32_t *const fired = scratch->fired;                                                          \
-        type **const boxes = (type **)scratch->boxes[w->state.tick & 1].end;                                   \
         for (int64_t i = 0; i < n; i++) {                                                                      \
             const uint64_t target = targets[fired[i]], bit = target & below, delay = target >> shift;          \
             if (__builtin_expect(delay != 0, 1)) {                                                             \
-                type **const box = &boxes[bit >> group_shift], *const at = (*box)++;                           \
-                *at = (type)(slot_start[delay] + bit);                                                         \
-                __builtin_prefetch(at + 32, 1);                                                                \
+                uint16_t **const box = scratch->due[delay] + (bit >> group_shift), *const at = (*box)++;       \
+                *at = (uint16_t)bit;                                                                           \
+                __builtin_prefetch(at + 8, 1);                                                                 \
             } else if (bit) {                                                                                  \
                 if (nc_push(&scratch->outputs, w->state.tick, (int32_t)(bit - 1), 0)) scratch->failed = 1;     \
             }                                                                                                  \
         }                                                                                                      \
     } while (0)
 
-/* Sends the spikes of the first n waiting neurons: they go into boxes by groups of destination cores, whose scheduler words are few
-   enough for the first cache, and are delivered group by group before the next tick. Many are sent at once, so that the ends of
-   the boxes stay in that cache meanwhile. */
+/* Sends the spikes of the first n waiting neurons: they go into boxes by the tick in which they are due and by groups of destination
+   cores. Many are sent at once, so that the ends of the boxes stay in the first cache meanwhile. */
 static __attribute__((noinline)) void NC_NAME(nc_route)(const nc_program *restrict p, nc_worker *restrict w, int64_t n) {
     nc_scratch *scratch = &w->scratch;
     const int shift = p->target_shift, group_shift = w->pool->group_shift;
-    const uint64_t *const slot_start = scratch->slot_start, below = (1ull << shift) - 1;
+    const uint64_t below = (1ull << shift) - 1;
     if (p->wide) NC_ROUTE(uint64_t);
     else NC_ROUTE(uint32_t);
 }

@@ -233,6 +233,7 @@ class Tables:
         full &= (header["features"] & RANDOM_WEIGHT == 0)[:, None]
         if not full.size or full.mean() < WORTH_COUNTING:
             return {"full": None, "pattern": None}
+        header["input_bound"][~pattern.any(axis=1)] = 0
         return {"full": packed(full, self.axon_words), "pattern": contiguous(pattern, np.uint64)}
 
     def _features(self) -> Array:
@@ -357,7 +358,7 @@ class Tables:
         cores, slots = self.cores, self.arch.core.scheduler_slots
         plane_bits = self.scheduler_words * 64
         shift = max((plane_bits - 1).bit_length() if plane_bits else 1, self.chip.n_outputs.bit_length())
-        wide = shift + (slots - 1).bit_length() > 32 or slots * plane_bits > 2**32
+        wide = shift + (slots - 1).bit_length() > 32
         kind: Any = np.uint64 if wide else np.uint32
         rows = self.chip.row_of()[np.maximum(cores.target_core, 0)]
         routed = (cores.target_core >= 0) & (rows >= 0)

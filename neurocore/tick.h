@@ -109,10 +109,11 @@ NC_INLINE void NC_NAME(nc_expect)(const nc_program *restrict p, const nc_state *
     }
 }
 
-/* Counts the active axons with the core's common row by type, and returns the others. */
+/* Counts the active axons with the core's common row by type, if they add anything, and returns the others. */
 static __attribute__((noinline)) nc_vec NC_NAME(nc_split)(const nc_program *p, nc_job *job, int64_t place, const nc_vec *active) {
     const int64_t blocks = p->axon_words / NC_WORDS, wiring = p->header[place / blocks].wiring, block = place % blocks;
     const nc_vec full = *active & nc_get(p->full + place * NC_WORDS);
+    if (!p->header[place / blocks].input_bound) return *active & ~full;
     if (!job->n_full) memset(job->full, 0, sizeof(uint32_t) * (size_t)p->n_types);
     for (int64_t g = 0; g < p->n_types; g++) {
         nc_vec mine = full & nc_get(p->type_mask + ((wiring * p->n_types + g) * blocks + block) * NC_WORDS);
