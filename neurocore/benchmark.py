@@ -9,16 +9,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from neurocore.architecture import Architecture, load_architecture
 from neurocore.bandwidth import bytes_per_tick, copy_bandwidth, largest_cache, working_set
 from neurocore.calibration import find_drive
-from neurocore.config import ChipConfig
+from neurocore.config import ChipConfig, Cores
 from neurocore.emulator import Emulator, usual_threads
-from neurocore.recurrent import Workload, build_chip, drive_cores, wire
+from neurocore.recurrent import Drive, Workload, build_chip, drive_cores, wire
 from neurocore.result import RunResult, join_runs
 
 WINDOWS = 7
@@ -73,18 +75,36 @@ def join_windows(windows: Sequence[RunResult]) -> RunResult:
     return reduce(join_runs, windows)
 
 
-def summarise(workload: Workload, windows: Sequence[RunResult], bandwidth: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Window:
+    """What is kept of a measured run."""
+
+    ticks: int
+    threads: int
+    ticks_per_second: float
+    spikes: int
+    synaptic_events: int
+    active_axons: int
+
+    @classmethod
+    def of(cls, run: RunResult) -> Window:
+        """The window that a run is."""
+        events, axons = run.cores.synaptic_events.sum(), run.cores.active_axons.sum()
+        return cls(run.ticks, run.threads, run.ticks_per_second, run.n_spikes, int(events), int(axons))
+
+
+def summarise(arch: Architecture, workload: Workload, windows: Sequence[Window], bandwidth: float) -> dict[str, Any]:
     """The fields of ``bench recurrent --json`` but those of the fresh process.
 
     Rate and synapses are means over the measured windows, the speed is their median. ``rate_hz`` is that of the cores that
     take part. ``bandwidth`` is in bytes per second; see :func:`neurocore.bandwidth.copy_bandwidth`.
     """
-    whole, arch = join_windows(windows), windows[0].chip.architecture
     speeds = [window.ticks_per_second for window in windows]
     speed = statistics.median(speeds)
     active = len(workload.active_rows())
-    events, axons = int(whole.cores.synaptic_events.sum()), int(whole.cores.active_axons.sum())
-    touched = bytes_per_tick(arch, active, axons / whole.ticks, whole.n_spikes / whole.ticks)
+    ticks, spikes = sum(window.ticks for window in windows), sum(window.spikes for window in windows)
+    events, axons = sum(window.synaptic_events for window in windows), sum(window.active_axons for window in windows)
+    touched = bytes_per_tick(arch, active, axons / ticks, spikes / ticks)
     return {
         "chip": arch.name,
         "variant": workload.variant,
@@ -92,9 +112,9 @@ def summarise(workload: Workload, windows: Sequence[RunResult], bandwidth: float
         "cores": workload.cores,
         "active_cores": active,
         "asked_rate_hz": workload.rate_hz,
-        "rate_hz": 1000 * whole.n_spikes / (whole.ticks * active * arch.core.neurons),
+        "rate_hz": 1000 * spikes / (ticks * active * arch.core.neurons),
         "synapses_per_axon": events / axons if axons else float(workload.synapses),
-        "threads": whole.threads,
+        "threads": windows[0].threads,
         "processors": os.cpu_count(),
         "warm_up_ticks": WARM_UP,
         "windows": len(windows),
@@ -103,8 +123,8 @@ def summarise(workload: Workload, windows: Sequence[RunResult], bandwidth: float
         "slowest_window": min(speeds),
         "fastest_window": max(speeds),
         "real_time_factor": speed / REAL_TIME,
-        "sops_per_second": speed * events / whole.ticks,
-        "spikes_per_second": speed * whole.n_spikes / whole.ticks,
+        "sops_per_second": speed * events / ticks,
+        "spikes_per_second": speed * spikes / ticks,
         "bytes_per_tick": touched,
         "copy_bandwidth_bytes_per_second": bandwidth,
         "bandwidth_share": speed * touched / bandwidth,
@@ -127,19 +147,42 @@ def sweep(
     threads: int | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Iterator[dict[str, Any]]:
-    """Measure every pair of rate and synapses; networks of equal synapses share their wiring. Yields the points one by one."""
+    """Measure every pair of rate and synapses. Yields the points one by one, ascending by synapses.
+
+    The windows of a point lie in seven rounds over all points, minutes apart, each with a seed of its own: what else the machine
+    does for a while meets a window or two of each, and the medians hardly.
+    """
     arch = load_architecture(chip)
     count = threads or usual_threads(workload.cores)
     bandwidth = copy_bandwidth(count)
-    for number in synapses:
-        workload = replace(workload, synapses=number).check(arch)
-        wired = wire(arch, workload)
-        for rate in rates:
-            workload = replace(workload, rate_hz=rate).check(arch)
-            progress(f"{rate:g} Hz, {number} synapses per axon")
-            cores = drive_cores(wired, arch, workload, find_drive(arch, workload, wired))
-            driven = ChipConfig(arch, cores, name="recurrent", seed=workload.seed)
-            yield summarise(workload, run_windows(driven, ticks, count), bandwidth)
+    points = [replace(workload, synapses=number, rate_hz=rate).check(arch) for number in synapses for rate in rates]
+    drives: dict[Workload, Drive] = {}
+    windows: dict[Workload, list[Window]] = {point: [] for point in points}
+    for number in range(WINDOWS):
+        for wired, point in _wired_in_turn(arch, points):
+            progress(f"round {number + 1} of {WINDOWS}: {point.rate_hz:g} Hz, {point.synapses} synapses per axon")
+            if point not in drives:
+                drives[point] = find_drive(arch, point, wired)
+            driven = ChipConfig(arch, drive_cores(wired, arch, point, drives[point]), name="recurrent", seed=number)
+            windows[point].append(_measure_window(driven, ticks, count))
+    for point in points:
+        yield summarise(arch, point, windows[point], bandwidth)
+
+
+def _wired_in_turn(arch: Architecture, points: Sequence[Workload]) -> Iterator[tuple[Cores, Workload]]:
+    """Each point with its wired cores, which those of equal synapses that follow each other share."""
+    for _, alike in groupby(points, key=attrgetter("synapses")):
+        wired = None
+        for point in alike:
+            wired = wired or wire(arch, point)
+            yield wired, point
+
+
+def _measure_window(chip: ChipConfig, ticks: int, threads: int) -> Window:
+    """One window, after a warm-up, without input."""
+    emulator = Emulator(chip, threads=threads)
+    emulator.run(None, WARM_UP)
+    return Window.of(emulator.run(None, ticks))
 
 
 def measure_small(chip: str | Architecture, workload: Workload, ticks: int) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _measure_one(
 ) -> None:
     from neurocore import container
     from neurocore.bandwidth import copy_bandwidth
-    from neurocore.benchmark import join_windows, measure_load, run_windows, summarise
+    from neurocore.benchmark import Window, join_windows, measure_load, run_windows, summarise
     from neurocore.recurrent import build_chip
 
     for path, kind in ((output, "run file"), (save_chip, "chip file")):
@@ -146,10 +146,11 @@ def _measure_one(
     if save_chip is not None:
         chip.save(save_chip)
     stage("measuring")
-    windows = run_windows(chip, ticks, threads)
+    runs = run_windows(chip, ticks, threads)
     if output is not None:
-        join_windows(windows).save(output)
-    result = {**summarise(workload, windows, copy_bandwidth(windows[0].threads)), **measure_load(chip)}
+        join_windows(runs).save(output)
+    windows, bandwidth = [Window.of(run) for run in runs], copy_bandwidth(runs[0].threads)
+    result = {**summarise(chip.architecture, workload, windows, bandwidth), **measure_load(chip)}
     _remark_on_rate(result)
     emit(result, as_json, table(_described(result)))
 

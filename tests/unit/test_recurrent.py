@@ -195,7 +195,7 @@ def test_summary_is_of_the_measured_windows() -> None:
     workload = Workload(8, 100, 32)
     windows = benchmark.run_windows(build_chip(TRUENORTH, workload), 40, 1)
     joined = benchmark.join_windows(windows)
-    fields = benchmark.summarise(workload, windows, 1e10)
+    fields = benchmark.summarise(TRUENORTH, workload, [benchmark.Window.of(run) for run in windows], 1e10)
     assert (joined.first_tick, joined.ticks) == (benchmark.WARM_UP, 7 * 40)
     assert fields["rate_hz"] == pytest.approx(1000 * joined.n_spikes / (280 * 8 * TRUENORTH.core.neurons))
     assert fields["synapses_per_axon"] == 32
@@ -291,11 +291,14 @@ def test_grid_and_single_options_do_not_mix(command) -> None:
     assert "separated by commas" in command("bench", "recurrent", "--grid", "--rates", "a,b", code=2).err
 
 
-def test_sweep_matches_single_networks() -> None:
+def test_sweep_measures_every_point_in_rounds() -> None:
+    said: list[str] = []
     workload = Workload(4, 0, 0, stochastic=False)
-    point = next(benchmark.sweep(TRUENORTH, workload, (50,), (64,), 30, 1))
+    points = list(benchmark.sweep(TRUENORTH, workload, (20, 50), (0, 64), 30, 1, progress=said.append))
+    assert [(point["asked_rate_hz"], point["windows"]) for point in points] == [(20, 7), (50, 7)] * 2
+    assert said[::4] == [f"round {number} of 7: 20 Hz, 0 synapses per axon" for number in range(1, 8)]
     alone = benchmark.run_windows(build_chip(TRUENORTH, replace(workload, rate_hz=50, synapses=64)), 30, 1)
-    assert point["rate_hz"] == benchmark.summarise(workload, alone, 1e9)["rate_hz"]
+    assert points[3]["rate_hz"] == pytest.approx(benchmark.Window.of(alone[0]).spikes / (30 * 4 * 256) * 1000)
 
 
 def test_small_command(command) -> None:
