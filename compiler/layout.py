@@ -29,7 +29,9 @@ from neurocore.compiler.placefile import (
     load_placement,
     placement_text,
 )
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError
+from neurocore.compiler.retiming import TightCycleError
+from neurocore.compiler.route import CoreOverflowError
+from neurocore.compiler.routing import Routing
 from neurocore.compiler.slack import NoTimeError
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.errors import FitError, InputError
