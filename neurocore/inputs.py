@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from neurocore.config import ChipConfig
 from neurocore.engine import Events
 from neurocore.errors import InputError
-from neurocore.spikes import Spikes
+from neurocore.spikes import MAX_VALUE, Spikes
 from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
@@ -45,6 +46,59 @@ def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
             " (make a raster of numbers boolean with .astype(bool))"
         )
     return Spikes.from_lines(array[:, 0], array[:, 1])
+
+
+def as_lines(lines: Iterable[int], n_lines: int) -> Iterable[int]:
+    """Input lines of one tick, given as numbers or as booleans, one per line: their numbers, each once.
+
+    Numbers are not yet checked against the ``n_lines`` lines of the chip. Raises InputError for anything else.
+    """
+    if not isinstance(lines, np.ndarray):
+        lines = [lines] if isinstance(lines, int) else list(lines)
+        if all(type(line) is int for line in lines):
+            return lines if len(lines) < 2 else set(lines)
+    given = np.atleast_1d(np.asarray(lines))
+    if given.dtype == bool and given.size:
+        if given.size != n_lines:
+            raise InputError(
+                f"{counted(given.size, 'boolean')} for all lines; the chip has {counted(n_lines, 'input line')}"
+            )
+        return np.flatnonzero(given).tolist()
+    if given.size and given.dtype.kind not in "iu":
+        raise InputError(f"input lines must be whole numbers or booleans, not {given.dtype}")
+    return set(given.ravel().tolist())
+
+
+def ticks_per(given: Spikes, chip: ChipConfig) -> int:
+    """Ticks of the chip to a tick of spikes, which are the network's where lines are given, and the chip's for axons."""
+    return chip.dilation if given.is_network else 1
+
+
+def check_spikes(given: Spikes, chip: ChipConfig, rows: Array, tick: int) -> None:
+    """Raise InputError for spikes that are out of range, or of a time before the chip's ``tick``.
+
+    ``rows`` are the rows of the chip's cores, -1 for those that are not configured.
+    """
+    dilation = ticks_per(given, chip)
+    if len(given) and given.tick[-1] > MAX_VALUE // dilation:
+        raise InputError(
+            f"an input spike is at tick {int(given.tick[-1])}, {dilation} times as many of the chip; they end at {MAX_VALUE}"
+        )
+    late = given.tick[given.tick * dilation < tick]
+    if len(late):
+        chip_tick = f", chip tick {int(late[0]) * dilation}," if dilation != 1 else ""
+        raise InputError(
+            f"an input spike at tick {int(late[0])}{chip_tick} is in the past; the emulator stands at tick {tick}:"
+            " reset() it or shift the spikes"
+        )
+    if given.is_network:
+        given.check(n_lines=chip.n_inputs)
+        return
+    given.check(n_cores=chip.architecture.n_cores, n_axons=chip.architecture.core.axons)
+    row = rows[given.core]
+    if (row < 0).any():
+        core = int(given.core[row < 0][0])
+        raise InputError(f"an input spike goes to core {core}, which is not configured on {chip.name!r}")
 
 
 class InputFan:
