@@ -137,7 +137,7 @@ class CoreCode:
 class Network:
     """A network under construction.
 
-    ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantise.Quantise` or what its
+    ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantisation.Quantise` or what its
     ``of`` takes); without it they are refused. ``fan_in`` says what becomes of neurons that read more than a core has axons for:
     they are refused, or the network is dilated (:mod:`neurocore.compiler.dilate`), or lines tell them the sums of what they
     read, exactly (:mod:`neurocore.compiler.thermometer`) or not always in time (:mod:`neurocore.compiler.carry`). ``declared``

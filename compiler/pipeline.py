@@ -65,7 +65,7 @@ def compile_network(
 ) -> ChipConfig:
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
-    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
+    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantisation.Quantise`) and ``fan_in`` ("refuse",
     "dilate", "thermometer", "carry") go before what the network asks for. With "dilate" a network with neurons that read more
     than a core has axons for takes several ticks of the chip to a tick: the chip's ``dilation``. With "thermometer" it takes
     more neurons, which tell those the sums of what they read; with "carry" they do so approximately. ``placement`` is a

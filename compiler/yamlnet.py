@@ -18,7 +18,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.faults import Faults
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.nirfile import NirOptions, is_nir, load_nir
-from neurocore.compiler.quantise import Quantise
+from neurocore.compiler.quantisation import Quantise
 from neurocore.container import MAGIC, is_text, looks_like, open_input
 from neurocore.errors import InputError, NeurocoreError
 from neurocore.yamlfile import LOOKED_AT, UNION, Document, Location, describe, field_name, read_yaml
