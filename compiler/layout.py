@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,8 +35,8 @@ from neurocore.compiler.route import CoreOverflowError
 from neurocore.compiler.routing import Routing
 from neurocore.compiler.slack import NoTimeError
 from neurocore.config import OUTPUT, ChipConfig
-from neurocore.errors import FitError, InputError
-from neurocore.wording import counted, setting
+from neurocore.errors import FitError, InputError, UsageError
+from neurocore.wording import counted, setting, shown
 
 Array = npt.NDArray[Any]
 
@@ -62,6 +63,8 @@ def read_source(source: Source | None) -> GivenPlacement | ChipConfig | None:
     """The placement file or the chip that a path leads to."""
     if source is None or isinstance(source, ChipConfig):
         return source
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"placement is {shown(source)}; a placement file, a chip, or the file of one was expected")
     return load_placement(source) if str(source).lower().endswith(SUFFIXES) else load_chip(str(source))
 
 

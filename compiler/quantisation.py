@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurocore.errors import InputError
-from neurocore.wording import counted, did_you_mean
+from neurocore.wording import counted, did_you_mean, is_whole, shown
 
 METHODS = ("fit", "weight_bits", "levels")
 MAX_BITS = 9
 MAX_LEVELS = 64
+MOST_DIGITS = 20
+"""Digits from which on a text is read as no number: they are more than any number needs that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -22,34 +24,36 @@ class Quantise:
     number: int | None = None
 
     @staticmethod
-    def of(given: Quantise | str | Mapping[str, Any]) -> Quantise:
+    def of(given: Any) -> Quantise:
         """From ``"fit"``, ``"weight_bits=4"`` or ``{"levels": 3}``. Raises InputError for anything else."""
         if isinstance(given, Quantise):
             return given
         if isinstance(given, Mapping):
             if len(given) != 1:
-                raise InputError(f"quantise: {dict(given)!r}; give exactly one of {', '.join(METHODS)}")
+                raise InputError(f"quantise: {shown(dict(given))}; give exactly one of {', '.join(METHODS)}")
             method, number = next(iter(given.items()))
+        elif isinstance(given, str):
+            method, _, text = given.partition("=")
+            number = (int(text) if text.isdecimal() and len(text) < MOST_DIGITS else text) if text else None
         else:
-            method, _, text = str(given).partition("=")
-            number = (int(text) if text.isdecimal() else text) if text else None
+            method, number = given, None
         return Quantise._checked(method, None if number is True else number)
 
     @staticmethod
     def _checked(method: Any, number: Any) -> Quantise:
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             raise InputError(
-                f"quantise: {method!r} is not known; there are {', '.join(METHODS)}{did_you_mean(method, METHODS)}"
+                f"quantise: {shown(method)} is not known; there are {', '.join(METHODS)}{did_you_mean(method, METHODS)}"
             )
         least, most = {"fit": (1, None), "weight_bits": (1, MAX_BITS), "levels": (1, MAX_LEVELS)}[method]
         if number is None and method == "fit":
             return Quantise(method)
-        if isinstance(number, bool) or not isinstance(number, int) or number < least or number > (most or number):
+        if not is_whole(number) or number < least or number > (most or number):
             span = f"{least}..{most}" if most else f"at least {least}"
             raise InputError(
-                f"quantise: {method} is {number!r}; a whole number of {span} was expected, as in {method}=4"
+                f"quantise: {method} is {shown(number)}; a whole number of {span} was expected, as in {method}=4"
             )
-        return Quantise(method, number)
+        return Quantise(method, int(number))
 
     @property
     def meaning(self) -> str:

@@ -17,8 +17,28 @@ from neurocore.compiled import CompiledEngine
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.engine import Engine, Events, Probes, Record
 from neurocore.errors import InputError, UsageError
-from neurocore.inputs import InputFan, SpikeInput, Waiting, as_lines, as_spikes, check_spikes, ticks_per
-from neurocore.options import asked_ticks, check_chip, check_engine, check_threads, check_ticks, checked_seed
+from neurocore.inputs import (
+    InputFan,
+    SpikeInput,
+    Waiting,
+    as_axons,
+    as_lines,
+    as_spikes,
+    check_spikes,
+    in_order,
+    items,
+    ticks_per,
+)
+from neurocore.options import (
+    asked_ticks,
+    check_chip,
+    check_engine,
+    check_progress,
+    check_threads,
+    check_ticks,
+    checked_probes,
+    checked_seed,
+)
 from neurocore.oracle import Oracle
 from neurocore.probes import Watched, join_probes
 from neurocore.result import ChipFacts, CoreCounts, PopulationFan, ProbeRecord, RunResult
@@ -77,8 +97,7 @@ class Emulator:
         self._asked_threads = threads
         self.threads = threads or usual_threads(len(chip.cores))
         self.seed = chip.seed if seed is None else checked_seed(seed)
-        names = (probes,) if isinstance(probes, str) else probes
-        self._watched = [Watched(chip, text) for text in names]
+        self._watched = [Watched(chip, text) for text in checked_probes(probes)]
         self._engine = self._make_engine(engine)
         self._rows = chip.row_of()
         self._fan = InputFan(chip, self._rows)
@@ -129,6 +148,7 @@ class Emulator:
         range or belong to the past.
         """
         ticks = asked_ticks(spikes, ticks, self.chip.dilation)
+        check_progress(progress)
         self.send(spikes)
         self.begin()
         records = [self._engine.take()]
@@ -158,6 +178,7 @@ class Emulator:
         from neurocore.recorder import Recorder
 
         ticks = asked_ticks(spikes, ticks, self.chip.dilation)
+        check_progress(progress)
         with Recorder(self, path) as recorder:
             given, stop = self._as_spikes(spikes), self.tick + ticks
             self.check(given)
@@ -267,11 +288,12 @@ class Emulator:
         unless ``seeds`` gives each one a seed of its own.
         """
         check_ticks(ticks)
-        jobs = list(samples)
-        if seeds is not None and len(seeds) != len(jobs):
-            raise UsageError(f"{len(seeds)} seeds were given for {len(jobs)} samples")
+        jobs = in_order("samples", samples, "input spikes, one for each run,")
         if seeds is not None:
-            return [self._twin(seed).run(sample, ticks) for sample, seed in zip(jobs, seeds, strict=True)]
+            own = in_order("seeds", seeds, "numbers")
+            if len(own) != len(jobs):
+                raise UsageError(f"{len(own)} seeds were given for {len(jobs)} samples")
+            return [self._twin(seed).run(sample, ticks) for sample, seed in zip(jobs, own, strict=True)]
         workers = max(1, min(self._asked_threads or available_threads(), len(jobs)))
         local = threading.local()
 
@@ -376,14 +398,14 @@ class Emulator:
 
     def send_axons(self, axons: Iterable[tuple[int, int]]) -> None:
         """:meth:`send_lines` for a chip without input lines."""
-        self.send(Spikes.from_rows([(self.tick, core, axon) for core, axon in axons]))
+        self.send(as_axons(axons, self.tick))
 
     def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
         """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.
 
         Items are taken when their tick comes, so that a generator may answer what it has seen.
         """
-        for lines in lines_by_tick:
+        for lines in items("the lines of a stream", lines_by_tick, "input lines for every tick"):
             yield self.step(lines)
 
 
