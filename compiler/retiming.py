@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.partition import Partition
+from neurocore.compiler.slack import once_round
 from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
@@ -106,6 +108,16 @@ def _cycle(source: Array, target: Array, need: Array, via: Array) -> TightCycleE
             edges = path[seen[node] :]
             return TightCycleError([int(source[edge]) for edge in reversed(edges)], int(need[edges].sum()))
     raise AssertionError("values that never settle lie behind a cycle")
+
+
+def named_cycle(network: IntegerNetwork, blocks: Blocks, error: TightCycleError) -> tuple[str, int]:
+    """The populations on a tight cycle, once round, as messages name them, and the ticks that are missing each time round."""
+    steps = [number for number, _ in groupby(blocks.population[error.blocks].tolist())]
+    if len(steps) > 1 and steps[0] == steps[-1]:
+        steps.pop()
+    way, rounds = once_round(steps)
+    names = " -> ".join(repr(network.populations[number].name) for number in (*way, way[0]))
+    return names, -(-error.missing // rounds)
 
 
 def start_problems(network: IntegerNetwork, late: Array, possible: Array) -> list[str]:
