@@ -13,7 +13,7 @@ from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.defects import Defects
 from neurocore.compiler.place import CoreTraffic, Placement
 from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Legs
-from neurocore.compiler.route import Routing
+from neurocore.compiler.routing import Routing
 from neurocore.config import OUTPUT, ChipConfig, Cores, InputMap, blank_arrays, pack_crossbar
 
 Array = npt.NDArray[Any]

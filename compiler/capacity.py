@@ -12,7 +12,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.partition import Partition
-from neurocore.compiler.route import Routing
+from neurocore.compiler.routing import Routing
 from neurocore.errors import FitError
 from neurocore.wording import counted
 

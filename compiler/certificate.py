@@ -17,7 +17,7 @@ from neurocore.compiler.prove import Decoded, origin_problems, prove
 from neurocore.compiler.prove_carry import prove_carry
 from neurocore.compiler.prove_dilation import Claim, prove_dilation
 from neurocore.compiler.prove_thermometer import prove_thermometer
-from neurocore.compiler.quantise import QuantisationReport
+from neurocore.compiler.quantisation import QuantisationReport
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.config import ChipConfig, Group
 from neurocore.errors import FitError, MismatchError

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.architecture import FLOOR_MODES, RESET_MODES, Architecture, Range
-from neurocore.compiler.faults import Faults, as_array, whole_numbers
+from neurocore.compiler.faults import Faults, mode_numbers, whole_numbers
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population
 from neurocore.compiler.quantise import quantise
 from neurocore.compiler.synapses import Edges, all_edges, check_stochastic, merge, neuron_starts, source_starts
 from neurocore.compiler.unions import UnionFinder, Unions
 from neurocore.config import Group
-from neurocore.wording import counted, did_you_mean
+from neurocore.wording import counted, did_you_mean, is_whole, shown
 from neurocore.yamlfile import Location
 
 Array = npt.NDArray[Any]
@@ -275,8 +275,8 @@ def _rates(network: Network, faults: Faults) -> Array:
         if name not in known:
             text = f"spike_rates: {name!r} is neither an input nor a population{did_you_mean(name, known)}"
             faults.add(text, "spike_rates", name)
-        elif not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
-            faults.add(f"spike_rates: {name!r} is {value!r}; spikes per tick lie in 0..1", "spike_rates", name)
+        elif not (is_whole(value) or isinstance(value, bool | float | np.floating)) or not 0 <= value <= 1:
+            faults.add(f"spike_rates: {name!r} is {shown(value)}; spikes per tick lie in 0..1", "spike_rates", name)
     if faults.bad:
         return np.zeros(0)
     return np.concatenate(
@@ -301,11 +301,11 @@ def _parameter(population: Population, name: str, arch: Architecture, faults: Fa
     subject = f"population {population.name!r}: {name}"
     location = ("populations", population.name, "neuron", name)
     given = population.neuron.get(name, NEURON_DEFAULTS[name])
-    if given is None:
+    if given is None and name == "floor":
         given = arch.neuron.floor.max
     try:
         if name in ("reset_mode", "floor_mode"):
-            values = _modes(given, RESET_MODES if name == "reset_mode" else FLOOR_MODES)
+            values = mode_numbers(given, RESET_MODES if name == "reset_mode" else FLOOR_MODES)
         else:
             values = whole_numbers(given)
     except ValueError as error:
@@ -371,19 +371,3 @@ def _check_parameter(
             f" {features[name][1]}. Leave it at 0, or use a chip that has it",
             *location,
         )
-
-
-def _modes(given: Any, names: tuple[str, ...]) -> Array:
-    values = as_array(given)
-    if values.dtype.kind not in "US" or not np.isin(values, names).all():
-        wrong = [item for item in values.reshape(-1).tolist() if not isinstance(item, str) or item not in names]
-        shown = wrong[0] if wrong else given
-        raise ValueError(f"is {shown!r}; it must be one of {', '.join(names)}{did_you_mean(shown, names)}")
-    return _index(values, names)
-
-
-def _index(values: Array, names: tuple[str, ...]) -> Array:
-    result = np.zeros(values.shape, np.int64)
-    for number, name in enumerate(names):
-        result[values == name] = number
-    return result

@@ -11,7 +11,7 @@ from typing import Any
 from neurocore.compiler.agreement import Agreement
 from neurocore.compiler.check import DEFAULT_RATE, IntegerNetwork
 from neurocore.compiler.deviation import Deviation
-from neurocore.compiler.quantise import QuantisationReport
+from neurocore.compiler.quantisation import QuantisationReport
 from neurocore.compiler.report import ChipUse
 from neurocore.wording import counted
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from neurocore.architecture import Architecture
 from neurocore.compiler.defects import SIDES, Defects
 from neurocore.compiler.relays import OUTPUT_LINE, TO_ROW, Legs, RelayRows
-from neurocore.compiler.route import Routing
+from neurocore.compiler.routing import Routing
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from neurocore.errors import FitError, InputError
-from neurocore.wording import setting
+from neurocore.wording import did_you_mean, is_whole, setting, shown
 from neurocore.yamlfile import Document
 
 Array = npt.NDArray[Any]
@@ -62,25 +63,53 @@ def integers(given: Any) -> Array:
         return _from_floats(values)
     if values.size == 0:
         return values.astype(np.int64)
-    if values.dtype == object and all(isinstance(item, int | np.integer) for item in values.flat):
+    if values.dtype == object and all(is_whole(item) or isinstance(item, bool | np.bool_) for item in values.flat):
         limit = np.iinfo(np.int64).max
         large = np.array([abs(item) > limit for item in values.flat], bool).reshape(values.shape)
         if large.any():
             raise ValueError(f"{_first(values, large)}, which is too large; integers end at 2^63 - 1")
         return values.astype(np.int64)
-    raise ValueError(
-        f"is {given!r}; numbers were expected" if values.ndim == 0 else "holds something other than numbers"
-    )
+    raise no_numbers(given, values)
+
+
+def no_numbers(given: Any, values: Array) -> ValueError:
+    """That ``values``, the array of what a user gave, are no numbers; it completes 'NAME ...'."""
+    if values.ndim == 0:
+        return ValueError(f"is {shown(given)}; numbers were expected")
+    if values.dtype != object:
+        return ValueError(f"holds something other than numbers, values of type {values.dtype}")
+    wrong = np.array([not (is_whole(item) or isinstance(item, bool | float | np.floating)) for item in values.flat])
+    place = np.unravel_index(int(wrong.argmax()), values.shape)
+    return ValueError(f"holds {shown(values[place])} at {[int(index) for index in place]}; int or float was expected")
 
 
 def as_array(given: Any) -> Array:
-    """What a user gives as an array. Raises ValueError that completes 'NAME ...' for ragged rows and for masked values."""
+    """What a user gives as an array. Raises ValueError that completes 'NAME ...' for what is none, or has holes."""
     if np.ma.is_masked(given):
         raise ValueError("holds masked values, which stand for none; fill them (0 is no synapse)")
+    if sparse.issparse(given):
+        raise ValueError(
+            "is a sparse matrix; give an array, as its toarray() makes, or edges: row, col and data of its tocoo() are their"
+            " source, target and weight"
+        )
     try:
-        return np.asarray(given)
-    except ValueError as error:
-        raise ValueError("is ragged; rows must be equally long") from error
+        values = np.asarray(given)
+    except Exception as error:
+        # What makes an array of an object is its own code, which may raise anything.
+        if isinstance(error, ValueError) and "inhomogeneous" in str(error):
+            raise ValueError("is ragged; rows must be equally long") from error
+        raise ValueError(
+            f"is {shown(given)}, of which NumPy makes no array ({error}); give an array of numbers"
+        ) from error
+    if values.dtype == object and _has_floats(values):
+        return values.astype(np.float64)
+    return values
+
+
+def _has_floats(values: Array) -> bool:
+    """Whether an array of objects holds numbers alone, some of them floats."""
+    floats = [isinstance(item, float | np.floating) for item in values.flat]
+    return any(floats) and all(is_float or is_whole(item) for is_float, item in zip(floats, values.flat, strict=True))
 
 
 def _from_floats(values: Array) -> Array:
@@ -103,11 +132,12 @@ def _from_floats(values: Array) -> Array:
 def _first(values: Array, wrong: Array) -> str:
     """'is 7', or 'holds 7 at [1, 2]' with the first wrong value, and how many there are."""
     place = np.argwhere(wrong)
-    if not values.ndim:
-        return f"is {values.item()}"
     first = tuple(place[0].tolist())
+    value = shown(values[first]) if values.dtype == object else str(values[first])
+    if not values.ndim:
+        return f"is {value}"
     more = f" ({len(place):,} such values)" if len(place) > 1 else ""
-    return f"holds {values[first]} at {list(first)}{more}"
+    return f"holds {value} at {list(first)}{more}"
 
 
 def whole_numbers_named(name: str, given: Any) -> Array:
@@ -124,3 +154,16 @@ def integers_named(name: str, given: Any) -> Array:
         return integers(given)
     except ValueError as error:
         raise ValueError(f"{name} {error}") from error
+
+
+def mode_numbers(given: Any, names: tuple[str, ...]) -> Array:
+    """Names of modes as their numbers, of the same shape. Raises ValueError that completes 'NAME ...' for other names."""
+    values = as_array(given)
+    if values.dtype.kind not in "US" or not np.isin(values, names).all():
+        wrong = [item for item in values.reshape(-1).tolist() if not isinstance(item, str) or item not in names]
+        first = wrong[0] if wrong else given
+        raise ValueError(f"is {shown(first)}; it must be one of {', '.join(names)}{did_you_mean(first, names)}")
+    result = np.zeros(values.shape, np.int64)
+    for number, name in enumerate(names):
+        result[values == name] = number
+    return result

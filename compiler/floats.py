@@ -11,12 +11,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from neurocore.architecture import FLOOR_MODES, RESET_MODES
-from neurocore.compiler.faults import Faults, as_array
+from neurocore.compiler.faults import Faults, as_array, mode_numbers, no_numbers
 from neurocore.compiler.network import NEURON_DEFAULTS, Input, Network, Population, Projection
 from neurocore.compiler.synapses import add_fault, all_edges
 from neurocore.errors import InputError
 from neurocore.spikes import Spikes
-from neurocore.wording import counted, did_you_mean
+from neurocore.wording import counted
 
 Array = npt.NDArray[Any]
 
@@ -136,8 +136,9 @@ def real_numbers(name: str, given: Any) -> Array:
     except ValueError as error:
         raise ValueError(f"{name} {error}") from error
     if values.dtype.kind not in "biuf" and values.size:
-        raise ValueError(f"{name} holds something other than numbers")
-    values = values.astype(np.float64)
+        raise ValueError(f"{name} {no_numbers(given, values)}")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float64)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         place = f"[{', '.join(map(str, bad[0]))}]" if values.ndim else ""
@@ -163,14 +164,14 @@ def _neurons(network: Network, faults: Faults) -> dict[str, Array]:
 def _parameter(population: Population, name: str) -> Array:
     """One parameter [size] of a population as float64."""
     given = population.neuron.get(name, NEURON_DEFAULTS[name])
-    if given is None:
+    if given is None and name == "floor":
         return np.full(population.size, np.inf)
     if name in ("reset_mode", "floor_mode"):
         names = RESET_MODES if name == "reset_mode" else FLOOR_MODES
-        texts = np.asarray(given)
-        if texts.dtype.kind not in "US" or not np.isin(texts, names).all():
-            raise ValueError(f"{name} is {given!r}; it must be one of {', '.join(names)}{did_you_mean(given, names)}")
-        values = (texts[..., None] == np.array(names)).argmax(axis=-1).astype(float)
+        try:
+            values = mode_numbers(given, names).astype(float)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
     else:
         values = real_numbers(name, given)
     if values.ndim and values.size != population.size:

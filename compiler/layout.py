@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +21,7 @@ from neurocore.compiler.capacity import excess
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.defects import Defects, clear_window
 from neurocore.compiler.detour import Detour, NoWayError, Room, Ways, detour
+from neurocore.compiler.partition import Partition
 from neurocore.compiler.place import CoreTraffic, Placement, Progress, measured, place
 from neurocore.compiler.placefile import (
     SUFFIXES,
@@ -29,11 +31,13 @@ from neurocore.compiler.placefile import (
     load_placement,
     placement_text,
 )
-from neurocore.compiler.route import CoreOverflowError, Routing, TightCycleError
+from neurocore.compiler.retiming import TightCycleError, find_blocks, named_cycle
+from neurocore.compiler.route import CoreOverflowError
+from neurocore.compiler.routing import Routing
 from neurocore.compiler.slack import NoTimeError
 from neurocore.config import OUTPUT, ChipConfig
-from neurocore.errors import FitError, InputError
-from neurocore.wording import counted, setting
+from neurocore.errors import FitError, InputError, UsageError
+from neurocore.wording import counted, setting, shown
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +64,8 @@ def read_source(source: Source | None) -> GivenPlacement | ChipConfig | None:
     """The placement file or the chip that a path leads to."""
     if source is None or isinstance(source, ChipConfig):
         return source
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"placement is {shown(source)}; a placement file, a chip, or the file of one was expected")
     return load_placement(source) if str(source).lower().endswith(SUFFIXES) else load_chip(str(source))
 
 
@@ -184,23 +190,30 @@ def _detoured(routing: Routing, placement: Placement, ways: Ways, room: Room, ar
 
 def _rerouted(task: Task, ways: Ways, more: Array, missing: Array) -> Routing:
     """The network routed with more time, or why it cannot have it."""
-    neuron, ticks = task.network.label(int(np.argmax(missing))), int(missing.max())
-    need = f"the spikes of {neuron} need {counted(ticks, 'more tick')} for relays on their way"
-    head = f"E-REACH {need}, as {_limits(task.arch, ways)}"
     try:
         return task.reroute(more)
     except TightCycleError as error:
+        blocks = find_blocks(task.network, Partition(tuple(core.members for core in task.routing.cores), ()))
+        names, short = named_cycle(task.network, blocks, error)
+        need = _need(task, ways, more * np.isin(blocks.of_neuron, error.blocks))
         raise NoTimeError(
-            f"{head}; but they are on a cycle that leaves {error.missing} too few. Raise a delay on the cycle, or give its cores"
-            f" places nearer to each other ({setting('placement', 'FILE')})",
+            f"{need}; but they are on the cycle {names}, which leaves {short} too few. Raise a delay on it, or give its"
+            f" cores places nearer to each other ({setting('placement', 'FILE')})",
             error.missing,
         ) from error
     except CoreOverflowError as error:
         raise FitError(
-            f"{head}; but then core {error.core}, whose neurons read one signal at different times, needs more axons than it"
-            " has. Raise the delay of that projection, or give the cores places nearer to each other"
+            f"{_need(task, ways, missing)}; but then core {error.core}, whose neurons read one signal at different times, needs"
+            " more axons than it has. Raise the delay of that projection, or give the cores places nearer to each other"
             f" ({setting('placement', 'FILE')})"
         ) from error
+
+
+def _need(task: Task, ways: Ways, more: Array) -> str:
+    """The beginning of a refusal: which neuron needs most of ``more`` [N] ticks, and why."""
+    neuron, ticks = task.network.label(int(np.argmax(more))), int(more.max())
+    why = f"for relays on their way, as {_limits(task.arch, ways)}"
+    return f"E-REACH the spikes of {neuron} need {counted(ticks, 'more tick')} {why}"
 
 
 def _limits(arch: Architecture, ways: Ways) -> str:

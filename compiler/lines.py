@@ -20,7 +20,7 @@ from neurocore.compiler.check import NEURON_ARRAYS, IntegerNetwork
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.families import Family
 from neurocore.compiler.partition import misfit
-from neurocore.compiler.route import TightCycleError, longest_paths
+from neurocore.compiler.retiming import TightCycleError, longest_paths
 from neurocore.compiler.slack import CycleError, once_round
 from neurocore.config import Group
 from neurocore.wording import counted

@@ -13,15 +13,16 @@ lists all faults at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from neurocore.compiler.faults import as_array
 from neurocore.errors import InputError
-from neurocore.wording import did_you_mean
+from neurocore.wording import did_you_mean, is_whole, shown
 from neurocore.yamlfile import Document, Location
 
 MAX_SIZE = 100_000_000
@@ -137,7 +138,7 @@ class CoreCode:
 class Network:
     """A network under construction.
 
-    ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantise.Quantise` or what its
+    ``quantise`` says how numbers with a fraction become integers (:class:`neurocore.compiler.quantisation.Quantise` or what its
     ``of`` takes); without it they are refused. ``fan_in`` says what becomes of neurons that read more than a core has axons for:
     they are refused, or the network is dilated (:mod:`neurocore.compiler.dilate`), or lines tell them the sums of what they
     read, exactly (:mod:`neurocore.compiler.thermometer`) or not always in time (:mod:`neurocore.compiler.carry`). ``declared``
@@ -159,7 +160,7 @@ class Network:
 
     def __post_init__(self) -> None:
         if not _is_text(self.name):
-            raise InputError(f"a network's name is {self.name!r}; names are texts")
+            raise InputError(f"a network's name is {shown(self.name)}; names are texts")
 
     def input(self, name: str, shape: Shape) -> Input:
         """Add input lines."""
@@ -207,10 +208,10 @@ class Network:
             _name(source), _name(target), weights, one_to_one, all_to_all, edges, conv2d, delay, stochastic, merge
         )
         if not isinstance(stochastic, bool | np.bool_):
-            raise InputError(f"{item.label}: stochastic is {stochastic!r}; it must be True or False")
+            raise InputError(f"{item.label}: stochastic is {shown(stochastic)}; it must be True or False")
         if not isinstance(merge, str) or merge not in MERGES:
             raise InputError(
-                f"{item.label}: merge is {merge!r}; it must be one of {', '.join(MERGES)}{did_you_mean(merge, MERGES)}"
+                f"{item.label}: merge is {shown(merge)}; it must be one of {', '.join(MERGES)}{did_you_mean(merge, MERGES)}"
             )
         given = [
             form
@@ -229,7 +230,7 @@ class Network:
         """Let the spikes of a population leave the chip on output lines, in population order."""
         if not _is_text(name) or not name:
             raise InputError(
-                f"network {self.name!r}: an output's name is {name!r}; names are texts of at least one character"
+                f"network {self.name!r}: an output's name is {shown(name)}; names are texts of at least one character"
             )
         if name in self.outputs:
             raise InputError(f"network {self.name!r}: output {name!r} is given twice")
@@ -241,13 +242,15 @@ class Network:
         """Tell the placer how often each line or neuron of ``name`` is expected to spike."""
         if not isinstance(name, str):
             raise InputError(
-                f"network {self.name!r}: a rate is given for {name!r}; give the name of an input or a population"
+                f"network {self.name!r}: a rate is given for {shown(name)}; give the name of an input or a population"
             )
         self.spike_rates[name] = spikes_per_tick
 
     def _fresh(self, name: str) -> None:
         if not _is_text(name) or not name:
-            raise InputError(f"network {self.name!r}: a name is {name!r}; names are texts of at least one character")
+            raise InputError(
+                f"network {self.name!r}: a name is {shown(name)}; names are texts of at least one character"
+            )
         if name in self.inputs or name in self.populations:
             raise InputError(f"network {self.name!r}: the name {name!r} is given twice")
 
@@ -259,29 +262,43 @@ def _is_text(name: Any) -> bool:
 
 def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     """A shape as a tuple. Raises InputError unless every size is a whole number of at least 1."""
-    shape = shape.tolist() if isinstance(shape, np.ndarray) else shape
-    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes)
-    if not sizes or not whole or min(sizes) < 1:
-        raise InputError(f"{name!r} has shape {list(sizes)}; every size must be a whole number of at least 1")
+    sizes = _sizes(shape)
+    if not sizes or not all(is_whole(size) and size >= 1 for size in sizes):
+        found = list(sizes) if sizes or isinstance(shape, Sequence) else shape
+        raise InputError(f"{name!r} has shape {shown(found)}; every size must be a whole number of at least 1")
     if math.prod(int(size) for size in sizes) > MAX_SIZE:
-        raise InputError(f"{name!r} has shape {list(sizes)}; at most {MAX_SIZE:,} lines or neurons are supported")
+        raise InputError(
+            f"{name!r} has shape {shown(list(sizes))}; at most {MAX_SIZE:,} lines or neurons are supported"
+        )
     return tuple(int(size) for size in sizes)
 
 
+def _sizes(shape: Any) -> tuple[Any, ...]:
+    """What a shape lists, in its order; what has no order, or no sizes, is listed as it is."""
+    if isinstance(shape, np.ndarray):
+        shape = shape.tolist()
+    if isinstance(shape, str | bytes | bytearray) or not isinstance(shape, Sequence | Iterator):
+        return (shape,)
+    try:
+        return tuple(shape)
+    except Exception:
+        # An iterator of the user's own, or a view of memory of several dimensions.
+        return (shape,)
+
+
 def _name(item: str | Input | Population) -> str:
-    if not isinstance(item, str | Input | Population):
-        raise InputError(f"{item!r} is no source or target; give an input, a population, or the name of one")
-    return item if isinstance(item, str) else item.name
+    if not isinstance(item, Input | Population) and not _is_text(item):
+        raise InputError(f"{shown(item)} is no source or target; give an input, a population, or the name of one")
+    return item.name if isinstance(item, Input | Population) else item
 
 
 def _conv(given: Any) -> Conv2d:
     if not isinstance(given, Mapping):
-        raise InputError(f"conv2d is {given!r}; a Conv2d, or a mapping with a kernel, was expected")
+        raise InputError(f"conv2d is {shown(given)}; a Conv2d, or a mapping with a kernel, was expected")
     known = [item.name for item in fields(Conv2d)]
     wrong = [key for key in given if key not in known]
     if wrong or "kernel" not in given:
-        found = f"{', '.join(map(repr, wrong))} is not known" if wrong else "the kernel is missing"
+        found = f"{', '.join(map(shown, wrong))} is not known" if wrong else "the kernel is missing"
         nearest = did_you_mean(wrong[0], known) if wrong else ""
         raise InputError(f"conv2d: {found}; there are {', '.join(known)}{nearest}")
     return Conv2d(**given)
@@ -289,13 +306,16 @@ def _conv(given: Any) -> Conv2d:
 
 def _edge_columns(rows: Sequence[Sequence[int]]) -> dict[str, Any]:
     try:
-        array = np.asarray(rows)
+        array = as_array(rows)
     except ValueError as error:
+        if "ragged" not in str(error):
+            raise InputError(f"edges: the array {error}") from error
         raise InputError(
             "edges differ in length; every row is (source, target, weight) or each has a delay as well"
         ) from error
     if array.size == 0:
         array = np.zeros((0, 3), np.int64)
     if array.ndim != 2 or array.shape[1] not in (3, 4):
-        raise InputError(f"edges have shape {array.shape}; rows of (source, target, weight[, delay]) were expected")
+        found = f"have shape {array.shape}" if array.ndim else f"are {shown(rows)}"
+        raise InputError(f"edges {found}; rows of (source, target, weight[, delay]) were expected")
     return dict(zip(("source", "target", "weight", "delay"), array.T, strict=False))

@@ -72,7 +72,8 @@ def is_nir(path: str | Path) -> bool:
     try:
         with open(path, "rb") as file:
             return file.read(len(SIGNATURE)) == SIGNATURE
-    except OSError:
+    except (OSError, ValueError):
+        # Not every text is a path that there can be; whoever reads the file says so.
         return False
 
 

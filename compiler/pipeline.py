@@ -43,7 +43,7 @@ from neurocore.compiler.thermometer import Thermometer
 from neurocore.config import ChipConfig
 from neurocore.errors import FitError, InputError, MismatchError, NeurocoreError, UsageError
 from neurocore.spikes import Spikes
-from neurocore.wording import did_you_mean
+from neurocore.wording import did_you_mean, is_whole, shown
 
 Array = npt.NDArray[Any]
 
@@ -65,7 +65,7 @@ def compile_network(
 ) -> ChipConfig:
     """Compile a network (or the path of one in YAML or NIR) for a chip; ``seed`` steers placement only.
 
-    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantise.Quantise`) and ``fan_in`` ("refuse",
+    ``quantise`` ("fit", "weight_bits=4", ...; see :class:`neurocore.compiler.quantisation.Quantise`) and ``fan_in`` ("refuse",
     "dilate", "thermometer", "carry") go before what the network asks for. With "dilate" a network with neurons that read more
     than a core has axons for takes several ticks of the chip to a tick: the chip's ``dilation``. With "thermometer" it takes
     more neurons, which tell those the sums of what they read; with "carry" they do so approximately. ``placement`` is a
@@ -126,8 +126,8 @@ def compile_with_report(
 
 
 def _seed(seed: int) -> int:
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise UsageError(f"seed is {seed!r}; it must be a whole number of at least 0")
+    if not is_whole(seed) or seed < 0:
+        raise UsageError(f"seed is {shown(seed)}; it must be a whole number of at least 0")
     return int(seed)
 
 
@@ -136,7 +136,7 @@ def _defects(given: Defects | str | Path | None, arch: Architecture) -> Defects:
     if isinstance(given, str | Path):
         return load_defects(given, arch)
     if not isinstance(given, Defects | None):
-        raise UsageError(f"defects are {given!r}; a file of them, or Defects, was expected")
+        raise UsageError(f"defects are {shown(given)}; a file of them, or Defects, was expected")
     defects = given or Defects()
     defects.check(arch)
     return defects
@@ -276,7 +276,7 @@ def _loaded(
     network = network if fan_in is None else replace(network, fan_in=fan_in)
     if not isinstance(network.fan_in, str) or network.fan_in not in FAN_INS:
         raise InputError(
-            f"network {network.name!r}: fan_in is {network.fan_in!r}; it must be one of {', '.join(FAN_INS)}"
+            f"network {network.name!r}: fan_in is {shown(network.fan_in)}; it must be one of {', '.join(FAN_INS)}"
             f"{did_you_mean(network.fan_in, FAN_INS)}"
         )
     return network

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.place import CoreTraffic, Placement
-from neurocore.compiler.quantise import QuantisationReport
-from neurocore.compiler.route import Routing
+from neurocore.compiler.quantisation import QuantisationReport
+from neurocore.compiler.routing import Routing
 from neurocore.config import ChipConfig
 from neurocore.traffic import STEPS, LinkLoads, link_loads, link_name
 

@@ -15,7 +15,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.faults import Faults, integers_named, whole_numbers_named
 from neurocore.compiler.network import Conv2d, Input, Network, Population, Projection
 from neurocore.errors import NeurocoreError
-from neurocore.wording import did_you_mean
+from neurocore.wording import did_you_mean, shown
 
 Array = npt.NDArray[Any]
 Triples = Callable[[], Iterator[tuple[Array, Array, Array]]]
@@ -165,8 +165,13 @@ def _from_edges(projection: Projection, n_source: int, n_target: int, delay: int
             + ("not known" if unknown else "missing")
         )
     columns = {name: integers_named(f"edges: {name}", values) for name, values in edges.items()}
-    lengths = {name: len(np.atleast_1d(values)) for name, values in columns.items()}
-    if any(values.ndim != 1 for values in columns.values()) or len(set(lengths.values())) > 1:
+    for name, values in columns.items():
+        if values.ndim != 1:
+            raise ValueError(
+                f"edges: {name} has shape {values.shape}; one value for each synapse, shape (n,), was expected"
+            )
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
         raise ValueError(f"edges: the arrays differ in length: {', '.join(f'{n} {k}' for n, k in lengths.items())}")
     for name, upper in (("source", n_source), ("target", n_target)):
         values = columns[name]
@@ -199,7 +204,9 @@ def _one(name: str, given: Any, more: str = "") -> int:
 def _pair(name: str, given: Any, least: int) -> tuple[int, int]:
     values = whole_numbers_named(f"conv2d: {name}", given)
     if values.size not in (1, 2) or values.min() < least:
-        raise ValueError(f"conv2d: {name} is {given!r}; one or two whole numbers of at least {least} were expected")
+        raise ValueError(
+            f"conv2d: {name} is {shown(given)}; one or two whole numbers of at least {least} were expected"
+        )
     pair = np.broadcast_to(values.reshape(-1), 2)
     return int(pair[0]), int(pair[1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tokenize
 import zipfile
 from collections.abc import Mapping
@@ -18,9 +19,10 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.faults import Faults
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.nirfile import NirOptions, is_nir, load_nir
-from neurocore.compiler.quantise import Quantise
+from neurocore.compiler.quantisation import Quantise
 from neurocore.container import MAGIC, is_text, looks_like, open_input
-from neurocore.errors import InputError, NeurocoreError
+from neurocore.errors import InputError, NeurocoreError, UsageError
+from neurocore.wording import shown
 from neurocore.yamlfile import LOOKED_AT, UNION, Document, Location, describe, field_name, read_yaml
 
 ARRAY_FAULTS = (
@@ -183,6 +185,8 @@ def load_network(
 
     Raises InputError that lists every fault, in YAML as ``file:line:column: field: reason``.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"a network is {shown(path)}; a Network, or the path of one in a file, was expected")
     if is_nir(path):
         return load_nir(path, chip, options)
     document = _read(path)
@@ -195,7 +199,7 @@ def load_network(
 
 def _read(path: str | Path) -> Document:
     """The file as YAML; one that is a chip, a run or something else without text is named for what it is."""
-    if Path(path).is_file():
+    if os.path.isfile(path):
         with open_input(path) as stream:
             start = stream.read(LOOKED_AT)
         if start.startswith(MAGIC) or not is_text(start):

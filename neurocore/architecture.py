@@ -7,6 +7,7 @@ chip. Named variants (a chip without a clamp, another test at the floor) are fie
 from __future__ import annotations
 
 import hashlib
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,9 +15,9 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from neurocore.errors import InputError
+from neurocore.errors import InputError, UsageError
 from neurocore.power import EnergyModel
-from neurocore.wording import did_you_mean
+from neurocore.wording import did_you_mean, shown
 from neurocore.yamlfile import Document, describe, read_yaml
 
 FORMAT = 1
@@ -286,6 +287,10 @@ def load_architecture(chip: str | Path | Architecture) -> Architecture:
     """
     if isinstance(chip, Architecture):
         return chip
+    if not isinstance(chip, str | os.PathLike):
+        raise UsageError(
+            f"a chip is {shown(chip)}; the name of one, the path of a definition, or an Architecture was expected"
+        )
     name = str(chip)
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return parse_architecture(read_yaml(name))

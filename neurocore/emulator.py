@@ -17,16 +17,36 @@ from neurocore.compiled import CompiledEngine
 from neurocore.config import OUTPUT, ChipConfig
 from neurocore.engine import Engine, Events, Probes, Record
 from neurocore.errors import InputError, UsageError
-from neurocore.inputs import InputFan, SpikeInput, Waiting, as_spikes, is_raster
+from neurocore.inputs import (
+    InputFan,
+    SpikeInput,
+    Waiting,
+    as_axons,
+    as_lines,
+    as_spikes,
+    check_spikes,
+    in_order,
+    items,
+    ticks_per,
+)
+from neurocore.options import (
+    asked_ticks,
+    check_chip,
+    check_engine,
+    check_progress,
+    check_threads,
+    check_ticks,
+    checked_probes,
+    checked_seed,
+)
 from neurocore.oracle import Oracle
 from neurocore.probes import Watched, join_probes
 from neurocore.result import ChipFacts, CoreCounts, PopulationFan, ProbeRecord, RunResult
+from neurocore.savedstate import check_state
 from neurocore.spikes import MAX_VALUE, Spikes
-from neurocore.wording import counted, did_you_mean
 
 Array = npt.NDArray[Any]
 
-ENGINES = ("compiled", "oracle")
 CORES_PER_THREAD = 32
 """Below this many cores per thread, waiting for each other costs more than the threads bring."""
 CHUNK_SECONDS = 0.2
@@ -70,21 +90,14 @@ class Emulator:
         engine: str = "compiled",
         probes: str | Sequence[str] = (),
     ) -> None:
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads is {threads}; at least 1 is needed")
-        if engine not in ENGINES:
-            raise UsageError(f"engine is {engine!r}; there are {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
-        if not isinstance(chip, ChipConfig):
-            raise UsageError(
-                f"an emulator takes a compiled chip, not {type(chip).__name__}: neurocore.compile(network) makes one,"
-                " neurocore.load(path) reads one"
-            )
+        check_threads(threads)
+        check_engine(engine)
+        check_chip(chip)
         self.chip = chip.validate()
         self._asked_threads = threads
         self.threads = threads or usual_threads(len(chip.cores))
-        self.seed = chip.seed if seed is None else _checked_seed(seed)
-        names = (probes,) if isinstance(probes, str) else probes
-        self._watched = [Watched(chip, text) for text in names]
+        self.seed = chip.seed if seed is None else checked_seed(seed)
+        self._watched = [Watched(chip, text) for text in checked_probes(probes)]
         self._engine = self._make_engine(engine)
         self._rows = chip.row_of()
         self._fan = InputFan(chip, self._rows)
@@ -134,7 +147,8 @@ class Emulator:
         the next one. ``progress(done, ticks)`` is called between parts of the run. Raises InputError for spikes that are out of
         range or belong to the past.
         """
-        ticks = _asked_ticks(spikes, ticks, self.chip.dilation)
+        ticks = asked_ticks(spikes, ticks, self.chip.dilation)
+        check_progress(progress)
         self.send(spikes)
         self.begin()
         records = [self._engine.take()]
@@ -163,7 +177,8 @@ class Emulator:
         """
         from neurocore.recorder import Recorder
 
-        ticks = _asked_ticks(spikes, ticks, self.chip.dilation)
+        ticks = asked_ticks(spikes, ticks, self.chip.dilation)
+        check_progress(progress)
         with Recorder(self, path) as recorder:
             given, stop = self._as_spikes(spikes), self.tick + ticks
             self.check(given)
@@ -237,13 +252,13 @@ class Emulator:
         """
         tick, dilation = self._engine.tick, self.chip.dilation
         if dilation != 1:
-            lines = list(self._lines(lines))
+            lines = list(as_lines(lines, self.chip.n_inputs))
             if lines and tick % dilation:
                 raise InputError(
                     f"an input spike in chip tick {tick}: a tick of the network is {dilation} ticks of this chip, and its input"
                     f" enters in the first of them; the next is {-(-tick // dilation) * dilation}"
                 )
-        for entries in [self._fan.entries(line) for line in self._lines(lines)]:
+        for entries in [self._fan.entries(line) for line in as_lines(lines, self.chip.n_inputs)]:
             self._waiting.add_entries(tick, entries)
 
     def _stepped_once(self) -> Array:
@@ -264,24 +279,6 @@ class Emulator:
             return {item.text: item.nothing() for item in self._watched}
         return self.observed(Record.joined(records))[2]
 
-    def _lines(self, lines: Iterable[int]) -> Iterable[int]:
-        """Line numbers, each once, not yet checked against the chip."""
-        if not isinstance(lines, np.ndarray):
-            lines = [lines] if isinstance(lines, int) else list(lines)
-            if all(type(line) is int for line in lines):
-                return lines if len(lines) < 2 else set(lines)
-        given = np.atleast_1d(np.asarray(lines))
-        if given.dtype == bool and given.size:
-            if given.size != self.chip.n_inputs:
-                raise InputError(
-                    f"{counted(given.size, 'boolean')} for all lines; the chip has"
-                    f" {counted(self.chip.n_inputs, 'input line')}"
-                )
-            return np.flatnonzero(given).tolist()
-        if given.size and given.dtype.kind not in "iu":
-            raise InputError(f"input lines must be whole numbers or booleans, not {given.dtype}")
-        return set(given.ravel().tolist())
-
     def run_batch(
         self, samples: Iterable[SpikeInput], ticks: int, *, seeds: Sequence[int] | None = None
     ) -> list[RunResult]:
@@ -290,12 +287,13 @@ class Emulator:
         Ticks of a sample count from 0. The state of this emulator is not touched. All samples draw the same random numbers
         unless ``seeds`` gives each one a seed of its own.
         """
-        _check_ticks(ticks)
-        jobs = list(samples)
-        if seeds is not None and len(seeds) != len(jobs):
-            raise UsageError(f"{len(seeds)} seeds were given for {len(jobs)} samples")
+        check_ticks(ticks)
+        jobs = in_order("samples", samples, "input spikes, one for each run,")
         if seeds is not None:
-            return [self._twin(seed).run(sample, ticks) for sample, seed in zip(jobs, seeds, strict=True)]
+            own = in_order("seeds", seeds, "numbers")
+            if len(own) != len(jobs):
+                raise UsageError(f"{len(own)} seeds were given for {len(jobs)} samples")
+            return [self._twin(seed).run(sample, ticks) for sample, seed in zip(jobs, own, strict=True)]
         workers = max(1, min(self._asked_threads or available_threads(), len(jobs)))
         local = threading.local()
 
@@ -316,7 +314,7 @@ class Emulator:
         if seed is None:
             twin._engine = self._engine.clone()
         else:
-            twin.seed = _checked_seed(seed)
+            twin.seed = checked_seed(seed)
             twin._engine = twin._make_engine("oracle" if isinstance(self._engine, Oracle) else "compiled")
         twin.reset()
         return twin
@@ -333,80 +331,23 @@ class Emulator:
 
     def load_state(self, state: dict[str, Array]) -> None:
         """Continue from a state that :meth:`save_state` gave for the same chip and seed; the results are the same."""
-        expected = self.save_state()
-        for name, array in expected.items():
-            found = np.asarray(state.get(name))
-            fits = found.shape == array.shape or (name == "waiting" and found.ndim == 2 and len(found) == 3)
-            if found.dtype != array.dtype or not fits:
-                raise InputError(
-                    f"the saved state does not fit the chip: {name!r} should be {array.dtype} {array.shape}"
-                )
-        if (state["chip"] != expected["chip"]).any():
-            raise InputError(f"the state was saved from another chip than {self.chip.name!r}")
-        if int(state["seed"][0]) != self.seed:
-            raise InputError(f"the state was saved with seed {int(state['seed'][0])}; this emulator has {self.seed}")
-        self._check_values(state)
+        check_state(self.chip, self.seed, state, like=self.save_state())
         self._engine.load_state(state)
         self._waiting = Waiting()
         self._waiting.add(Events(*state["waiting"]))
         self._forget()
 
-    def _check_values(self, state: dict[str, Array]) -> None:
-        """Raise InputError if a state holds numbers that no run could have left."""
-        arch, tick = self.chip.architecture, int(state["tick"][0])
-        rows, axons = len(self.chip.cores), arch.core.axons
-        when, row, axon = state["waiting"]
-        clamp = arch.neuron.membrane
-        membrane = state["membrane"]
-        outside = arch.rules.clamp and ((membrane < clamp.min) | (membrane > clamp.max)).any()
-        wrong = {
-            "tick": tick < 0,
-            "membrane": bool(outside),
-            "pending": bool((state["pending"] < state["scheduler"].sum(axis=2)).any()),
-            "waiting": bool(
-                (when < tick).any()
-                or (np.diff(when) < 0).any()
-                or ((row < 0) | (row >= rows) | (axon < 0) | (axon >= axons)).any()
-            ),
-        }
-        for name, bad in wrong.items():
-            if bad:
-                raise InputError(f"the saved state is damaged: {name!r} holds values that no run leaves behind")
-
     def check(self, given: Spikes) -> None:
         """Raise InputError for spikes that are out of range or belong to the past."""
-        dilation = self._ticks_per(given)
-        if len(given) and given.tick[-1] > MAX_VALUE // dilation:
-            raise InputError(
-                f"an input spike is at tick {int(given.tick[-1])}, {dilation} times as many of the chip; they end at {MAX_VALUE}"
-            )
-        late = given.tick[given.tick * dilation < self.tick]
-        if len(late):
-            chip_tick = f", chip tick {int(late[0]) * dilation}," if dilation != 1 else ""
-            raise InputError(
-                f"an input spike at tick {int(late[0])}{chip_tick} is in the past; the emulator stands at tick {self.tick}:"
-                " reset() it or shift the spikes"
-            )
-        if given.is_network:
-            given.check(n_lines=self.chip.n_inputs)
-            return
-        given.check(n_cores=self.chip.architecture.n_cores, n_axons=self.chip.architecture.core.axons)
-        row = self._rows[given.core]
-        if (row < 0).any():
-            core = int(given.core[row < 0][0])
-            raise InputError(f"an input spike goes to core {core}, which is not configured on {self.chip.name!r}")
+        check_spikes(given, self.chip, self._rows, self.tick)
 
     def _as_spikes(self, spikes: SpikeInput) -> Spikes:
         """Spikes in any form; a raster begins with the next tick of the network."""
         return as_spikes(spikes, -(-self.tick // self.chip.dilation))
 
-    def _ticks_per(self, given: Spikes) -> int:
-        """Ticks of the chip to a tick of spikes, which are the network's where lines are given, and the chip's for axons."""
-        return self.chip.dilation if given.is_network else 1
-
     def due(self, given: Spikes, start: int, stop: int) -> Spikes:
         """The spikes that enter in the chip's ticks ``start`` .. ``stop - 1``."""
-        ticks = self._ticks_per(given)
+        ticks = ticks_per(given, self.chip)
         return given.window(-(-start // ticks), -(-stop // ticks))
 
     def _events(self, spikes: SpikeInput) -> Events:
@@ -457,14 +398,14 @@ class Emulator:
 
     def send_axons(self, axons: Iterable[tuple[int, int]]) -> None:
         """:meth:`send_lines` for a chip without input lines."""
-        self.send(Spikes.from_rows([(self.tick, core, axon) for core, axon in axons]))
+        self.send(as_axons(axons, self.tick))
 
     def stream(self, lines_by_tick: Iterable[Iterable[int]]) -> Iterator[Array]:
         """Run one tick for each item, the input lines that spike in it; yields the output lines that fired, as :meth:`step`.
 
         Items are taken when their tick comes, so that a generator may answer what it has seen.
         """
-        for lines in lines_by_tick:
+        for lines in items("the lines of a stream", lines_by_tick, "input lines for every tick"):
             yield self.step(lines)
 
 
@@ -474,24 +415,3 @@ def _tick_bytes(chip: ChipConfig, probes: Probes) -> tuple[int, int]:
     if probes.spikes is not None:
         n_watched += int(probes.spikes.sum())
     return MEMBRANE_BYTES * probes.n_membranes, SPIKE_BYTES * n_watched
-
-
-def _asked_ticks(spikes: SpikeInput, ticks: int | None, dilation: int) -> int:
-    """The chip's ticks to run; those of a raster, whose rows are ticks of the network, if none are given."""
-    if ticks is None:
-        if not is_raster(spikes):
-            raise UsageError("ticks is missing: say how many ticks to run")
-        ticks = len(np.asarray(spikes)) * dilation
-    _check_ticks(ticks)
-    return ticks
-
-
-def _check_ticks(ticks: int) -> None:
-    if ticks < 0:
-        raise UsageError(f"ticks is {ticks}; a run has 0 ticks or more")
-
-
-def _checked_seed(seed: int) -> int:
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**64:
-        raise UsageError(f"seed is {seed!r}; a seed is a whole number in 0..2^64-1")
-    return int(seed)

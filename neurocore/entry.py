@@ -15,5 +15,8 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
+        from neurocore.interrupts import ignore_signals
+
+        ignore_signals()
         sys.stderr.write("neurocore: interrupted\n")
         sys.exit(INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy.typing as npt
 from neurocore.config import ChipConfig
 from neurocore.engine import Events
 from neurocore.errors import InputError
-from neurocore.spikes import Spikes
-from neurocore.wording import counted
+from neurocore.spikes import MAX_VALUE, Spikes
+from neurocore.wording import counted, is_whole, shown
 
 Array = npt.NDArray[Any]
 SpikeInput = Spikes | npt.ArrayLike | None
@@ -33,18 +34,121 @@ def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
         return Spikes.empty()
     if isinstance(spikes, Spikes):
         return spikes
-    array = np.asarray(spikes)
+    array = _as_array(spikes)
     if array.dtype == bool and array.ndim >= 2:
         tick, line = np.nonzero(array.reshape(len(array), -1))
         return Spikes.from_lines(tick + first_tick, line)
     if array.size == 0:
         return Spikes.empty()
     if array.ndim != 2 or array.shape[1] != 2:
+        found = f"have shape {array.shape}" if array.ndim else f"are {shown(spikes)}"
         raise InputError(
-            f"input spikes have shape {array.shape}; rows of (tick, line) or booleans [ticks, lines] were expected"
+            f"input spikes {found}; rows of (tick, line) or booleans [ticks, lines] were expected"
             " (make a raster of numbers boolean with .astype(bool))"
         )
     return Spikes.from_lines(array[:, 0], array[:, 1])
+
+
+def as_axons(axons: Iterable[tuple[int, int]], tick: int) -> Spikes:
+    """Pairs (core, axon) as spikes of one tick. Raises InputError for anything else."""
+    pairs = listed("axons", axons, "pairs (core, axon)")
+    try:
+        rows = [(tick, core, axon) for core, axon in pairs]
+    except Exception as error:
+        raise InputError(f"axons are {shown(pairs)}; pairs (core, axon) were expected") from error
+    return Spikes.from_rows(rows)
+
+
+def listed(what: str, given: Any, expected: str) -> list[Any]:
+    """The items of something that is given. Raises InputError if it has none; what goes wrong as they are made is passed on."""
+    return list(items(what, given, expected))
+
+
+def in_order(what: str, given: Any, expected: str) -> list[Any]:
+    """As :func:`listed`, for items whose order matters, which a set does not have."""
+    if isinstance(given, Set):
+        raise InputError(f"{what} are {shown(given)}; {expected}, in an order, were expected")
+    return listed(what, given, expected)
+
+
+def items(what: str, given: Any, expected: str) -> Iterator[Any]:
+    """The items of something that is given, as they are asked for. Raises InputError at once if it has none."""
+    try:
+        # SciPy's sparse matrices seem to have items; only some of them do.
+        if not isinstance(given, str | bytes | bytearray | Mapping) and not hasattr(given, "tocoo"):
+            return iter(given)
+    except Exception as error:
+        # A class may have items, as NumPy's scalars and other libraries' tensors do, and this object none.
+        raise InputError(f"{what} are {shown(given)}; {expected} were expected") from error
+    raise InputError(f"{what} are {shown(given)}; {expected} were expected")
+
+
+def _as_array(
+    given: Any, what: str = "input spikes", expected: str = "rows of (tick, line) or booleans [ticks, lines]"
+) -> Array:
+    """What is given as an array. Raises InputError for what is none or has masked values."""
+    if np.ma.is_masked(given):
+        raise InputError(f"{what} hold masked values, which stand for none; fill them")
+    try:
+        return np.asarray(given)
+    except Exception as error:
+        # What makes an array of an object is its own code, which may raise anything.
+        raise InputError(f"{what} are {shown(given)}; {expected} were expected") from error
+
+
+def as_lines(lines: Any, n_lines: int) -> Iterable[int]:
+    """Input lines of one tick, given as numbers or as booleans, one per line: their numbers, each once.
+
+    Numbers are not yet checked against the ``n_lines`` lines of the chip. Raises InputError for anything else.
+    """
+    if not isinstance(lines, np.ndarray):
+        if not isinstance(lines, list):
+            single = is_whole(lines) or isinstance(lines, bool)
+            lines = [lines] if single else listed("input lines", lines, "numbers of lines, or booleans")
+        if all(type(line) is int for line in lines):
+            return lines if len(lines) < 2 else set(lines)
+    given = np.atleast_1d(_as_array(lines, "input lines", "numbers of lines, or booleans"))
+    if given.dtype == bool and given.size:
+        if given.size != n_lines:
+            raise InputError(
+                f"{counted(given.size, 'boolean')} for all lines; the chip has {counted(n_lines, 'input line')}"
+            )
+        return np.flatnonzero(given).tolist()
+    if given.size and given.dtype.kind not in "iu":
+        raise InputError(f"input lines must be whole numbers or booleans, not {given.dtype}")
+    return set(given.ravel().tolist())
+
+
+def ticks_per(given: Spikes, chip: ChipConfig) -> int:
+    """Ticks of the chip to a tick of spikes, which are the network's where lines are given, and the chip's for axons."""
+    return chip.dilation if given.is_network else 1
+
+
+def check_spikes(given: Spikes, chip: ChipConfig, rows: Array, tick: int) -> None:
+    """Raise InputError for spikes that are out of range, or of a time before the chip's ``tick``.
+
+    ``rows`` are the rows of the chip's cores, -1 for those that are not configured.
+    """
+    dilation = ticks_per(given, chip)
+    if len(given) and given.tick[-1] > MAX_VALUE // dilation:
+        raise InputError(
+            f"an input spike is at tick {int(given.tick[-1])}, {dilation} times as many of the chip; they end at {MAX_VALUE}"
+        )
+    late = given.tick[given.tick * dilation < tick]
+    if len(late):
+        chip_tick = f", chip tick {int(late[0]) * dilation}," if dilation != 1 else ""
+        raise InputError(
+            f"an input spike at tick {int(late[0])}{chip_tick} is in the past; the emulator stands at tick {tick}:"
+            " reset() it or shift the spikes"
+        )
+    if given.is_network:
+        given.check(n_lines=chip.n_inputs)
+        return
+    given.check(n_cores=chip.architecture.n_cores, n_axons=chip.architecture.core.axons)
+    row = rows[given.core]
+    if (row < 0).any():
+        core = int(given.core[row < 0][0])
+        raise InputError(f"an input spike goes to core {core}, which is not configured on {chip.name!r}")
 
 
 class InputFan:
@@ -81,7 +185,9 @@ class InputFan:
         return found
 
     def _no_such_line(self, line: int) -> InputError:
-        return InputError(f"input line {line} does not exist; the chip has {counted(self.n_lines, 'input line')}")
+        return InputError(
+            f"input line {shown(line)} does not exist; the chip has {counted(self.n_lines, 'input line')}"
+        )
 
 
 class Waiting:

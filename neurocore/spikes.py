@@ -207,9 +207,12 @@ def _whole_columns(names: Sequence[str], values: Sequence[npt.ArrayLike]) -> lis
 
 def _whole(name: str, given: npt.ArrayLike) -> Array:
     """Return a column as int64, as a copy. Raises InputError that names the first value out of range."""
+    if np.ma.is_masked(given):
+        raise InputError(f"{name} holds masked values, which stand for none; leave their spikes out")
     try:
         values = np.asarray(given)
-    except (ValueError, TypeError, OverflowError) as error:
+    except Exception as error:
+        # What makes an array of an object is its own code, which may raise anything.
         raise InputError(f"{name} is not an array of numbers: {error}") from error
     if values.ndim != 1:
         raise InputError(f"{name} has shape {values.shape}; one value per spike, shape (n,), was expected")
@@ -219,7 +222,8 @@ def _whole(name: str, given: npt.ArrayLike) -> Array:
         raise InputError(f"{name} holds values of type {values.dtype}; whole numbers were expected")
     limit = MAX_VALUE
     if values.dtype.kind == "f":
-        values, limit = values.astype(np.float64), MAX_FLOAT
+        with np.errstate(over="ignore"):
+            values, limit = values.astype(np.float64), MAX_FLOAT
     good = (values >= 0) & (values <= limit) & (values == np.floor(values))
     if not good.all():
         bad = np.flatnonzero(~good)

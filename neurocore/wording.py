@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MOST_COMPARED = 1000
 """Known names with which a wrong one is compared at most, so that the remark costs little in networks of many populations."""
@@ -26,10 +30,32 @@ def did_you_mean(wrong: object, known: Iterable[str]) -> str:
     """``; did you mean 'all_to_all'?``, the end of a sentence about a wrong name, if a known one is near; otherwise nothing."""
     from difflib import get_close_matches
 
+    text = wrong if isinstance(wrong, str) else shown(wrong)
     # Names that differ in capitals alone are as near as can be.
     names = {name.casefold(): name for name in reversed(list(islice(known, MOST_COMPARED)))}
-    near = get_close_matches(str(wrong).casefold(), names, n=1)
+    near = get_close_matches(text.casefold(), names, n=1)
     return f"; did you mean {names[near[0]]!r}?" if near else ""
+
+
+MOST_SHOWN = 200
+"""Characters of a value that a message shows at most."""
+
+
+def shown(value: object) -> str:
+    """A value that a user gave, in one line that is not too long; also one that cannot be shown at all."""
+    try:
+        text = " ".join(line.strip() for line in repr(value).splitlines())
+    except Exception:
+        # What repr does is up to the value; numbers of thousands of digits have none either.
+        return f"something of type {type(value).__name__}"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def is_whole(value: object) -> TypeGuard[int | np.integer[Any]]:
+    """Whether a value is a whole number, of Python or of NumPy; its truth values and spans of time are none."""
+    import numpy as np
+
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
 SETTINGS = {"fan_in": "--fan-in", "quantise": "--quantise", "placement": "--placement", "merge": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import click
@@ -83,18 +83,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Ctrl-C and SIGTERM end every command alike. A process of its own (no ``arguments``) no longer heeds them once all is done.
     """
-    is_program = arguments is None
     try:
-        with stopped_by_sigterm():
+        with _deaf_afterwards() if arguments is None else nullcontext(), stopped_by_sigterm():
             _run(list(sys.argv[1:] if arguments is None else arguments))
     except (KeyboardInterrupt, click.Abort):
-        if is_program:
-            ignore_signals()
         click.echo("neurocore: interrupted", err=True)
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _deaf_afterwards() -> Iterator[None]:
+    """Signals that come when this context is left, in whatever way, change nothing: all that remains is to say so and end."""
+    try:
+        yield
     finally:
-        if is_program:
-            ignore_signals()
+        ignore_signals()
 
 
 def _run(given: list[str]) -> None:

@@ -73,8 +73,8 @@ class Compilation:
         self.say_result(result)
 
     def say_result(self, result: CompileReport) -> None:
-        """Print what was done, or would be; the text has a table of what quantisation loses, in place of the warning."""
-        for warning in result.warnings if self.as_json else result.warnings_but("W-QUANTISED"):
+        """Print what was done, or would be; what quantisation loses is a part of that, and is not said on stderr as well."""
+        for warning in result.warnings_but("W-QUANTISED"):
             say(f"neurocore: {warning}")
         emit(result.as_dict(), self.as_json, _compile_text(result, None if self.estimate else self.output))
 

@@ -391,7 +391,12 @@ def test_a_signal_after_all_is_done_changes_nothing(folder: Path, number: int, n
 
 
 INTERRUPTED_START = """
-import os, signal, sys
+import atexit, os, signal, sys
+def once_more():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+atexit.register(once_more)
 class Signal:
     def find_spec(self, name, path=None, target=None):
         if name == os.environ["MODULE"]:
@@ -405,7 +410,7 @@ main()
 
 @pytest.mark.parametrize("module", ["neurocore.cli", "click", "neurocore.cli.bench", "numpy"])
 def test_an_interrupt_while_modules_are_loaded_is_one_sentence(module: str) -> None:
-    """All but the last are those of the command line, the last is one that a command needs."""
+    """All but the last are those of the command line, the last is one that a command needs; another signal changes nothing."""
     command = [sys.executable, "-c", INTERRUPTED_START]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MODULE": module})
     assert (done.returncode, done.stderr.strip()) == (130, "neurocore: interrupted")

@@ -197,6 +197,7 @@ def test_losses_are_said_once(folder: Path, command) -> None:
     in_json = command("compile", "net.yaml", "-o", "c.h5", "--quantise", "levels=2", "--json")
     assert in_json.json["quantisation"]["meaning"] == "weights become 0 or one of 2 numbers per neuron"
     assert [text.split()[0] for text in in_json.json["warnings"]] == ["W-QUANTISED"]
+    assert in_json.err == ""
 
 
 def test_estimates_say_their_warnings(folder: Path, command) -> None:

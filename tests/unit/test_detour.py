@@ -60,8 +60,8 @@ def test_a_cycle_without_time_for_relays_is_refused(tmp_path: Path) -> None:
         compile_network(net, board(2, 1, 4, 2), placement=path)
     assert re.sub(r"c0\[\d\]", "c0[0]", str(caught.value)) == (
         "E-REACH the spikes of c0[0] need 1 more tick for relays on their way, as a packet of 'board' travels -4..4 cores in x"
-        " and -2..2 in y; but they are on a cycle that leaves 2 too few. Raise a delay on the cycle, or give its cores"
-        ' places nearer to each other (placement="FILE"); without the given placement all cores find their places'
+        " and -2..2 in y; but they are on the cycle 'c0' -> 'c1' -> 'c0', which leaves 2 too few. Raise a delay on it, or give"
+        ' its cores places nearer to each other (placement="FILE"); without the given placement all cores find their places'
     )
 
 

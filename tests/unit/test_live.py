@@ -22,10 +22,11 @@ from neurocore.compare import first_difference
 from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
 from neurocore.config import ChipConfig
-from neurocore.emulator import ENGINES, Emulator
+from neurocore.emulator import Emulator
 from neurocore.endpoint import client, parse_port
 from neurocore.errors import InputError, OutputError, UsageError
 from neurocore.live import MAX_LINE_BYTES, LiveRun
+from neurocore.options import ENGINES
 from neurocore.recorder import Recorder, recover
 from neurocore.runfile import load_run
 from neurocore.spikes import Spikes

@@ -18,9 +18,10 @@ from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
 from neurocore.compiler.reference import Reference
 from neurocore.config import ChipConfig
-from neurocore.emulator import ENGINES, Emulator
+from neurocore.emulator import Emulator
 from neurocore.errors import InputError, UsageError
 from neurocore.live import LiveRun
+from neurocore.options import ENGINES
 from neurocore.runfile import load_run
 from neurocore.spikes import Spikes
 

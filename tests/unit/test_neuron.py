@@ -9,7 +9,8 @@ import pytest
 
 from neurocore.architecture import Architecture
 from neurocore.config import OUTPUT, ChipConfig, Cores, Group, InputMap, blank_arrays, pack_crossbar
-from neurocore.emulator import ENGINES, Emulator
+from neurocore.emulator import Emulator
+from neurocore.options import ENGINES
 from neurocore.result import RunResult
 
 

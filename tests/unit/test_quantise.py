@@ -19,7 +19,8 @@ from neurocore.compiler.floats import flatten, spike_counts
 from neurocore.compiler.levels import best_levels, best_multiples
 from neurocore.compiler.network import Conv2d, Network
 from neurocore.compiler.pipeline import compile_network, compile_with_report
-from neurocore.compiler.quantise import Quantise, quantise
+from neurocore.compiler.quantisation import Quantise
+from neurocore.compiler.quantise import quantise
 from neurocore.compiler.reference import Reference
 from neurocore.compiler.typefit import fit_types
 from neurocore.compiler.verify import verify

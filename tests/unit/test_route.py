@@ -15,7 +15,7 @@ from neurocore.compiler.network import Network
 from neurocore.compiler.pipeline import compile_network
 from neurocore.compiler.prove import prove
 from neurocore.compiler.reference import Places
-from neurocore.compiler.route import TightCycleError, longest_paths
+from neurocore.compiler.retiming import TightCycleError, longest_paths
 from neurocore.errors import FitError
 from random_networks import random_network
 from replay import Replay, rich_spikes

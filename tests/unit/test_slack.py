@@ -115,8 +115,8 @@ def test_ticks_are_lengthened_up_to_a_limit(tmp_path: Path) -> None:
     with pytest.raises(FitError) as caught:
         compiled_apart(loop(), row(160, 2), "back", 156, tmp_path / "places.yaml")
     assert re.search(
-        r"^E-REACH the spikes of \S+ need \d+ more ticks .* on a cycle that leaves \d+ too few\. .*; without the given"
-        rf" placement all cores find their places; a tick of the network would have to be more than {MOST_SLACK}"
+        r"^E-REACH the spikes of \S+ need \d+ more ticks .* on the cycle '.*', which leaves \d+ too few\. .*; without the"
+        rf" given placement all cores find their places; a tick of the network would have to be more than {MOST_SLACK}"
         r" ticks of the chip longer than its bursts, which is the limit$",
         str(caught.value),
     )
