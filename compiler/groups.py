@@ -10,14 +10,14 @@ numbers and stable sorts only: every machine finds the same groups.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from neurocore._graph import distinct, match, regroup
+from neurocore._graph import match, regroup
+from neurocore.compiler.nets import OVER_COST, Nets
 
 Array = npt.NDArray[Any]
 
@@ -42,8 +42,8 @@ QUICK_ROOM = 1.08
 """Cores of a quick search, relative to those that could hold what is needed: few moves do not fill them all."""
 HOPELESS = 0.03
 """Excess after a full trial, relative to the axons of all cores, beyond which no more are made."""
-OVER_COST = 3
-"""Cores that a core over its limits takes: when it is divided, what it reads needs more copies, for which others have no room."""
+POLISH = 20
+"""Moves per neuron that even out the cores of groups."""
 FILL = 0.985
 """How full of axons annealed cores can be."""
 HEAT = (2.0, 0.3)
@@ -53,31 +53,6 @@ PENALTIES = ((0.8, 1), (1.0, 4))
 """What it costs, in pairs, to be one over a limit, up to which part of the steps."""
 MAX_TRIALS = 4
 SEED = 1
-
-
-@dataclass(frozen=True)
-class Nets:
-    """What n neurons read: nets ``net[start[v]:start[v + 1]]``, each one signal.
-
-    ``driver`` [nets] is the one of the n neurons that drives a net, or -1; ``exits`` [n] the targets that a neuron needs beside
-    the cores of these n. ``limits`` [3] bounds the neurons, the nets and the targets of a core.
-    """
-
-    start: npt.NDArray[np.int64]
-    net: npt.NDArray[np.int32]
-    driver: npt.NDArray[np.int32]
-    exits: npt.NDArray[np.int64]
-    limits: npt.NDArray[np.int64]
-
-    @property
-    def n(self) -> int:
-        """Neurons."""
-        return len(self.exits)
-
-    @property
-    def reads(self) -> Any:
-        """The nets as a sparse matrix [neurons, nets] of ones."""
-        return sparse.csr_array((np.ones(len(self.net), np.int32), self.net, self.start), (self.n, len(self.driver)))
 
 
 def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) -> Array | None:
@@ -90,7 +65,7 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
         return None
     moves = min(MOVES_PER_NEURON, MOST_READS // len(nets.net)) * nets.n
     least = max(-(-nets.n // int(nets.limits[0])), 1)
-    trial = _Annealer(nets, order, max(least, n_cores * 3 // 4))
+    trial = _Annealer(nets, _evenly(order, max(least, n_cores * 3 // 4)))
     first_look = int(moves * FIRST_LOOK)
     trial.run(min(first_look, GLANCE // len(nets.net) * nets.n) if quick else first_look)
     best, best_cost, failed = None, n_cores, least - 1
@@ -103,7 +78,7 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
     for _ in range(1 if quick else MAX_TRIALS):
         if not failed < n_groups < best_cost:
             break
-        trial = _Annealer(nets, order, n_groups)
+        trial = _Annealer(nets, _evenly(order, n_groups))
         trial.run(moves)
         cost = n_groups + OVER_COST * trial.cores_over()
         hopeless = trial.excess() > HOPELESS * n_groups * int(nets.limits[1])
@@ -119,14 +94,23 @@ def find_groups(nets: Nets, n_cores: int, order: Array, *, quick: bool = False) 
     return best
 
 
-def cost_without_room(nets: Nets, core: Array) -> int:
-    """What it costs, in cores, that some have no room for copies of their neurons; ``core`` [n] is that of each."""
-    n_nets = len(nets.driver)
-    reader_core = np.repeat(core, np.diff(nets.start)).astype(np.int64)
-    pair, _ = distinct(reader_core * n_nets + nets.net)
-    driver = nets.driver[pair % n_nets]
-    exits = nets.exits + np.bincount(driver[driver >= 0], minlength=nets.n)
-    return OVER_COST * int((np.bincount(core, np.maximum(exits, 1)) > nets.limits[2]).sum())
+def _evenly(order: Array, n_cores: int) -> Array:
+    """A core [n] for every neuron: an order cut evenly."""
+    core = np.empty(len(order), np.int64)
+    core[order] = np.arange(len(order)) * n_cores // len(order)
+    return core
+
+
+def polished(nets: Nets, core: Array) -> Array | None:
+    """The neurons by core, few of them moved from a ``core`` [n] without room for its copies to another; None if too many.
+
+    Cores of one group even out: who cuts the order anew finds more room in as many of them.
+    """
+    if (int(core.max()) + 1) * len(nets.driver) > MOST_COUNTS:
+        return None
+    trial = _Annealer(nets, core)
+    trial.run(min(POLISH, MOST_READS // len(nets.net)) * nets.n)
+    return np.argsort(trial.core, kind="stable")
 
 
 def by_ties(nets: Nets, most_shared: int = MOST_SHARED) -> Array:
@@ -212,12 +196,11 @@ def cluster(links: Any) -> Array:
 
 
 class _Annealer:
-    """Neurons in ``n_cores`` cores, first by an order cut evenly, then moved about."""
+    """Neurons that are moved about between cores; ``core`` [n] is that of each to begin with."""
 
-    def __init__(self, nets: Nets, order: Array, n_cores: int) -> None:
-        self.nets, self.n_cores = nets, n_cores
-        self.core = np.empty(nets.n, np.int32)
-        self.core[order] = np.arange(nets.n) * n_cores // nets.n
+    def __init__(self, nets: Nets, core: Array) -> None:
+        n_cores = int(core.max()) + 1
+        self.nets, self.n_cores, self.core = nets, n_cores, core.astype(np.int32)
         neuron = np.repeat(np.arange(nets.n), np.diff(nets.start))
         self.reader = neuron[np.argsort(nets.net, kind="stable")].astype(np.int32)
         readers = np.bincount(nets.net, minlength=len(nets.driver))

@@ -19,20 +19,11 @@ from neurocore._graph import distinct
 from neurocore.architecture import Architecture
 from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
-from neurocore.compiler.cutter import SPAN, Cutter, Run
+from neurocore.compiler.cutter import Cutter, Run
 from neurocore.compiler.divide import demands, make_room
-from neurocore.compiler.groups import (
-    GLANCE_SHARED,
-    MOST_COUNTS,
-    MOST_SHARED,
-    WORTHWHILE,
-    Nets,
-    by_chains,
-    by_ties,
-    cost_without_room,
-    find_groups,
-)
+from neurocore.compiler.groups import MOST_COUNTS, by_chains
 from neurocore.compiler.packing import pack
+from neurocore.compiler.regroup import MOST_REGROUPED, WASTE, alternatives
 from neurocore.compiler.tiles import best_orders, tile_shapes
 from neurocore.errors import FitError
 from neurocore.wording import counted
@@ -41,12 +32,6 @@ Array = npt.NDArray[Any]
 
 MAX_SUSPECTS = 64
 """Neurons of a population that are looked at one by one before it is cut."""
-
-
-WASTE = 1.1
-"""Cores of a population, relative to the least that its neurons and signals need, beyond which other groups are sought."""
-MOST_REGROUPED = 20_000_000
-"""Synapses of a population up to which they are."""
 
 
 @dataclass(frozen=True)
@@ -211,12 +196,19 @@ def cut(cutter: Cutter, order: Array, most: int) -> list[Run]:
 def _best_cut(cutter: Cutter, number: int, most: int) -> list[Run]:
     """The runs of a population: by its own order or the best of its tiles, or by wiring if that needs fewer cores."""
     chained = _chained(cutter, number, most)
-    if chained is not None:
-        return _regrouped(cutter, number, chained, most) or chained
+    natural = _natural(cutter, number, most) if chained is None else chained
+    for groups, bound in alternatives(cutter, number, natural, most, derived=chained is not None):
+        runs = [run for group in groups for run in cut(cutter, group, most)]
+        if len(runs) < bound:
+            return runs
+    return natural
+
+
+def _natural(cutter: Cutter, number: int, most: int) -> list[Run]:
+    """The runs of a population's own order, or of the best of its tiles."""
     orders = best_orders(cutter, number, cutter.network.populations[number].shape, most)
     tried = [[run for part in order.parts() for run in cut(cutter, part, most)] for order in orders]
-    natural = min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
-    return _regrouped(cutter, number, natural, most) or natural
+    return min(tried, key=lambda runs: (len(runs), sum(run.n_axons for run in runs)))
 
 
 def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
@@ -242,7 +234,11 @@ def _chained(cutter: Cutter, number: int, most: int) -> list[Run] | None:
     if order is None:
         return None
     cutter.orders[number] = order
-    return _in_order(cutter, begin + order, most, own)
+    order = begin + order
+    if _least_runs(cutter, order, most, own) >= own:
+        return None
+    runs = cut(cutter, order, most)
+    return runs if len(runs) < own else None
 
 
 def _least_runs(cutter: Cutter, order: Array, most: int, enough: int) -> int:
@@ -279,76 +275,6 @@ class _Fits:
 
     def __call__(self, size: int) -> bool:
         return self.need(size)[0] <= self.cutter.arch.core.axons
-
-
-def _regrouped(cutter: Cutter, number: int, natural: list[Run], most: int) -> list[Run] | None:
-    """The runs of groups found by wiring, if the population's own order wastes cores and these waste fewer."""
-    network, arch = cutter.network, cutter.arch
-    begin, end = (int(edge) for edge in network.offsets()[number : number + 2])
-    part = slice(int(network.start[begin]), int(network.start[end]))
-    if (
-        len(natural) < 3
-        # Room that was made for copies is worth more than groups; an estimate does not look whether both can be had.
-        or (cutter.quick and most < arch.core.neurons)
-        or not 0 < part.stop - part.start <= MOST_REGROUPED
-        or tile_shapes(network.populations[number].shape, most)
-    ):
-        return None
-    signals, signal = distinct(cutter.signals_of(np.arange(part.start, part.stop)))
-    # Codes that take several axons a signal leave room for fewer signals.
-    taken = [len(distinct(cutter.signals_of(cutter.synapses_of(run.members)[0]))[0]) for run in natural]
-    per_signal = max(sum(run.n_axons for run in natural) / max(sum(taken), 1), 1.0)
-    room = max(int(arch.core.axons / per_signal), 1)
-    least = max(-(-(end - begin) // most), -(-len(signals) // room))
-    if len(natural) <= WASTE * least or len(natural) * len(signals) > MOST_COUNTS:
-        return None
-    source = signals // SPAN - network.n_inputs
-    inside = (source >= begin) & (source < end)
-    exits = np.bincount(network.output_neuron, minlength=network.n_neurons)[begin:end]
-    exits = exits + np.bincount(cutter.outer_reads(number) - begin, minlength=end - begin)
-    copyable = not cutter.random[begin:end].any()
-    nets = Nets(
-        np.asarray(network.start[begin : end + 1] - part.start),
-        signal.astype(np.int32),
-        np.where(inside, source - begin, -1).astype(np.int32),
-        exits.astype(np.int64),
-        np.array([most, room, arch.core.neurons if copyable else np.iinfo(np.int32).max], np.int64),
-    )
-
-    order = cutter.orders.get(number)
-    if order is None:
-        order = cutter.orders[number] = by_ties(nets, GLANCE_SHARED if cutter.quick else MOST_SHARED)
-    best, cost = natural, len(natural)
-    ordered = _in_order(cutter, begin + order, most, cost)
-    if ordered is not None:
-        cost_ordered = len(ordered) + cost_without_room(nets, _core_of(ordered, begin, nets.n))
-        if cost_ordered < cost:
-            best, cost = ordered, cost_ordered
-    settled = cost <= WASTE * least or (cutter.quick and best is natural)
-    core = None if settled else find_groups(nets, cost, order, quick=cutter.quick)
-    if core is not None:
-        by_core = np.argsort(core, kind="stable")
-        groups = np.split(begin + by_core, np.flatnonzero(np.diff(core[by_core])) + 1)
-        runs = [run for group in groups for run in cut(cutter, group, most)]
-        best = runs if len(runs) < cost else best
-    return None if best is natural else best
-
-
-def _core_of(runs: list[Run], begin: int, n: int) -> Array:
-    """Run [n] of the neurons from ``begin`` on."""
-    core = np.empty(n, np.int64)
-    for number, run in enumerate(runs):
-        core[run.members - begin] = number
-    return core
-
-
-def _in_order(cutter: Cutter, order: Array, most: int, fewer: int) -> list[Run] | None:
-    """The runs of an order; None unless they are ``fewer``, for an estimate by as much as is worth the search."""
-    enough = int(WORTHWHILE * fewer) if cutter.quick else fewer
-    if _least_runs(cutter, order, most, enough) >= enough:
-        return None
-    runs = cut(cutter, order, most)
-    return runs if len(runs) < fewer else None
 
 
 def _longest(fits: Callable[[int], bool], lower: int, upper: int, guess: int) -> int:

@@ -68,6 +68,16 @@ def regroup(
     temperature: int,
     penalty: int,
 ) -> int: ...
+def cut_order(
+    start: Int64,
+    net: Int32,
+    order: Int64,
+    wanted: Int64,
+    price: Int64,
+    limits: Int64,
+    core_price: int,
+    core: Int32,
+) -> int: ...
 def match(
     start: Int64,
     neighbour: Int32,

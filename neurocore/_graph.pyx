@@ -505,6 +505,66 @@ def regroup(
     return pairs
 
 
+def cut_order(
+    const int64_t[::1] start, const int32_t[::1] net, const int64_t[::1] order, const int64_t[::1] wanted,
+    const int64_t[::1] price, const int64_t[::1] limits, int64_t core_price, int32_t[::1] core,
+):
+    """Cut an order of neurons into cores at the least price: ``core_price`` each, and the ``price`` [nets] of what they read.
+
+    Neuron v reads the nets ``net[start[v]:start[v + 1]]``. ``limits`` [3] bounds the neurons, the nets and the sum of ``wanted``
+    [neurons] of a core of several neurons. ``core`` [neurons] becomes the core of each. Returns the number of cores.
+    """
+    cdef int64_t n = order.shape[0], first = 0, end, begin, place, v, before, fresh, paid, best, n_cores, k
+    # Of the runs from each place to the present one: what they read, and its price; and of all from 0 what they want.
+    cdef int64_t[::1] reads = np.zeros(n, np.int64), prices = np.zeros(n, np.int64), want = np.zeros(n + 1, np.int64)
+    # What the next neuron reads that the neuron at each place was the last to read, and its price.
+    cdef int64_t[::1] known = np.zeros(n, np.int64), known_price = np.zeros(n, np.int64)
+    cdef int64_t[::1] last = np.full(price.shape[0], -1, np.int64)
+    cdef int64_t[::1] least = np.zeros(n + 1, np.int64), came_from = np.zeros(n + 1, np.int64)
+    for end in range(n):
+        v = order[end]
+        want[end + 1] = want[end] + wanted[v]
+        fresh = paid = 0
+        for place in range(start[v], start[v + 1]):
+            before = last[net[place]]
+            if before >= first:
+                known[before] += 1
+                known_price[before] += price[net[place]]
+            last[net[place]] = end
+            fresh += 1
+            paid += price[net[place]]
+        least[end + 1] = 0x7FFFFFFFFFFFFFFF
+        begin = end
+        while begin >= first:
+            fresh -= known[begin]
+            paid -= known_price[begin]
+            known[begin] = known_price[begin] = 0
+            reads[begin] += fresh
+            prices[begin] += paid
+            if begin < end and (
+                end + 1 - begin > limits[0] or reads[begin] > limits[1] or want[end + 1] - want[begin] > limits[2]
+            ):
+                break
+            best = least[begin] + core_price + prices[begin]
+            if best < least[end + 1]:
+                least[end + 1], came_from[end + 1] = best, begin
+            begin -= 1
+        if begin >= first:
+            for place in range(first, begin):
+                known[place] = known_price[place] = 0
+            first = begin + 1
+    n_cores, end = 0, n
+    while end > 0:
+        end = came_from[end]
+        n_cores += 1
+    end = n
+    for k in range(n_cores - 1, -1, -1):
+        for place in range(came_from[end], end):
+            core[order[place]] = <int32_t>k
+        end = came_from[end]
+    return n_cores
+
+
 def match(
     const int64_t[::1] start, const int32_t[::1] neighbour, const double[::1] weight, const int64_t[::1] size,
     const int64_t[::1] order, int64_t largest, double least, int64_t[::1] partner,

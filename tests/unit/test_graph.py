@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from neurocore._graph import (
     Runs,
     count_weights,
+    cut_order,
     distinct,
     fill_rows,
     house_rows,
@@ -120,6 +121,33 @@ def test_weights_are_counted_up_to_a_bound(seed: int) -> None:
     pairs = [set(zip(weight[a:b].tolist(), chance[a:b].tolist(), strict=True)) for a, b in pairwise(start)]
     found = count_weights(start, weight, chance, 2, 11, 4)
     assert found.tolist() == [min(len(pair), 4) for pair in pairs[2:11]]
+
+
+@given(seed=seeds)
+def test_orders_are_cut_at_the_least_price(seed: int) -> None:
+    """Against plain dynamic programming over all runs; a neuron that is over a limit by itself gets a core of its own."""
+    rng = np.random.default_rng(seed)
+    start, net, *_ = random_rows(rng, 30, 25)
+    order, wanted, price = rng.permutation(30)[:24], rng.integers(1, 6, 30), rng.integers(0, 9, 25)
+    limits = rng.integers([2, 6, 4], [9, 20, 30])
+
+    def cost(run: np.ndarray) -> int | None:
+        read = np.unique(np.concatenate([net[start[v] : start[v + 1]] for v in run]))
+        fits = (np.array([len(run), len(read), wanted[run].sum()]) <= limits).all()
+        return 20 + int(price[read].sum()) if fits or len(run) == 1 else None
+
+    least = [0]
+    for end in range(1, 25):
+        ways = [(least[begin], cost(order[begin:end])) for begin in range(end)]
+        least.append(min(before + own for before, own in ways if own is not None))
+    core = np.full(30, -1, np.int32)
+    n_cores = cut_order(start, net, order, wanted, price, limits, 20, core)
+    runs = [order[core[order] == number] for number in range(n_cores)]
+    found = [cost(run) for run in runs]
+    assert None not in found
+    assert sum(own for own in found if own is not None) == least[-1]
+    np.testing.assert_array_equal(np.concatenate(runs), order)
+    assert sorted(np.flatnonzero(core >= 0).tolist()) == sorted(order.tolist())
 
 
 @given(seed=seeds)

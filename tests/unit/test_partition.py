@@ -147,22 +147,28 @@ def test_scattered_groups_too_many_to_anneal_are_found(
     """Sources and neurons numbered at random: chains of readers find the groups, each of which fills a core."""
     network = check(scattered_groups(32, 256, 64), truenorth)
     monkeypatch.setattr("neurocore.compiler.partition.MOST_COUNTS", 1_000_000)
-    monkeypatch.setattr("neurocore.compiler.partition.find_groups", None)
+    monkeypatch.setattr("neurocore.compiler.regroup.find_groups", None)
     assert [len(core) for core in partition(network, truenorth, {}).members] == [256] * 32
 
 
-def loose_groups(n_groups: int, size: int, density: float) -> Network:
-    """Groups of neurons that read one another, each neuron also read by one of any other group; all numbered at random."""
+def loose_groups(n_groups: int, size: int, density: float, *, tied: float = 1.0, in_degree: bool = False) -> Network:
+    """Groups of neurons that read one another, all numbered at random.
+
+    Of every neuron, or of those that are ``tied``, one of another group reads it too; with ``in_degree`` it reads that one.
+    """
     rng = np.random.default_rng(7)
     n = n_groups * size
     inside = np.flatnonzero(rng.random(n * size) < density)
     source, target = inside // size, inside // size**2 * size + inside % size
     away = rng.integers(size, n, n)
     new = rng.permutation(n)
+    one = np.flatnonzero(rng.random(n) < tied)
+    other = (one // size * size + away[one]) % n
+    ties = (other, one) if in_degree else (one, other)
     edges = {
-        "source": new[np.concatenate([source, np.arange(n)])],
-        "target": new[np.concatenate([target, (np.arange(n) // size * size + away) % n])],
-        "weight": np.ones(len(inside) + n, np.int64),
+        "source": new[np.concatenate([source, ties[0]])],
+        "target": new[np.concatenate([target, ties[1]])],
+        "weight": np.ones(len(inside) + len(one), np.int64),
     }
     net = Network("loose")
     here = net.population("p", n, threshold=60)
@@ -179,6 +185,28 @@ def test_groups_with_a_synapse_elsewhere_stay_together(
     monkeypatch.setattr("neurocore.compiler.partition.MOST_COUNTS", most_counts)
     network = check(loose_groups(40, size, density), truenorth)
     assert partition(network, truenorth, {}).n_cores <= 41
+
+
+@pytest.mark.parametrize("in_degree", [False, True])
+def test_groups_larger_than_a_core_are_cut_with_room_for_copies(in_degree: bool, truenorth: Architecture) -> None:
+    """Half-dense groups of 200: as many neurons as axons allow leave no room for copies, four cores of 50 do."""
+    net = loose_groups(12, 200, 0.5, in_degree=in_degree)
+    network = check(net, truenorth)
+    assert partition(network, truenorth, {}).n_cores <= 50
+    report = compile_with_report(net)[1]
+    assert report.cores <= 50
+    assert report.relays == 0
+
+
+def test_groups_of_many_sizes_are_cut_where_they_end(truenorth: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups, of which a core holds one and a part of another: that part would need a copy of every neuron of its group."""
+    monkeypatch.setattr("neurocore.compiler.partition.MOST_COUNTS", 1_000_000)
+    net = loose_groups(60, 112, 1.0, tied=0.25)
+    cutter = Cutter(check(net, truenorth), truenorth)
+    assert partition(cutter.network, truenorth, {}, cutter).n_cores <= 60
+    report = compile_with_report(net)[1]
+    assert report.cores <= 60
+    assert report.relays == 0
 
 
 def test_only_cores_without_room_for_copies_are_divided(truenorth: Architecture) -> None:
