@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from neurocore._graph import distinct
 from neurocore.compiler.cutter import SPAN, Cutter, Run
+from neurocore.compiler.nets import Nets, cut_with_room, cut_without_room
 
 Array = npt.NDArray[Any]
 
 MOST_DIVIDED = 1.25
 """Cores after a division, relative to those before, beyond which all cores of a population had better get shorter."""
+MOST_RECUT = 20_000_000
+"""Synapses of neurons that are cut anew."""
 SPARE_PART = 50
 """The part of a core that is left free where the need of copies is not known exactly, as 1 / this."""
 FIRST_PARTS = (0.95, 0.5)
@@ -29,16 +32,66 @@ def demands(cutter: Cutter, runs: list[Run]) -> list[int]:
     return [want if want <= neurons else len(core) for want, core in zip(wanted, members, strict=True)]
 
 
+def recut(cutter: Cutter, runs: Sequence[Run], populations: Collection[int]) -> list[Array] | None:
+    """The neurons of runs, those of these populations cut anew with room for their copies, in the order in which they stand.
+
+    Where weights need no more axons than one for each signal and weight, their cores are as full as can be, and fit; else they
+    are likely to. None where neurons share cores and sources share axons for other reasons, or there are too many synapses.
+    """
+    if not can_recut(cutter, populations):
+        return None
+    network = cutter.network
+    population = network.population_of()
+    chosen = sorted(
+        (run for run in runs if population[run.members[0]] in populations), key=lambda run: population[run.members[0]]
+    )
+    others = [run.members for run in runs if population[run.members[0]] not in populations]
+    neurons = np.concatenate([run.members for run in chosen])
+    nets = _nets(cutter, chosen, neurons, _fan_out(cutter, others)[neurons])
+    orders = np.split(np.arange(len(neurons)), np.flatnonzero(np.diff(population[neurons])) + 1)
+    cut = cut_with_room(nets, cut_without_room(nets, *orders), *orders)
+    return others + np.split(neurons, np.flatnonzero(np.diff(cut.core)) + 1)
+
+
+def can_recut(cutter: Cutter, populations: Collection[int]) -> bool:
+    """Whether :func:`recut` cuts these populations."""
+    network, offsets = cutter.network, cutter.network.offsets()
+    size = sum(int(network.start[offsets[number + 1]] - network.start[offsets[number]]) for number in populations)
+    return network.values is None and not len(network.unions) and 0 < size <= MOST_RECUT
+
+
+def _nets(cutter: Cutter, runs: Sequence[Run], neurons: Array, exits: Array) -> Nets:
+    """What neurons read, a net for every signal and weight; ``runs`` of them say how many axons these may take."""
+    network, core = cutter.network, cutter.arch.core
+    synapse, place = cutter.synapses_of(neurons)
+    values, rank = distinct(network.weight[synapse].astype(np.int64) * 2 + network.stochastic[synapse])
+    nets, net = distinct(cutter.signals_of(synapse) * len(values) + rank)
+    source = nets // len(values) // SPAN - network.n_inputs
+    number = np.full(network.n_neurons + 1, -1)
+    number[neurons] = np.arange(len(neurons))
+    per_net, room = 1.0, core.neurons
+    if len(values) > core.axon_types:
+        run = np.repeat(np.arange(len(runs)), [len(item.members) for item in runs])
+        pairs = len(distinct(run[place] * len(nets) + net)[0])
+        per_net = max(sum(item.n_axons for item in runs) / pairs, 1.0)
+        room -= core.neurons // SPARE_PART
+    return Nets(
+        np.concatenate([[0], np.cumsum(cutter.start[neurons + 1] - cutter.start[neurons])]),
+        net.astype(np.int32),
+        number[np.maximum(source, -1)].astype(np.int32),
+        exits,
+        np.array([core.neurons, core.axons / per_net, room / per_net], np.int64),
+    )
+
+
 def make_room(cutter: Cutter, cores: Sequence[Array], populations: Collection[int]) -> list[Array] | None:
     """The neurons of cores, divided where copies of neurons of these populations have no room beside them.
 
     None if that takes too many more cores: every neuron that both parts of a core read needs a copy more.
     """
     fan_out, rank = _fan_out(cutter, cores), _ranks(cutter)
-    population, weight = cutter.network.population_of(), cutter.network.weight
-    # Where weights differ, the code that routing chooses may take an axon more than counted here for some of the sources.
-    exact = (weight == weight[:1]).all()
-    room = cutter.arch.core.neurons - (0 if exact else cutter.arch.core.neurons // SPARE_PART)
+    population = cutter.network.population_of()
+    room = cutter.arch.core.neurons - (0 if _is_exact(cutter) else cutter.arch.core.neurons // SPARE_PART)
     ways: list[list[Array]] = []
     for share in FIRST_PARTS:
         division = _Division(cutter, cores, fan_out.copy())
@@ -50,6 +103,14 @@ def make_room(cutter: Cutter, cores: Sequence[Array], populations: Collection[in
             for k in full:
                 division.divide(k, int(share * room), rank)
     return min(ways, key=len, default=None)
+
+
+def _is_exact(cutter: Cutter) -> bool:
+    """Whether a core takes no more axons than its signals have weights: there are types for all weights."""
+    network = cutter.network
+    if network.values is not None or network.n_synapses > MOST_RECUT:
+        return False
+    return len(distinct(network.weight.astype(np.int64) * 2 + network.stochastic)[0]) <= cutter.arch.core.axon_types
 
 
 class _Division:

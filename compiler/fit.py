@@ -19,7 +19,7 @@ from neurocore.compiler.certificate import Rewritten
 from neurocore.compiler.check import IntegerNetwork, random_neurons
 from neurocore.compiler.cutter import Cutter
 from neurocore.compiler.dilate import Dilated, dilate
-from neurocore.compiler.divide import make_room
+from neurocore.compiler.divide import can_recut, make_room
 from neurocore.compiler.moredelay import with_all_delays
 from neurocore.compiler.partition import Partition, partition
 from neurocore.compiler.room import first_with_room
@@ -300,7 +300,11 @@ def _loosen(
     if not populations <= urgent:
         urgent |= populations
         return False
-    can_divide = cutter.quick and not populations <= set(limits) and make_room(cutter, parts.members, populations)
+    can_divide = (
+        cutter.quick
+        and not populations <= set(limits)
+        and (can_recut(cutter, populations) or make_room(cutter, parts.members, populations))
+    )
     for number in populations:
         limits[number] = limits[number] // 2 if number in limits else room
         if cutter.quick and not can_divide:

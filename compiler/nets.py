@@ -7,6 +7,7 @@ made again with the needs of the one before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,26 +79,29 @@ def judge(nets: Nets, core: Array) -> Cut:
     return Cut(core.astype(np.int64), wanted, n_cores, int(over.sum()))
 
 
-def cut_without_room(nets: Nets, order: Array) -> Cut:
-    """The cheapest cut of an order if copies took no room."""
-    return judge(nets, _cut(nets, order, np.ones(nets.n, np.int64)))
+def cut_without_room(nets: Nets, *orders: Array) -> Cut:
+    """The cheapest cut of orders of the neurons if copies took no room."""
+    return judge(nets, _cut(nets, orders, np.ones(nets.n, np.int64)))
 
 
-def cut_with_room(nets: Nets, first: Cut, order: Array) -> Cut:
-    """The cheapest cut found of an order, ``first`` or after it; that its cores have room for all copies is likely, not sure."""
+def cut_with_room(nets: Nets, first: Cut, *orders: Array) -> Cut:
+    """The cheapest cut found of orders, ``first`` or after it; that its cores have room for all copies is likely, not sure."""
     cuts, wanted = [first], first.wanted
     while cuts[-1].n_over and len(cuts) < MAX_CUTS:
-        cuts.append(judge(nets, _cut(nets, order, wanted)))
+        cuts.append(judge(nets, _cut(nets, orders, wanted)))
         # Needs that only grow settle.
         wanted = np.maximum(wanted, cuts[-1].wanted)
     return min(cuts, key=lambda cut: cut.cost)
 
 
-def _cut(nets: Nets, order: Array, wanted: Array) -> Array:
-    """A core [n] for every neuron: runs of the order, within the limits if their neurons have ``wanted`` [n] targets."""
+def _cut(nets: Nets, orders: Sequence[Array], wanted: Array) -> Array:
+    """A core [n] for every neuron: runs of the orders, within the limits if their neurons have ``wanted`` [n] targets."""
     price = np.where(nets.driver >= 0, INNER_PRICE, OUTER_PRICE).astype(np.int64)
-    core = np.zeros(nets.n, np.int32)
     # A core costs as much as all its axons.
     core_price = INNER_PRICE * int(nets.limits[1])
-    cut_order(nets.start, nets.net, order, wanted, price, nets.limits, core_price, core)
+    core, n_cores = np.zeros(nets.n, np.int32), 0
+    for order in orders:
+        found = cut_order(nets.start, nets.net, order, wanted, price, nets.limits, core_price, core)
+        core[order] += n_cores
+        n_cores += found
     return core

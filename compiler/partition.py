@@ -8,7 +8,7 @@ leave room are then packed together. Axons are the scarce resource, not neurons:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from neurocore.architecture import Architecture
 from neurocore.compiler.advice import fan_in_advice, read_names
 from neurocore.compiler.check import IntegerNetwork
 from neurocore.compiler.cutter import Cutter, Run
-from neurocore.compiler.divide import demands, make_room
+from neurocore.compiler.divide import demands, make_room, recut
 from neurocore.compiler.groups import MOST_COUNTS, by_chains
 from neurocore.compiler.packing import pack
 from neurocore.compiler.regroup import MOST_REGROUPED, WASTE, alternatives
@@ -111,12 +111,26 @@ def partition(
 
 
 def _with_room(cutter: Cutter, runs: list[Run], limits: Mapping[int, int]) -> list[Run]:
-    """The runs, those of populations in ``limits`` divided where they have no room for copies; as they were if many have none."""
+    """The runs, those of populations in ``limits`` cut anew or divided where they have no room for copies.
+
+    As they were if many have none even so, or if they are to be shorter in any case.
+    """
+    room = cutter.arch.core.neurons
+    if all(most >= room for most in limits.values()):
+        anew = recut(cutter, runs, limits)
+        runs = runs if anew is None else _kept(cutter, runs, anew)
     divided = make_room(cutter, [run.members for run in runs], limits)
-    if divided is None:
-        return runs
+    return runs if divided is None else _kept(cutter, runs, divided)
+
+
+def _kept(cutter: Cutter, runs: list[Run], parts: list[Array]) -> list[Run]:
+    """Runs of the parts, which are cut if they do not fit; of ``runs`` those that are still whole."""
     kept = {id(run.members): run for run in runs}
-    return [kept.get(id(part)) or Run(part, *cutter.need(part)) for part in divided]
+    result: list[Run] = []
+    for part in parts:
+        run = kept.get(id(part)) or Run(part, *cutter.need(part))
+        result.extend([run] if run.n_axons <= cutter.arch.core.axons else cut(cutter, part, cutter.arch.core.neurons))
+    return result
 
 
 def misfit(cutter: Cutter, number: int) -> str | None:
@@ -197,8 +211,12 @@ def _best_cut(cutter: Cutter, number: int, most: int) -> list[Run]:
     """The runs of a population: by its own order or the best of its tiles, or by wiring if that needs fewer cores."""
     chained = _chained(cutter, number, most)
     natural = _natural(cutter, number, most) if chained is None else chained
-    for groups, bound in alternatives(cutter, number, natural, most, derived=chained is not None):
-        runs = [run for group in groups for run in cut(cutter, group, most)]
+
+    def cut_all(groups: Sequence[Array]) -> list[Run]:
+        return [run for group in groups for run in cut(cutter, group, most)]
+
+    for groups, bound in alternatives(cutter, number, natural, most, cut_all, derived=chained is not None):
+        runs = cut_all(groups)
         if len(runs) < bound:
             return runs
     return natural

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,18 @@ MOST_REGROUPED = 20_000_000
 
 
 def alternatives(
-    cutter: Cutter, number: int, natural: Sequence[Run], most: int, *, derived: bool
+    cutter: Cutter,
+    number: int,
+    natural: Sequence[Run],
+    most: int,
+    cut: Callable[[Sequence[Array]], list[Run]],
+    *,
+    derived: bool,
 ) -> Iterator[tuple[list[Array], int]]:
     """Groups of a population's neurons that seem to need fewer cores than its runs ``natural``, the best first.
 
-    Each with the cores that it must take fewer than. The runs of a ``derived`` order cost more where they have no room for
-    copies, those of the order that the network was given do not.
+    Each with the cores that it must take fewer than; ``cut`` makes runs of groups that may not fit a core. The runs of a
+    ``derived`` order cost more where they have no room for copies, those of the order that the network was given do not.
     """
     begin = int(cutter.network.offsets()[number])
     if not _may_waste(cutter, number, natural, most):
@@ -49,16 +55,23 @@ def alternatives(
     if order is None:
         order = cutter.orders[number] = by_ties(nets, GLANCE_SHARED if cutter.quick else MOST_SHARED)
     cost = judge(nets, _core_of(natural, begin, nets.n)).cost if derived else len(natural)
+    enough = (WORTHWHILE if cutter.quick else 1) * cost
     tight = cut_without_room(nets, order)
     ordered = cut_with_room(nets, tight, order)
-    is_better = ordered.cost < (WORTHWHILE if cutter.quick else 1) * cost
+    coded = int(nets.limits[1]) < cutter.arch.core.axons
+    if coded and tight.n_cores < enough:
+        # What a core can hold is a guess: runs as long as their codes allow may be fewer.
+        ways = [[begin + order]] if cutter.quick else [[begin + order], _groups(ordered.core, begin)]
+        judged = [judge(nets, _core_of(cut(groups), begin, nets.n)) for groups in ways]
+        ordered = min(judged, key=lambda way: way.cost)
+    is_better = ordered.cost < enough
     settled = min(cost, ordered.cost) <= WASTE * least or (cutter.quick and not is_better)
     bound = ordered.cost if is_better else cost
     annealed = None if settled else find_groups(nets, bound, order, quick=cutter.quick)
     if annealed is not None:
         yield _groups(annealed, begin), bound
     if is_better:
-        if annealed is None and tight.n_over:
+        if annealed is None and tight.n_over and not coded:
             ordered = _polished(nets, tight, ordered)
         yield _groups(ordered.core, begin), cost
 
