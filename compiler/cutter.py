@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ Array = npt.NDArray[Any]
 
 SPAN = 1 << 16
 """More than the longest delay: a signal is source * SPAN + delay."""
+BATCH = 1 << 18
+"""Synapses that are looked at together where that is quicker than core by core."""
 MOST_LEVELS = 1024
 """Range of weights up to which a digit code is worth asking for."""
 
@@ -101,6 +105,30 @@ class Cutter:
         weight, chance = self.network.weight[synapse].astype(np.int64), self.network.stochastic[synapse]
         known = (len(signals), len(neurons), self.values_of(neurons))
         return signals, CoreSynapses(signal, place, weight, chance, *known)
+
+    def batches(self, cores: Sequence[Array]) -> Iterator[tuple[Array, Array, Array]]:
+        """Synapses of the neurons of cores, those of small cores together: numbers, and the core and the neuron of each."""
+        size = [len(members) for members in cores]
+        neurons = np.concatenate([np.zeros(0, np.int64), *cores])
+        core = np.repeat(np.arange(len(cores)), size)
+        ends = (
+            np.cumsum(self.start[neurons + 1] - self.start[neurons])[np.cumsum(size) - 1] if cores else np.zeros(0, int)
+        )
+        breaks = np.flatnonzero(np.diff(ends // BATCH)) + 1
+        for begin, end in pairwise([0, *breaks.tolist(), len(cores)]):
+            mine = slice(sum(size[:begin]), sum(size[:end]))
+            synapse, place = self.synapses_of(neurons[mine])
+            yield synapse, core[mine][place], neurons[mine][place]
+
+    def reads(self, cores: Sequence[Array]) -> tuple[Array, Array]:
+        """The signals that cores read, core by core and ascending in each, and the core of every one."""
+        parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for synapse, core, _ in self.batches(cores):
+            signals, signal = distinct(self.signals_of(synapse))
+            read, _ = distinct(core * len(signals) + signal)
+            parts.append((signals[read % max(len(signals), 1)], read // max(len(signals), 1)))
+        signal, core = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return signal, core
 
     def values_of(self, neurons: Array) -> Array | None:
         """Values [neurons, types] of the axon types that neurons were fitted to; None if none was."""

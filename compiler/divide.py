@@ -152,16 +152,16 @@ def _fan_out(cutter: Cutter, cores: Sequence[Array]) -> Array:
     """Targets [N] that every neuron is likely to need if these neurons share cores."""
     network = cutter.network
     fan_out = np.bincount(network.output_neuron, minlength=network.n_neurons)
-    for members in cores:
-        np.add.at(fan_out, _read(cutter, members), 1)
-    return fan_out
+    return fan_out + np.bincount(_read(cutter, *cores), minlength=network.n_neurons)
 
 
-def _read(cutter: Cutter, members: Array) -> Array:
-    """Neurons that a core reads, each as often as it is likely to need an axon: for every delay and weight."""
-    network = cutter.network
-    signals, core = cutter.core(members)
-    values, rank = core.ranked
-    read, _ = distinct(core.signal * len(values) + rank)
-    source = network.unions.expand(signals[read // max(len(values), 1)] // SPAN)[1] - network.n_inputs
+def _read(cutter: Cutter, *cores: Array) -> Array:
+    """Neurons that cores read, each as often as it is likely to need an axon: for every core, delay and weight."""
+    network, parts = cutter.network, [np.zeros(0, np.int64)]
+    for synapse, core, _ in cutter.batches(cores):
+        signals, signal = distinct(cutter.signals_of(synapse))
+        values, rank = distinct(network.weight[synapse].astype(np.int64) * 2 + network.stochastic[synapse])
+        read, _ = distinct((core * len(signals) + signal) * len(values) + rank)
+        parts.append(signals[read // max(len(values), 1) % max(len(signals), 1)] // SPAN)
+    source = network.unions.expand(np.concatenate(parts))[1] - network.n_inputs
     return np.asarray(source[source >= 0])

@@ -53,10 +53,9 @@ class _Packer:
 
     def _signals(self) -> tuple[Array, Array]:
         """Signals of all runs, numbered, and where those of each run begin."""
-        cutter = self.cutter
-        parts = [distinct(cutter.signals_of(cutter.synapses_of(run.members)[0]))[0] for run in self.runs]
-        first = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]), return_inverse=True)[1], first
+        signal, run = self.cutter.reads([run.members for run in self.runs])
+        first = np.concatenate([[0], np.cumsum(np.bincount(run, minlength=len(self.runs)))]).astype(np.int64)
+        return distinct(signal)[1], first
 
     def readings(self, number: int) -> tuple[Array, Array]:
         """All readings of a run's signals, one signal after the other, and how many each has."""

@@ -26,14 +26,17 @@ class Reads:
     def __init__(self, network: IntegerNetwork, partition: Partition, blocks: Blocks, cutter: Cutter) -> None:
         none = np.zeros(0, np.int64)
         parts = [(none, none, none)]
-        for members in partition.members:
-            synapse, place = cutter.synapses_of(members)
+        n_populations = len(network.populations)
+        for synapse, core, target in cutter.batches(partition.members):
             signals, signal = distinct(cutter.signals_of(synapse))
-            mine, local = np.unique(blocks.of_neuron[members], return_inverse=True)
-            pair, _ = distinct(signal * len(mine) + local[place])
-            read = signals[pair // max(len(mine), 1)]
+            # Blocks of a core are numbered by population.
+            block = blocks.of_neuron[target]
+            pair, first = distinct((core * len(signals) + signal) * n_populations + blocks.population[block])
+            read = signals[pair // n_populations % max(len(signals), 1)]
+            reader = np.empty(len(pair), np.int64)
+            reader[first] = block
             place, source = network.unions.expand(read // SPAN)
-            parts.append((source - network.n_inputs, mine[pair % max(len(mine), 1)][place], (read % SPAN)[place]))
+            parts.append((source - network.n_inputs, reader[place], (read % SPAN)[place]))
         neuron, block, delay = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         order = np.argsort(neuron, kind="stable")
         order = order[np.searchsorted(neuron[order], 0) :]

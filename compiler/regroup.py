@@ -105,7 +105,7 @@ def _nets(cutter: Cutter, number: int, natural: Sequence[Run], most: int) -> Net
     exits = np.bincount(network.output_neuron, minlength=network.n_neurons)[begin:end]
     exits = exits + np.bincount(cutter.outer_reads(number) - begin, minlength=end - begin)
     # Codes that take several axons a signal leave room for fewer signals.
-    taken = sum(len(distinct(cutter.signals_of(cutter.synapses_of(run.members)[0]))[0]) for run in natural)
+    taken = len(cutter.reads([run.members for run in natural])[0])
     per_signal = max(sum(run.n_axons for run in natural) / max(taken, 1), 1.0)
     copyable = not cutter.random[begin:end].any()
     limits = (most, max(int(core.axons / per_signal), 1), core.neurons if copyable else np.iinfo(np.int32).max)
