@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 SPAN = 1 << 16
 """More than the longest delay: a signal is source * SPAN + delay."""
-BATCH = 1 << 18
+BATCH = 1 << 15
 """Synapses that are looked at together where that is quicker than core by core."""
 MOST_LEVELS = 1024
 """Range of weights up to which a digit code is worth asking for."""
@@ -107,7 +107,10 @@ class Cutter:
         return signals, CoreSynapses(signal, place, weight, chance, *known)
 
     def batches(self, cores: Sequence[Array]) -> Iterator[tuple[Array, Array, Array]]:
-        """Synapses of the neurons of cores, those of small cores together: numbers, and the core and the neuron of each."""
+        """Synapses of the neurons of cores, those of small cores together: numbers, and the core and the neuron of each.
+
+        The core stands once for all where it is alone.
+        """
         size = [len(members) for members in cores]
         neurons = np.concatenate([np.zeros(0, np.int64), *cores])
         core = np.repeat(np.arange(len(cores)), size)
@@ -115,16 +118,20 @@ class Cutter:
             np.cumsum(self.start[neurons + 1] - self.start[neurons])[np.cumsum(size) - 1] if cores else np.zeros(0, int)
         )
         breaks = np.flatnonzero(np.diff(ends // BATCH)) + 1
+        first = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
         for begin, end in pairwise([0, *breaks.tolist(), len(cores)]):
-            mine = slice(sum(size[:begin]), sum(size[:end]))
+            mine = slice(first[begin], first[end])
             synapse, place = self.synapses_of(neurons[mine])
-            yield synapse, core[mine][place], neurons[mine][place]
+            yield synapse, core[mine][place] if end > begin + 1 else np.array([begin]), neurons[mine][place]
 
     def reads(self, cores: Sequence[Array]) -> tuple[Array, Array]:
         """The signals that cores read, core by core and ascending in each, and the core of every one."""
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for synapse, core, _ in self.batches(cores):
             signals, signal = distinct(self.signals_of(synapse))
+            if len(core) == 1:
+                parts.append((signals, np.repeat(core, len(signals))))
+                continue
             read, _ = distinct(core * len(signals) + signal)
             parts.append((signals[read % max(len(signals), 1)], read // max(len(signals), 1)))
         signal, core = (np.concatenate(columns) for columns in zip(*parts, strict=True))

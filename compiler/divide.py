@@ -161,7 +161,8 @@ def _read(cutter: Cutter, *cores: Array) -> Array:
     for synapse, core, _ in cutter.batches(cores):
         signals, signal = distinct(cutter.signals_of(synapse))
         values, rank = distinct(network.weight[synapse].astype(np.int64) * 2 + network.stochastic[synapse])
-        read, _ = distinct((core * len(signals) + signal) * len(values) + rank)
+        weighted = signal * len(values) + rank if len(values) > 1 else signal
+        read, _ = distinct(core * (len(signals) * len(values)) + weighted if len(core) > 1 else weighted)
         parts.append(signals[read // max(len(values), 1) % max(len(signals), 1)] // SPAN)
     source = network.unions.expand(np.concatenate(parts))[1] - network.n_inputs
     return np.asarray(source[source >= 0])
