@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from neurocore.cli.output import (
     recording,
     say,
     table,
-    write_text,
 )
 from neurocore.wording import counted
 
@@ -218,22 +218,34 @@ def diff(first: str, second: str, as_json: bool) -> None:
         raise click.exceptions.Exit(MismatchError.exit_code)
 
 
+def power_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what says or shows the power of a run."""
+    for option in reversed(_POWER_OPTIONS):
+        command = option(command)
+    return command
+
+
+_POWER_OPTIONS = (
+    click.option("--voltage", type=float, help="Supply in V; default: the chip definition's."),
+    click.option(
+        "--tick-hz",
+        type=click.FloatRange(min=0.001, max=1e9),
+        help="Ticks per second of chip time; default: the chip definition's.",
+    ),
+    click.option(
+        "--powered",
+        type=Choice(["used", "chip"]),
+        default="used",
+        show_default=True,
+        help="Cores that are powered: those in use, or the whole chip.",
+    ),
+    click.option("--inferences", type=click.IntRange(min=1), metavar="N", help="Classifications that the run made."),
+)
+
+
 @click.command()
 @click.argument("run_file", metavar="RUN", type=click.Path())
-@click.option("--voltage", type=float, help="Supply in V; default: the chip definition's.")
-@click.option(
-    "--tick-hz",
-    type=click.FloatRange(min=0.001, max=1e9),
-    help="Ticks per second of chip time; default: the chip definition's.",
-)
-@click.option(
-    "--powered",
-    type=Choice(["used", "chip"]),
-    default="used",
-    show_default=True,
-    help="Cores that are powered: those in use, or the whole chip.",
-)
-@click.option("--inferences", type=click.IntRange(min=1), metavar="N", help="Classifications that the run made.")
+@power_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def power(
     run_file: str, voltage: float | None, tick_hz: float | None, powered: str, inferences: int | None, as_json: bool
@@ -264,6 +276,6 @@ def traffic(run_file: str, report: str | None, as_json: bool) -> None:
     run = load_head(run_file)
     found = run.traffic()
     if report is not None:
-        write_text(report, traffic_text(run, os.path.splitext(report)[1].lower()))
+        container.write_text(report, traffic_text(run, os.path.splitext(report)[1].lower()))
         say(f"neurocore: {report} is written")
     emit(found.as_dict(), as_json, str(found))
