@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,12 +61,14 @@ class Span:
         """Where the bins begin, and where the last ends."""
         return [self.x(self.first + min(number * self.each, self.ticks)) for number in range(self.columns + 1)]
 
-    def axis(self, top: float, bottom: float, clock: str) -> Iterator[str]:
-        """Numbers of ticks below ``bottom`` with lines from ``top`` on, and what ticks they are."""
+    def axis(self, panels: Sequence[tuple[float, float]], clock: str) -> Iterator[str]:
+        """Numbers of ticks below the last panel, lines through all of them (upper and lower side), and what ticks they are."""
+        bottom = panels[-1][1]
         for tick in round_numbers(self.first, self.first + self.ticks, max(PLOT // MARKS_APART, 1)):
             if tick == int(tick):
                 x = self.x(tick)
-                yield f'<path class="rule" d="M{x:.5g} {top:g}V{bottom + 4:g}" stroke="#bbbbbb"/>'
+                lines = "".join(f"M{x:.5g} {top:g}V{low:g}" for top, low in panels)
+                yield f'<path class="rule" d="{lines}v4" stroke="#bbbbbb"/>'
                 yield svg_text(round(x, 1), bottom + 17, f"{int(tick):,}", size=11)
         yield svg_text(LEFT + PLOT, bottom + 33, clock, size=11, anchor="end")
 

@@ -28,8 +28,8 @@ MOST_BANDS = 16
 """Named groups that are shown apart; with more, all lines are one."""
 TALL, LEAST_ROW, MOST_ROW = 240, 1.5, 14
 """Pixels that all rows are aimed to take, and of one of them at least and at most."""
-APART = 8
-"""Pixels between bands."""
+APART, NUMBERED = 8, 27
+"""Pixels between bands, and of a band that has room for the numbers of its lines."""
 TOP = 8
 OPACITY = (0.3, 0.5, 0.75, 1.0)
 """Of cells by the number of their spikes."""
@@ -37,6 +37,8 @@ SINGLE = 3.0
 """Width of a cell in pixels from which neighbours are drawn apart."""
 WIDEST = 6.0
 """Pixels that a mark is wide at most."""
+CLOSE_UP, NEAR = 250, 3
+"""Ticks of a close-up, and ticks in a cell from which there is one."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,13 @@ class Raster:
         if len(bands) > MOST_BANDS:
             bands = [Band(f"{noun}s", 0, max(band.start + band.size for band in bands))]
         return Raster(spikes, tuple(bands), Span.of(first_tick, ticks, MOST_COLUMNS), noun)
+
+    def close_up(self) -> Raster | None:
+        """The ticks from the first spike on, as many as can be told apart; None if the whole tells them apart, or is silent."""
+        if self.span.each < NEAR or not len(self.spikes):
+            return None
+        first = min(int(self.spikes.tick[0]), self.span.first + self.span.ticks - CLOSE_UP)
+        return Raster(self.spikes.window(first, first + CLOSE_UP), self.bands, Span(first, CLOSE_UP, 1), self.noun)
 
     @property
     def n_lines(self) -> int:
@@ -143,7 +152,7 @@ class _Picture:
         height = self.bottom + FOOT + 26 * self.keyed
         title = f"Spikes by {raster.noun} and tick: {', '.join(band.name for band in raster.bands)}"
         yield svg_begin(WIDTH, height, "plot", name, title, raster.summary())
-        yield from raster.span.axis(TOP - 4, self.bottom, clock)
+        yield from raster.span.axis([(TOP - 4, self.bottom)], clock)
         for number, band in enumerate(raster.bands):
             yield from self.band(number, band)
         if self.keyed:
@@ -156,7 +165,12 @@ class _Picture:
         tall = len(cells) * self.row
         spikes = f"{band.name}: {counted(int(cells.sum()), 'spike')} of {counted(band.size, self.raster.noun)}"
         yield f"<g><title>{escape(spikes)}</title>"
-        yield svg_text(LEFT - 10, top + tall / 2 + 4, fitted(band.name), size=11, anchor="end") + "</g>"
+        numbered = tall >= NUMBERED
+        yield svg_text(LEFT - 10, top + tall / 2 + (-2 if numbered else 4), fitted(band.name), size=11, anchor="end")
+        if numbered:
+            which = f"{band.start:,}..{band.start + band.size - 1:,}"
+            yield svg_text(LEFT - 10, top + tall / 2 + 11, which, size=10, anchor="end", look="soft")
+        yield "</g>"
         yield f'<path class="rule" d="M{LEFT} {top - APART / 2:g}h{PLOT}" stroke="#bbbbbb"/>'
         scale = f"scale({PLOT * self.raster.span.each / self.raster.span.ticks:.6g} {self.row:.6g})"
         yield f'<g class="s{number % N_SERIES}" transform="translate({LEFT} {top:.6g}) {scale}" stroke="currentColor">'

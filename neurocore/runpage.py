@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-import numpy as np
-
 from neurocore.config import Group
 from neurocore.meshframe import Mesh
 from neurocore.page import document, figure, note, table, tiles
@@ -50,6 +48,7 @@ def run_parts(run: RunResult, power: PowerReport | None) -> list[str]:
         *activity_parts(run),
         *membrane_parts(run),
         *_firing(run, tick_hz),
+        *_populations(run, power, tick_hz),
         *_power(run, power),
         "<h2>Traffic</h2>",
         *traffic_parts(run, "h3", MOST_TOLD),
@@ -118,13 +117,10 @@ def _numbers(run: RunResult, power: PowerReport | None, tick_hz: float | None) -
     fields = run.summary()
     rows = [
         ("input packets", f"{fields['input_packets']:,}"),
-        ("active axons", f"{fields['active_axons']:,}, each in one tick"),
+        ("active axons", f"{fields['active_axons']:,}, counted anew every tick"),
         ("merges", f"{fields['merges']:,} at axons, {fields['output_merges']:,} on output lines"),
     ]
     yield table(rows, head=False) + note(MERGES)
-    if run.chip.populations:
-        yield "<h3>Populations</h3>"
-        yield from _populations(run, power, tick_hz)
 
 
 def _tiles(run: RunResult, power: PowerReport | None, tick_hz: float | None) -> Iterator[tuple[str, str, str]]:
@@ -148,25 +144,6 @@ def rate_text(spikes: int, neuron_ticks: int, tick_hz: float | None) -> str:
     return f"{per_tick:.4g} per tick" if tick_hz is None else f"{significant(per_tick * tick_hz, 3)} Hz"
 
 
-def _populations(run: RunResult, power: PowerReport | None, tick_hz: float | None) -> Iterator[str]:
-    """Populations in the order of the network: what they have, fired and took."""
-    activity = run.activity()
-    events, spikes, neurons = activity.population_synaptic_events, activity.population_spikes, activity.population_neurons
-    shapes = [*(_shape(group) for group in run.chip.populations), ""]
-    rows = []
-    for row, name in enumerate(activity.population_names):
-        if not neurons[row]:
-            continue
-        rate = rate_text(int(spikes[row]), int(neurons[row]) * run.ticks, None if tick_hz is None else tick_hz)
-        counts = (f"{int(values[row]):,}" for values in (neurons, spikes))
-        drawn = () if power is None else (significant(float(power.per_population.total_mw[row])),)
-        rows.append((name, shapes[row], *counts, rate.removesuffix(" Hz"), f"{int(events[row]):,}", *drawn))
-    head = ("population", "shape", "neurons on the chip", "spikes", "mean rate" + (", Hz" if tick_hz else ""))
-    yield table([(*head, "synaptic events", *(() if power is None else ("mW",))), *rows[:MOST_GROUPS]])
-    if len(rows) > MOST_GROUPS:
-        yield note(f"{len(rows) - MOST_GROUPS:,} more populations are left out.")
-
-
 def _firing(run: RunResult, tick_hz: float | None) -> Iterator[str]:
     """The rates of the cores' neurons, where the cores lie."""
     yield "<h2>Firing by core</h2>"
@@ -174,6 +151,35 @@ def _firing(run: RunResult, tick_hz: float | None) -> Iterator[str]:
     clock = f" at {tick_hz:,g} ticks of the chip a second" if tick_hz else ""
     text = f"Mean rate of the configured neurons of each {drawn.mesh.square}{clock}. {drawn.summary()}"
     yield figure(drawn.svg(), text)
+
+
+def _populations(run: RunResult, power: PowerReport | None, tick_hz: float | None) -> Iterator[str]:
+    """Populations in the order of the network: what they have, fired and took; nothing if the chip knows of none."""
+    if not run.chip.populations:
+        return
+    unit = "per tick" if tick_hz is None else "Hz"
+    head = ("population", "shape", "neurons on the chip", "spikes", f"mean rate, {unit}", "synaptic events")
+    rows = list(_population_rows(run, power, tick_hz))
+    left_out = len(rows) - MOST_GROUPS
+    if left_out > 0:
+        rows = [*rows[: MOST_GROUPS - 1], rows[-1]]
+    yield f"<h2>Populations</h2>{table([(*head, *(() if power is None else ('mW',))), *rows])}"
+    if left_out > 0:
+        yield note(f"{counted(left_out, 'row')} before the last left out.")
+
+
+def _population_rows(run: RunResult, power: PowerReport | None, tick_hz: float | None) -> Iterator[tuple[str, ...]]:
+    """A row a population, and one of the relays if there are any."""
+    activity = run.activity()
+    shapes = [*(_shape(group) for group in run.chip.populations), ""]
+    columns = (activity.population_neurons, activity.population_spikes, activity.population_synaptic_events)
+    counts = zip(*(column.tolist() for column in columns), strict=True)
+    for row, (neurons, spikes, events) in enumerate(counts):
+        if row < len(run.chip.populations) or neurons:
+            rate = rate_text(spikes, neurons * run.ticks, tick_hz).split()[0]
+            drawn = () if power is None else (significant(float(power.per_population.total_mw[row])),)
+            name = activity.population_names[row]
+            yield name, shapes[row], f"{neurons:,}", f"{spikes:,}", rate, f"{events:,}", *drawn
 
 
 def _power(run: RunResult, power: PowerReport | None) -> Iterator[str]:
@@ -190,7 +196,7 @@ def _power(run: RunResult, power: PowerReport | None) -> Iterator[str]:
     yield table([("supply", f"{power.voltage:g} V"), ("powered", f"{counted(power.powered_cores, 'core')}{idle}"), *rows], head=False)
     if chips:
         yield f"<h3>Power by chip, without I/O</h3>{table([('chip', 'mW'), *chips])}"
-    yield note(f"{power.accuracy_statement} {'Energies are total power by count, leakage included.'}")
+    yield note(f"{power.accuracy_statement} Energies are total power by count, leakage included.")
     if power.sources:
         yield f'<ul class="sources">{"".join(f"<li>{escape(source)}</li>" for source in power.sources)}</ul>'
 

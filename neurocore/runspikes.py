@@ -16,7 +16,7 @@ from neurocore.wording import counted
 
 Array = npt.NDArray[np.int64]
 
-MOST_PROBES = 6
+MOST_PROBES = 4
 """Probed populations that are drawn; a page of more would be long to load and to read."""
 MOST_TRACES = 6
 """Membranes that are drawn of a probe."""
@@ -29,14 +29,17 @@ def spike_parts(run: RunResult) -> Iterator[str]:
     yield "<h2>Spikes</h2>"
     rasters = list(_rasters(run))
     if not rasters:
-        yield note(_why_nothing(run))
+        yield note(f"Not shown: {_why_nothing(run)}")
         return
     for number, (title, raster) in enumerate(rasters):
         yield f"<h3>{title}</h3>"
-        if sum(int(cells.sum()) for cells in raster.cells):
-            yield figure(raster_svg(raster, f"raster{number}", clock_of(run.chip.dilation)), raster.summary())
-        else:
-            yield note(f"None of the {counted(raster.n_lines, raster.noun)} spiked.")
+        if not raster.most:
+            yield note(f"No spike of {counted(raster.n_lines, raster.noun)}.")
+            continue
+        clock = clock_of(run.chip.dilation)
+        yield figure(raster_svg(raster, f"raster{number}", clock), raster.summary())
+        if (close := raster.close_up()) is not None:
+            yield figure(raster_svg(close, f"raster{number}-close", clock), f"Close up: {close.summary()}")
     yield from _left_out(list(_probed(run)), "rasters")
 
 
@@ -45,7 +48,7 @@ def activity_parts(run: RunResult) -> Iterator[str]:
     yield "<h2>Activity over time</h2>"
     series = list(_series(run))
     if not series:
-        yield note(f"Not shown: {_why_nothing(run)}")
+        yield note("Not shown: nothing was recorded by tick, see above.")
         return
     span = activity_span(run.first_tick, run.ticks)
     binned = f", means over {counted(span.each, 'tick')} each" if span.each > 1 else ""

@@ -24,8 +24,8 @@ MOST_BINS = 400
 """Bins of a curve of spikes; means over fewer ticks would be lost in the picture."""
 MOST_POINTS = 700
 """Ticks of which a membrane's every value is drawn."""
-TALL, APART, TOP = 74, 20, 8
-"""Pixels of a panel, between panels, and above the first."""
+TALL, APART, TOP = 74, 36, 26
+"""Pixels of a panel, between panels, and above the first; the name of a panel stands above it."""
 SPIKE = 7
 """Length of the mark of a spike above a membrane."""
 
@@ -72,7 +72,7 @@ def membranes_svg(traces: Sequence[Trace], first_tick: int, name: str, clock: st
     for number, trace in enumerate(traces):
         low, high = int(trace.membrane.min()), int(trace.membrane.max())
         told.append(f"{trace.name}: from {low:,} to {high:,}, {counted(len(trace.fired), 'spike')}.")
-        lines += _panel(number, trace.name, low, high if high > low else low + 1)
+        lines += _panel(number, trace.name, low, high if high > low else low + 1, whole=True)
         curve = _curve if span.each == 1 else _range
         lines.append(f'<g class="s0" stroke="currentColor">{curve(trace.membrane, span, _top(number))}</g>')
         lines.append(_fired(trace.fired, span, _top(number)))
@@ -80,9 +80,10 @@ def membranes_svg(traces: Sequence[Trace], first_tick: int, name: str, clock: st
 
 
 def _svg(n: int, span: Span, name: str, clock: str, title: str, told: str, lines: list[str]) -> str:
-    bottom = _top(n) - APART
+    bottom = _top(n - 1) + TALL
     begin = svg_begin(WIDTH, bottom + FOOT, "plot", name, title, told)
-    return "\n".join([begin, *span.axis(TOP, bottom, clock), *lines, "</svg>"])
+    panels = [(_top(number), _top(number) + TALL) for number in range(n)]
+    return "\n".join([begin, *span.axis(panels, clock), *lines, "</svg>"])
 
 
 def _when(span: Span, column: int) -> str:
@@ -97,12 +98,14 @@ def _top(number: int) -> int:
     return TOP + number * (TALL + APART)
 
 
-def _panel(number: int, name: str, low: float, high: float) -> Iterator[str]:
-    """Name and values of a panel, the lowest at its bottom."""
+def _panel(number: int, name: str, low: float, high: float, *, whole: bool = False) -> Iterator[str]:
+    """Name and values of a panel, the lowest at its bottom; only ``whole`` ones if there are no others."""
     top = _top(number)
     yield f'<path class="rule" d="M{LEFT} {top + TALL}h{PLOT}" fill="none" stroke="#bbbbbb"/>'
-    yield svg_text(4, top + TALL / 2 + 4, fitted(name, LEFT - 48), size=11, anchor="start")
+    yield svg_text(LEFT, top - SPIKE - 6, fitted(name, PLOT), size=11, anchor="start")
     for value in round_numbers(low, high, 3):
+        if whole and value != int(value):
+            continue
         y = top + TALL * (high - value) / (high - low)
         yield f'<path class="rule" d="M{LEFT - 4} {y:.1f}h4" fill="none" stroke="#bbbbbb"/>'
         yield svg_text(LEFT - 8, round(y + 4, 1), _value(value), size=10, anchor="end", look="soft")
