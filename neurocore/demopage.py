@@ -29,17 +29,25 @@ MOST_WRONG = 20
 def demo_page(result: DemoResult) -> str:
     """The page, self-contained."""
     chip = result.chip
-    right = [int(np.argmax(result.is_right & (result.labels == digit))) for digit in np.unique(result.labels[result.is_right])]
+    right = [
+        int(np.argmax(result.is_right & (result.labels == digit)))
+        for digit in np.unique(result.labels[result.is_right])
+    ]
     wrong = np.flatnonzero(~result.is_right)[:MOST_WRONG].tolist()
     parts = [
         note(
             f"A network that was trained on handwritten digits, compiled to {counted(len(chip.cores), 'core')} of"
-            f" {chip.architecture.title} and shown {counted(result.n_images, 'image')} that it never saw, as spikes of their pixels:"
-            f" {counted(result.ticks_per_image, 'tick')} an image. Its answer is the digit whose output lines spike most."
+            f" {chip.architecture.title} and shown {counted(result.n_images, 'image')} that it never saw, as spikes of their"
+            f" pixels: {counted(result.ticks_per_image, 'tick')} an image. Its answer is the digit whose output lines spike most."
         ),
         tiles(_tiles(result)),
         "<h2>Digits</h2>",
-        *_digits(result, right, "read", "Digits that it read: the first of each kind. The stronger a pixel, the more it spiked."),
+        *_digits(
+            result,
+            right,
+            "read",
+            "Digits that it read: the first of each kind. The stronger a pixel, the more it spiked.",
+        ),
         *_digits(result, wrong, "misread", _about_wrong(result, len(wrong))),
         f"<h3>What each digit was taken for</h3>{table(list(_confusions(result)))}",
         *run_parts(result.run, result.power),
@@ -91,7 +99,9 @@ def _pixels(image: Array) -> Iterator[str]:
     """The pixels [rows, columns] of an image by how often they spiked, in shades of the text's colour."""
     shades = np.ceil(LEVELS * image / max(int(image.max()), 1)).astype(int)
     for shade in range(1, LEVELS + 1):
-        squares = (f"M{PIXEL * x} {PIXEL * y}h{PIXEL}v{PIXEL}h-{PIXEL}z" for y, x in np.argwhere(shades == shade).tolist())
+        squares = (
+            f"M{PIXEL * x} {PIXEL * y}h{PIXEL}v{PIXEL}h-{PIXEL}z" for y, x in np.argwhere(shades == shade).tolist()
+        )
         if path := "".join(squares):
             yield f'<path d="{path}" fill="currentColor" fill-opacity="{shade / LEVELS:g}"/>'
 

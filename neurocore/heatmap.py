@@ -161,8 +161,12 @@ def svg_begin(width: float, height: float, look: str, name: str, title: str, des
     """The begin of a picture, which says what it shows to who cannot see it; ``name`` is one that the page has only once."""
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
     told = f'role="img" aria-labelledby="{name}-title {name}-desc"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="{look}" {size} {told} font-family="sans-serif" font-size="11">'
-    return f'{head}\n<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{look}" {size} {told} font-family="sans-serif" font-size="11">'
+    )
+    return (
+        f'{head}\n<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
+    )
 
 
 def svg_turned(x: float, y: float, text: str) -> str:

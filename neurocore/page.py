@@ -38,13 +38,15 @@ p.key span {{ white-space: nowrap; margin-right: 16px; }}
 p.key i {{ display: inline-block; width: 11px; height: 11px; margin-right: 5px; }}
 figure {{ margin: 0 0 1em; }} figcaption {{ margin-top: 4px; }}
 dl.tiles {{ display: flex; flex-wrap: wrap; gap: 10px; margin: 0 0 1.2em; }}
-dl.tiles div {{ background: var(--tile); border: 1px solid var(--line); border-radius: 6px; padding: 8px 14px; min-width: 110px; }}
+dl.tiles div {{ background: var(--tile); border: 1px solid var(--line); border-radius: 6px; padding: 8px 14px; }}
+dl.tiles div {{ min-width: 110px; }}
 dl.tiles dt {{ color: var(--soft); font-size: 12px; }} dl.tiles dd {{ margin: 0; font-size: 19px; white-space: nowrap; }}
 dl.tiles dd.more {{ color: var(--soft); font-size: 12px; }}
 svg.mesh, svg.plot {{ max-width: 100%; height: auto; font: 11px sans-serif; fill: currentColor; }}
 svg .paper {{ fill: none; }} svg .unused {{ fill: var(--unused); }} svg .silent {{ fill: var(--silent); }}
 svg .rule {{ stroke: var(--line); }} svg .soft {{ fill: var(--soft); }}
-.s0 {{ color: var(--s0); }} .s1 {{ color: var(--s1); }} .s2 {{ color: var(--s2); }} .s3 {{ color: var(--s3); }} .s4 {{ color: var(--s4); }}
+.s0 {{ color: var(--s0); }} .s1 {{ color: var(--s1); }} .s2 {{ color: var(--s2); }}
+.s3 {{ color: var(--s3); }} .s4 {{ color: var(--s4); }}
 summary {{ cursor: pointer; font-weight: bold; margin: 1.6em 0 0.6em; }}
 @media print {{
 body {{ margin: 0; max-width: none; padding: 0; font-size: 11px; }} h2, h3 {{ break-after: avoid; }}

@@ -195,6 +195,7 @@ class _Picture:
         x = LEFT + 100.0
         for low, high, opacity in self.raster.shades:
             text = f"{low:,}" if high == low else f"{low:,} to {high:,}"
-            yield f'<rect class="s0" x="{x:g}" y="{top:g}" width="14" height="11" fill="currentColor" fill-opacity="{opacity:g}"/>'
+            at = f'x="{x:g}" y="{top:g}" width="14" height="11"'
+            yield f'<rect class="s0" {at} fill="currentColor" fill-opacity="{opacity:g}"/>'
             yield svg_text(x + 20, top + 10, text, size=11, anchor="start")
             x += 44 + 6.5 * len(text)

@@ -189,27 +189,36 @@ def _power(run: RunResult, power: PowerReport | None) -> Iterator[str]:
         yield note(f"Not shown: the chip definition {run.chip.architecture.name!r} has no energy constants.")
         return
     yield figure(power_svg(power), f"{power.heading}.")
-    energies = {name: item for name, item in power.energies().items() if item[0] is not None}
-    rows = [(name, f"{significant(value)} {unit}") for name, (value, unit) in energies.items() if value is not None]
-    idle = f", {power.idle_cores:,} of them hold nothing" if power.idle_cores else ""
-    chips = [(f"chip {chip}", significant(float(mw))) for chip, mw in _chips(power)]
-    yield table([("supply", f"{power.voltage:g} V"), ("powered", f"{counted(power.powered_cores, 'core')}{idle}"), *rows], head=False)
-    if chips:
-        yield f"<h3>Power by chip, without I/O</h3>{table([('chip', 'mW'), *chips])}"
+    yield table(list(_energies(power)), head=False)
+    if chips := [(f"({x}, {y})", f"{cores:,}", significant(total)) for (x, y), cores, total in _chips(power)]:
+        yield f"<h3>Chips, without I/O</h3>{table([('chip', 'powered cores', 'mW'), *chips])}"
     yield note(f"{power.accuracy_statement} Energies are total power by count, leakage included.")
     if power.sources:
         yield f'<ul class="sources">{"".join(f"<li>{escape(source)}</li>" for source in power.sources)}</ul>'
 
 
-def _chips(power: PowerReport) -> Iterator[tuple[tuple[int, int], float]]:
-    """Position and power of the powered chips of a board."""
-    for chip, cores, total in zip(power.chip, power.chip_powered_cores, power.per_chip.total_mw, strict=True):
+def _energies(power: PowerReport) -> Iterator[tuple[str, str]]:
+    """What is powered at which supply, and what is derived from power; counts of zero left out."""
+    yield "supply", f"{power.voltage:g} V"
+    yield "ticks a second", f"{power.tick_hz:,g}"
+    idle = f", {power.idle_cores:,} of which hold nothing" if power.idle_cores else ""
+    yield "powered", f"{counted(power.powered_cores, 'core')}{idle}"
+    for name, (value, unit) in power.energies().items():
+        if value is not None:
+            yield name, f"{significant(value)} {unit}"
+
+
+def _chips(power: PowerReport) -> Iterator[tuple[tuple[int, int], int, float]]:
+    """Position, powered cores and power of the chips of a board that have any."""
+    for chip, cores, total in zip(power.chip, power.chip_powered_cores, power.per_chip.total_mw.tolist(), strict=True):
         if cores:
-            yield chip, float(total)
+            yield chip, cores, total
 
 
 def _footer(run: RunResult) -> str:
     """Which neurocore wrote the page."""
     from neurocore import __version__
 
-    return note(f"Written by neurocore {__version__} from what the run recorded; no number is estimated but power and energy.")
+    return note(
+        f"Written by neurocore {__version__} from what the run recorded; no number is estimated but power and energy."
+    )

@@ -20,7 +20,9 @@ MOST_PROBES = 4
 """Probed populations that are drawn; a page of more would be long to load and to read."""
 MOST_TRACES = 6
 """Membranes that are drawn of a probe."""
-NOT_BY_TICK = "A run file keeps the ticks of spikes on output lines and of probed populations; other neurons are counted over the run."
+NOT_BY_TICK = (
+    "A run keeps the ticks of spikes on output lines and of probed populations; other neurons are counted over the run."
+)
 ADVICE = "Probes record populations: neurocore run … --probe POPULATION, or POPULATION:membrane."
 
 

@@ -54,12 +54,15 @@ def activity_span(first_tick: int, ticks: int) -> Span:
 
 def activity_svg(series: Sequence[Series], span: Span, name: str, clock: str) -> str:
     """Spikes per tick, a panel a series; ``name`` is one that the page has only once, ``clock`` what the ticks are."""
-    lines, told = [], []
+    lines: list[str] = []
+    told: list[str] = []
     for number, item in enumerate(series):
         counts = per_bin(item.tick, span)
         rates = counts / span.lengths
         peak = int(rates.argmax())
-        told.append(f"{item.name}: {counted(len(item.tick), 'spike')}, at most {rates.max():.4g} per tick, {_when(span, peak)}.")
+        told.append(
+            f"{item.name}: {counted(len(item.tick), 'spike')}, at most {rates.max():.4g} per tick, {_when(span, peak)}."
+        )
         lines += _panel(number, item.name, 0.0, float(rates.max()) or 1.0)
         lines.append(f'<g class="s{number % N_SERIES}">{_steps(rates, span, _top(number))}</g>')
     return _svg(len(series), span, name, clock, "Spikes per tick over the run", " ".join(told), lines)
@@ -68,7 +71,8 @@ def activity_svg(series: Sequence[Series], span: Span, name: str, clock: str) ->
 def membranes_svg(traces: Sequence[Trace], first_tick: int, name: str, clock: str) -> str:
     """Membranes, a panel a neuron, with a mark above for each of its spikes."""
     span = Span.of(first_tick, len(traces[0].membrane), MOST_POINTS)
-    lines, told = [], []
+    lines: list[str] = []
+    told: list[str] = []
     for number, trace in enumerate(traces):
         low, high = int(trace.membrane.min()), int(trace.membrane.max())
         told.append(f"{trace.name}: from {low:,} to {high:,}, {counted(len(trace.fired), 'spike')}.")

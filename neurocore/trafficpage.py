@@ -14,9 +14,9 @@ BUSIEST = 20
 """Cores that the page lists."""
 
 READING = (
-    "Every square is a core, in the colour of how much its neurons fire. A packet carries the spike of one neuron to the core that"
-    " its axon lies in, from core to core over the links of the mesh, along x first and then along y. The hottest link is where"
-    " packets would queue up first."
+    "Every square is a core, in the colour of how much its neurons fire. A packet carries the spike of one neuron to the core"
+    " that its axon lies in, from core to core over the links of the mesh, along x first and then along y. The hottest link is"
+    " where packets would queue up first."
 )
 
 
@@ -31,7 +31,7 @@ def traffic_page(run: RunResult) -> str:
 
 
 def traffic_parts(run: RunResult, heading: str = "h2", most_told: int | None = None) -> list[str]:
-    """What a page says of the traffic, under headings of a kind; ``most_told`` as of :func:`~neurocore.trafficmap.traffic_svg`."""
+    """What a page says of the traffic, under headings of a kind; ``most_told`` is that of :func:`traffic_svg`."""
     report = run.traffic()
     counts = [(name, value) for name, value in report.in_words() if name not in ("hottest link", "then")]
     return [

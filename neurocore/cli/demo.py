@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 REPORT = "neurocore-demo.html"
 """The report's file in the working folder."""
-OUTPUT_HELP = f"Folder for the report, the chip and the run file; made if missing. Default: only the report, {REPORT}, here."
+OUTPUT_HELP = (
+    f"Folder for the report, the chip and the run file; made if missing. Default: only the report, {REPORT}, here."
+)
 
 
 @click.command()
-@click.option(
-    "-o", "--output", type=click.Path(), metavar="DIR", help=OUTPUT_HELP
-)
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help=OUTPUT_HELP)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the emulation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(output: str | None, threads: int | None, as_json: bool) -> None:
