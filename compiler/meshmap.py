@@ -27,7 +27,7 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 def mesh_key() -> str:
     """What the colours mean, as a paragraph."""
     marks = [(colour, "room left" if name == "none" else f"full of {name}") for name, colour in COLOURS.items()]
-    marks += [(RELAYS, "relays alone"), (EMPTY, "not used")]
+    marks += [(RELAYS, "relays alone"), (f"var(--unused, {EMPTY})", "not used")]
     shown = (f'<span><i style="background:{colour}"></i>{name}</span>' for colour, name in marks)
     return f'<p class="key">{"".join(shown)}</p>'
 
@@ -57,7 +57,7 @@ class _Map:
         yield f'<svg class="mesh" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
         yield f'<g transform="translate({LEFT} 0)">'
         yield f'<pattern id="sites" width="{self.cell}" height="{self.cell}" patternUnits="userSpaceOnUse">'
-        yield f'<path d="M0 0h{size}v{size}h-{size}z" fill="{EMPTY}"/></pattern>'
+        yield f'<path d="M0 0h{size}v{size}h-{size}z" class="unused" fill="{EMPTY}"/></pattern>'
         yield f'<path d="M0 0h{self.width}v{self.height}h-{self.width}z" fill="url(#sites)"/>'
         yield from (self.square(core) for core in self.cores)
         yield from self.axes()

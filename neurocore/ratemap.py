@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from neurocore.colourscale import BAR, EMPTY, OUTLINE, Scale
 from neurocore.heatmap import Ramp, short, svg_begin, svg_text
-from neurocore.meshframe import LEFT, UNUSED, Frame, Mesh
+from neurocore.meshframe import EDGE, LEFT, UNUSED, Frame, Mesh
 from neurocore.wording import counted
 
 LONGEST, LARGEST, SMALLEST = 640, 44, 6
@@ -58,8 +58,8 @@ class RateMap(Frame):
         y, x = (int(place) for place in np.unravel_index(int(self.rates.argmax()), self.rates.shape))
         silent = int((mesh.spikes[used] == 0).sum())
         most = f"most in {mesh.place(x, y)}: {short(float(self.rates[y, x]))} {self.unit} a neuron"
-        spread = f"half of the {squares} below {short(float(np.median(self.rates[used])))} {self.unit}"
-        return f"{most[0].upper()}{most[1:]}; {spread}; {silent:,} silent."
+        median = f"median of the {squares} in use {short(float(np.median(self.rates[used])))} {self.unit}"
+        return f"{most[0].upper()}{most[1:]}; {median}; {silent:,} silent."
 
     def svg(self) -> str:
         """The picture."""
@@ -117,3 +117,6 @@ class RateMap(Frame):
             x = BAR + 14 + 90 * number
             yield f'<rect x="{x}" y="{top + 18}" width="11" height="11" class="{look}" fill="{fill}" stroke="{OUTLINE}"/>'
             yield svg_text(x + 17, top + 28, text, anchor="start")
+        if self.mesh.run.tiling.n_chips > 1:
+            yield f'<path d="M{BAR + 224} {top + 24}h12" stroke="{EDGE}" stroke-dasharray="5 3"/>'
+            yield svg_text(BAR + 242, top + 28, "edge of a chip", anchor="start")

@@ -17,7 +17,7 @@ from neurocore.ratemap import RateMap
 from neurocore.result import RunResult
 from neurocore.runspikes import activity_parts, membrane_parts, spike_parts
 from neurocore.trafficpage import traffic_parts
-from neurocore.wording import counted
+from neurocore.wording import counted, times
 
 MOST_TOLD = 2500
 """Cores and links of the traffic map that tell their counts; of more, they alone would take megabytes."""
@@ -82,11 +82,11 @@ def _neurons(run: RunResult) -> str:
     population = run.chip.population
     placed, others = int((population >= 0).sum()), int((population == -1).sum())
     of_network = min(sum(group.size for group in run.chip.populations), placed)
-    kinds = ((of_network, "of the network"), (placed - of_network, "copies"), (others, "relays"))
     if not placed:
         return f"{others:,} configured"
-    parts = ", ".join(f"{number:,} {name}" for number, name in kinds if number)
-    return f"{placed + others:,} configured: {parts}"
+    rest = ((placed - of_network, "copy"), (others, "relay"))
+    parts = [f"{of_network:,} of the network", *(counted(number, noun) for number, noun in rest if number)]
+    return f"{placed + others:,} configured: {', '.join(parts)}"
 
 
 def _groups(groups: tuple[Group, ...]) -> str:
@@ -134,7 +134,7 @@ def _tiles(run: RunResult, power: PowerReport | None, tick_hz: float | None) -> 
         yield "power", f"{significant(power.total_mw)} mW", f"{power.voltage:g} V, {power.tick_hz:,g} ticks a second"
     if run.seconds > 0:
         threads = counted(run.threads, "thread")
-        pace = f", {run.ticks_per_second / tick_hz:.3g} times real time" if tick_hz else ""
+        pace = f", {times(run.ticks_per_second / tick_hz)} real time" if tick_hz else ""
         yield "emulated at", f"{run.ticks_per_second:,.0f} ticks/s", f"on {threads}{pace}"
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from neurocore.chart import clock_of
+from neurocore.chart import Span, clock_of
 from neurocore.page import figure, note
 from neurocore.rasterplot import Band, Raster, raster_svg
 from neurocore.result import ProbeRecord, RunResult
-from neurocore.timeplot import Series, Trace, activity_span, activity_svg, membranes_svg
+from neurocore.timeplot import MOST_POINTS, Series, Trace, activity_span, activity_svg, membranes_svg
 from neurocore.wording import counted
 
 Array = npt.NDArray[np.int64]
@@ -154,4 +154,6 @@ def _membrane_caption(name: str, probe: ProbeRecord, shown: int) -> str:
     """What a picture of membranes shows."""
     width = probe.membranes.shape[1]
     which = f"the {shown} of its {width:,} recorded neurons that fire most" if shown < width else "all recorded neurons"
-    return f"Membranes of {name}, {which}, at the end of each tick; marks above are spikes."
+    each = Span.of(0, len(probe.membranes), MOST_POINTS).each
+    binned = "" if each == 1 else f", as the range of every {each:,} ticks"
+    return f"Membranes of {name}, {which}, at the end of each tick{binned}; marks above are spikes."

@@ -21,7 +21,7 @@ from neurocore.cli.output import (
     say,
     table,
 )
-from neurocore.wording import counted
+from neurocore.wording import counted, times
 
 if TYPE_CHECKING:
     from neurocore.spikes import Spikes
@@ -157,18 +157,13 @@ def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
             "ticks",
             f"{fields['ticks']:,}{' of the chip' * (fields['dilation'] != 1)} in {fields['seconds']:.3f} s:"
             f" {fields['ticks_per_second']:,.0f} ticks/s,"
-            f" {_times(fields['ticks_per_second'] / 1000)} real time at 1 kHz",
+            f" {times(fields['ticks_per_second'] / 1000)} real time at 1 kHz",
         ),
         *([("network", _network_speed(fields))] if fields["dilation"] != 1 else []),
         ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines{_inner_clock(fields)}"),
         ("synaptic events", f"{fields['synaptic_events']:,}"),
         ("merges", f"{fields['merges']:,}"),
     ]
-
-
-def _times(factor: float) -> str:
-    """``0.25 times``, ``1,234 times``."""
-    return f"{factor:,.0f} times" if factor >= 100 else f"{factor:.3g} times"
 
 
 def _inner_clock(fields: dict[str, Any]) -> str:
@@ -181,8 +176,8 @@ def _network_speed(fields: dict[str, Any]) -> str:
     speed, dilation = fields["network_ticks_per_second"], fields["dilation"]
     return (
         f"{counted(fields['network_ticks'], 'tick')}, {dilation} of the chip each: {speed:,.0f} ticks/s,"
-        f" {_times(speed * dilation / 1000)} real time where a tick of the network lasts {dilation} ms,"
-        f" {_times(speed / 1000)} where it lasts 1 ms"
+        f" {times(speed * dilation / 1000)} real time where a tick of the network lasts {dilation} ms,"
+        f" {times(speed / 1000)} where it lasts 1 ms"
     )
 
 

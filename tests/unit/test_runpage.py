@@ -97,6 +97,7 @@ def test_what_ran(run: RunResult) -> None:
     assert facts["chip"] == "IBM TrueNorth (truenorth): 64 x 64 cores of 256 axons x 256 neurons"
     assert facts["cores"] == f"{len(run.chip.core)} in use of 4,096"
     copies = int((run.chip.population >= 0).sum()) - 17
+    assert copies > 1
     assert facts["neurons"] == f"{17 + copies} configured: 17 of the network, {copies} copies"
     assert (facts["inputs"], facts["outputs"]) == ("8 lines: x (8)", "17 lines: first (2 x 6), second (5)")
     assert facts["ticks"] == "60 ticks: 0..59"
@@ -233,7 +234,7 @@ def test_a_board_of_chips() -> None:
     assert "the chip definition &#x27;board&#x27; has no energy constants" in section(text, "Power and energy")
     assert " per tick</dd>" in section(text, "In numbers")
     assert cells(section(text, "Populations"))[0][4] == "mean rate, per tick"
-    assert section(text, "Firing by core").count("stroke-dasharray") == 2
+    assert section(text, "Firing by core").count("stroke-dasharray") == 3, "two edges, and one in the key"
     with pytest.raises(nc.InputError, match="has no energy constants"):
         run.report("never.html", voltage=0.8)
 
@@ -406,6 +407,11 @@ def test_no_peak_of_a_long_membrane_is_lost() -> None:
     assert "m: from -30 to 90, 1 spike." in text
     ys = [float(y) for y in re.findall(r"[ML][\d.]+ (-?[\d.]+)", text.split("fill-opacity")[0].rsplit('d="', 1)[1])]
     assert (min(ys), max(ys)) == (26.0, 100.0)
+
+
+def test_the_range_of_long_membranes_is_said() -> None:
+    run = ran(network(), 2 * MOST_POINTS + 1)
+    assert "at the end of each tick, as the range of every 3 ticks; marks above are spikes." in page(run)
 
 
 def test_round_numbers() -> None:
