@@ -127,6 +127,8 @@ class Raster:
         if not self.is_binned:
             return text + "every mark is a spike."
         cell = f"{counted(self.span.each, 'tick')} of {counted(self.lines_each, self.noun)}"
+        if self.most <= 1:
+            return text + f"every mark is a spike, in cells of {cell}."
         return text + f"a cell stands for {cell}, and the stronger its colour, the more spikes, up to {self.most:,}."
 
 

@@ -379,6 +379,11 @@ def test_long_runs_have_a_close_up() -> None:
     assert close is not None
     assert (close.span.first, close.span.ticks, close.span.each) == (700, rasterplot.CLOSE_UP, 1)
     assert int(close.cells[0].sum()) == len(spikes.window(700, 700 + rasterplot.CLOSE_UP))
+    sparse = Raster.of(Spikes.from_lines([5, 4000], [0, 1]), [Band("p", 0, 5)], 0, 9000, "neuron")
+    assert (
+        sparse.summary()
+        == "2 spikes of 5 neurons in ticks 0..8,999; every mark is a spike, in cells of 15 ticks of 1 neuron."
+    )
     assert Raster.of(spikes.window(0, 800), [Band("p", 0, 5)], 0, 900, "neuron").close_up() is None
 
 
