@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from html import escape
 
 from neurocore.compiler.report import CoreUse
 from neurocore.compiler.reporttext import held
+from neurocore.heatmap import svg_begin
 from neurocore.wording import counted
 
 COLOURS = {"none": "#9ecae1", "neurons": "#fdae6b", "axons": "#74c476", "axons and neurons": "#e6550d"}
@@ -27,7 +29,7 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 def mesh_key() -> str:
     """What the colours mean, as a paragraph."""
     marks = [(colour, "room left" if name == "none" else f"full of {name}") for name, colour in COLOURS.items()]
-    marks += [(RELAYS, "relays alone"), (EMPTY, "not used")]
+    marks += [(RELAYS, "relays alone"), (f"var(--unused, {EMPTY})", "not used")]
     shown = (f'<span><i style="background:{colour}"></i>{name}</span>' for colour, name in marks)
     return f'<p class="key">{"".join(shown)}</p>'
 
@@ -54,14 +56,22 @@ class _Map:
         # Room for the column title, which may be wider than the cores.
         width, height = LEFT + max(self.width, 80), self.height + BELOW
         size = self.cell - 1
-        yield f'<svg class="mesh" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+        title = "What the cores of the mesh are full of"
+        yield svg_begin(width, height, "mesh", "cores", title, ", ".join(self.counts()))
         yield f'<g transform="translate({LEFT} 0)">'
         yield f'<pattern id="sites" width="{self.cell}" height="{self.cell}" patternUnits="userSpaceOnUse">'
-        yield f'<path d="M0 0h{size}v{size}h-{size}z" fill="{EMPTY}"/></pattern>'
+        yield f'<path d="M0 0h{size}v{size}h-{size}z" class="unused" fill="{EMPTY}"/></pattern>'
         yield f'<path d="M0 0h{self.width}v{self.height}h-{self.width}z" fill="url(#sites)"/>'
         yield from (self.square(core) for core in self.cores)
         yield from self.axes()
         yield "</g>\n</svg>"
+
+    def counts(self) -> Iterator[str]:
+        """How many cores have which colour, in words."""
+        full = Counter(core.limit if core.populations else "relays alone" for core in self.cores)
+        for limit, number in sorted(full.items()):
+            state = {"none": "with room left", "relays alone": "of relays alone"}.get(limit, f"full of {limit}")
+            yield f"{counted(number, 'core')} {state}"
 
     def x(self, column: int) -> int:
         return (column - self.left) * self.cell

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.heatmap import Ramp, colour, marks, short, svg_text
+from neurocore.page import DARK_SCREEN
 
 SHADES = 12
 """Steps of a scale."""
@@ -53,14 +54,22 @@ class Scale:
         return colour(step / (SHADES - 1), self.ramp)
 
     def styles(self, name: str) -> Iterator[str]:
-        """A class of style sheets for every step: ``name0``, ``name1``, ..."""
-        return (f".{name}{step}{{fill:{self.shade(step)[0]}}}" for step in range(SHADES))
+        """Classes of style sheets for every step: ``name0``, ``name1``, ... for shapes and ``name0t``, ... for text on them."""
+        for step in range(SHADES):
+            fill, ink = self.shade(step)
+            yield f".{name}{step}{{fill:{fill}}}.{name}{step}t{{fill:{ink}}}"
+
+    def page_styles(self, name: str) -> Iterator[str]:
+        """The same for a page, which may be dark: there the ramp is turned round, so that low values are near the ground."""
+        yield from self.styles(name)
+        turned = Scale(self.low, self.high, (self.ramp[2], self.ramp[1], self.ramp[0]))
+        yield f"{DARK_SCREEN}{{{''.join(turned.styles(name))}}}"
 
     def bar(self, name: str, top: float, title: str) -> Iterator[str]:
         """The steps of a scale with numbers below, and what they count; that there is nothing, if there is not."""
         yield svg_text(BAR + 14, top + 11, title if self.high else f"{title}: none", anchor="start")
         if not self.high:
-            yield f'<rect y="{top}" width="{BAR}" height="12" fill="{EMPTY}" stroke="{OUTLINE}"/>'
+            yield f'<rect y="{top}" width="{BAR}" height="12" class="silent" fill="{EMPTY}" stroke="{OUTLINE}"/>'
             return
         width = BAR / SHADES
         for step in range(SHADES):
@@ -68,5 +77,5 @@ class Scale:
         for value in marks(self.low, self.high, BAR, MARKS_APART):
             at = self.share(value) * BAR
             anchor = "start" if at < 12 else "end" if at > BAR - 12 else "middle"
-            yield f'<path d="M{at:g} {top + 12}v4" stroke="#000000"/>'
+            yield f'<path d="M{at:g} {top + 12}v4" stroke="currentColor"/>'
             yield svg_text(at, top + 27, short(value), size=11, anchor=anchor)

@@ -186,6 +186,12 @@ def atomic_path(path: StrPath) -> Iterator[str]:
         raise OutputError(why_not(path, target, error)) from error
 
 
+def write_text(path: StrPath, text: str) -> None:
+    """Write a text file atomically, in UTF-8. Raises OutputError if it cannot be written."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def check_writable(path: StrPath) -> None:
     """Raise OutputError if ``path`` could not be written now; for use before long work.
 

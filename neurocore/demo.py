@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurocore.config import ChipConfig
+from neurocore.config import ChipConfig, Group
 from neurocore.emulator import Emulator
 from neurocore.power import PowerReport
 from neurocore.result import RunResult
@@ -46,14 +46,35 @@ class Labels:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Everything that the demo measured."""
+    """Everything that the demo measured.
+
+    ``labels`` [n] are the digits, ``found`` [n] what they were taken for, ``images`` [n, rows, columns] the spikes of every
+    pixel, in ``ticks_per_image`` ticks.
+    """
 
     chip: ChipConfig
     run: RunResult
-    accuracy: float
-    n_images: int
+    labels: Array
+    found: Array
+    images: Array
+    ticks_per_image: int
     power: PowerReport
     traffic: TrafficReport
+
+    @property
+    def n_images(self) -> int:
+        """Images that were shown."""
+        return len(self.labels)
+
+    @property
+    def is_right(self) -> npt.NDArray[np.bool_]:
+        """Which images [n] were taken for what they are."""
+        return np.asarray(self.found == self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of these, 0..1."""
+        return float(self.is_right.mean())
 
     def as_dict(self) -> dict[str, Any]:
         """The fields of ``demo --json``."""
@@ -69,7 +90,6 @@ class DemoResult:
             "energy_per_inference_uj": power["energy_per_inference_uj"],
             "mean_hops": self.traffic.mean_hops,
             "ticks_per_second": round(self.run.ticks_per_second, 1),
-            "report": None,
         }
 
 
@@ -100,6 +120,13 @@ def classify(spikes: Spikes, labels: Labels, latency: int) -> Array:
     return np.asarray(np.argmax(votes, axis=1))
 
 
+def images_of(spikes: Spikes, labels: Labels, pixels: Group) -> Array:
+    """Spikes of every pixel [n, rows, columns] while each image was shown."""
+    cell = spikes.tick // labels.ticks_per_image * pixels.size + spikes.line - pixels.start
+    counts = np.bincount(cell, minlength=len(labels.labels) * pixels.size)
+    return counts.reshape(len(labels.labels), *pixels.shape)
+
+
 def run_demo(
     chip: ChipConfig,
     folder: Path,
@@ -110,13 +137,13 @@ def run_demo(
     labels = read_labels(folder / "test_labels.npz")
     spikes = read(folder / "test.npz")
     run = Emulator(chip, threads=threads).run(spikes, labels.n_ticks + chip.latency, progress=progress)
-    found = classify(run.spikes, labels, chip.latency)
-    n_images = len(labels.labels)
     return DemoResult(
         chip=chip,
         run=run,
-        accuracy=float((found == labels.labels).mean()),
-        n_images=n_images,
-        power=run.power(inferences=n_images),
+        labels=labels.labels,
+        found=classify(run.spikes, labels, chip.latency),
+        images=images_of(spikes, labels, chip.inputs[0]),
+        ticks_per_image=labels.ticks_per_image,
+        power=run.power(inferences=len(labels.labels)),
         traffic=run.traffic(),
     )

@@ -127,7 +127,7 @@ def _bar(values: Mapping[Cell, float], left: float, length: float, value_title: 
     edge, bottom = left + BAR_WIDTH, MARGIN_TOP + length
     for value in marks(low, high, length):
         y = bottom - length * (math.log(value / low) / math.log(high / low) if high > low else 1)
-        yield f'<path d="M{edge} {y:.1f}h4" stroke="#000000"/>'
+        yield f'<path d="M{edge} {y:.1f}h4" stroke="currentColor"/>'
         yield svg_text(edge + 8, round(y + 4, 1), short(value), anchor="start")
     yield svg_turned(edge + 62, MARGIN_TOP + length / 2, value_title)
 
@@ -148,10 +148,25 @@ def marks(low: float, high: float, length: float, gap: float = LABEL_GAP) -> lis
     return [*marked, high]
 
 
-def svg_text(x: float, y: float, text: str, fill: str = "#000000", size: int = 12, anchor: str = "middle") -> str:
-    """A line of text, at its beginning, middle or end."""
+def svg_text(
+    x: float, y: float, text: str, fill: str = "currentColor", size: int = 12, anchor: str = "middle", look: str = ""
+) -> str:
+    """A line of text, at its beginning, middle or end; ``look`` is a class of style sheets."""
     at = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}"'
-    return f'<text {at} fill="{fill}" font-size="{size}">{escape(text)}</text>'
+    named = f' class="{look}"' if look else ""
+    return f'<text {at} fill="{fill}" font-size="{size}"{named}>{escape(text)}</text>'
+
+
+def svg_begin(width: float, height: float, look: str, name: str, title: str, description: str) -> str:
+    """The begin of a picture, which says what it shows to who cannot see it; ``name`` is one that the page has only once."""
+    size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
+    told = f'role="img" aria-labelledby="{name}-title {name}-desc"'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{look}" {size} {told} font-family="sans-serif" font-size="11">'
+    )
+    return (
+        f'{head}\n<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
+    )
 
 
 def svg_turned(x: float, y: float, text: str) -> str:

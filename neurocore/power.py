@@ -239,7 +239,7 @@ class PowerReport:
         }
 
     def __str__(self) -> str:
-        lines = [self._heading(), *self._parts(), *self._energies(), *self._chip_lines()]
+        lines = [self.heading, *self._parts(), *self._energies(), *self._chip_lines()]
         return "\n".join([*lines, *self._clock(), self.accuracy_statement])
 
     def _chips(self) -> Iterator[dict[str, Any]]:
@@ -252,10 +252,12 @@ class PowerReport:
             if row["powered_cores"]:
                 name = f"chip ({row['chip'][0]}, {row['chip'][1]})"
                 cores = counted(row["powered_cores"], "core")
-                crossings = f"{_significant(row['crossing_mw'])} mW for packets to other chips"
-                yield f"  {name:<26}{_significant(row['total_mw']):>12} mW, {cores}, and {crossings}"
+                crossings = f"{significant(row['crossing_mw'])} mW for packets to other chips"
+                yield f"  {name:<26}{significant(row['total_mw']):>12} mW, {cores}, and {crossings}"
 
-    def _heading(self) -> str:
+    @property
+    def heading(self) -> str:
+        """The supply, the tick rate and what is powered."""
         cores = counted(self.powered_cores, "core")
         scope = f"powered: {SCOPES[self.powered]}, {cores}"
         network = "" if self.dilation == 1 else f", {self.network_tick_hz:.4g} Hz tick of the network"
@@ -269,22 +271,25 @@ class PowerReport:
                 " and what its neurons send each other within one counts."
             )
 
-    def _parts(self) -> Iterator[str]:
-        parts = {
+    def parts(self) -> dict[str, float]:
+        """The parts of ``total_mw`` by name, in mW."""
+        return {
             "leakage": self.leakage_mw,
             "neuron updates": self.neuron_mw,
             "synaptic events": self.synapse_mw,
             "routing": self.routing_mw,
             "I/O": self.io_mw,
-            "total": self.total_mw,
         }
-        for name, value in parts.items():
-            percent = 100 * value / self.total_mw if self.total_mw else 0.0
-            yield f"  {name:<26}{_significant(value):>12} mW {percent:>7.1f} %"
 
-    def _energies(self) -> Iterator[str]:
+    def _parts(self) -> Iterator[str]:
+        for name, value in {**self.parts(), "total": self.total_mw}.items():
+            percent = 100 * value / self.total_mw if self.total_mw else 0.0
+            yield f"  {name:<26}{significant(value):>12} mW {percent:>7.1f} %"
+
+    def energies(self) -> dict[str, tuple[float | None, str]]:
+        """What is derived from power and counts, by name: value and unit; None where a count is zero."""
         network = {} if self.dilation == 1 else {"energy per network tick": (self.energy_per_network_tick_nj, "nJ")}
-        figures = {
+        return {
             "energy per chip tick" if network else "energy per tick": (self.energy_per_tick_nj, "nJ"),
             **network,
             "energy per spike": (self.energy_per_spike_pj, "pJ"),
@@ -293,8 +298,10 @@ class PowerReport:
             "synaptic events": (self.gsops, "GSOPS"),
             "efficiency": (self.gsops_per_watt, "GSOPS/W"),
         }
-        for name, (value, unit) in figures.items():
-            shown = f"{'none':>12}" if value is None else f"{_significant(value):>12} {unit}"
+
+    def _energies(self) -> Iterator[str]:
+        for name, (value, unit) in self.energies().items():
+            shown = f"{'none':>12}" if value is None else f"{significant(value):>12} {unit}"
             yield f"  {name:<26}{shown}"
 
 
@@ -485,7 +492,7 @@ def _ratio(value: Floats, count: npt.ArrayLike) -> Floats:
     return quotient
 
 
-def _significant(value: float, digits: int = 4) -> str:
+def significant(value: float, digits: int = 4) -> str:
     """Write a number with at least ``digits`` significant digits and without an exponent."""
     places = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{value:,.{max(places, 0)}f}"

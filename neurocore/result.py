@@ -314,11 +314,44 @@ class RunResult:
         activity = self.activity(inferences)
         return estimate_power(energy.model(), activity, voltage=voltage, tick_hz=tick_hz, powered=powered)
 
+    def report(
+        self,
+        path: str,
+        voltage: float | None = None,
+        tick_hz: float | None = None,
+        powered: str = "used",
+        inferences: int | None = None,
+    ) -> str:
+        """Write all that the run shows as one HTML page, and return ``path``.
+
+        The other arguments are those of :meth:`power`. A chip definition without energy constants leaves power out, unless
+        one of them is given. Raises OutputError if the page cannot be written, before anything is computed.
+        """
+        from neurocore import container
+        from neurocore.runpage import run_page
+
+        container.check_writable(path)
+        container.write_text(path, run_page(self, power_of(self, voltage, tick_hz, powered, inferences)))
+        return path
+
     def save(self, path: str) -> None:
         """Write the run file (HDF5, atomic). Raises OutputError if it cannot be written."""
         from neurocore.runfile import save_run
 
         save_run(self, path)
+
+
+def power_of(
+    run: RunResult, voltage: float | None, tick_hz: float | None, powered: str, inferences: int | None
+) -> PowerReport | None:
+    """The power of a run for a report; None if its chip definition has no energy constants and nothing was asked of them.
+
+    Raises InputError if something was, and UsageError for arguments out of range.
+    """
+    asked = (voltage, tick_hz, powered, inferences) != (None, None, "used", None)
+    if run.chip.architecture.energy is None and not asked:
+        return None
+    return run.power(voltage, tick_hz, powered, inferences)
 
 
 def join_runs(first: RunResult, second: RunResult) -> RunResult:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from neurocore.board import BoardReport
-from neurocore.page import document, table
+from neurocore.page import document, figure, table
 from neurocore.result import RunResult
 from neurocore.traffic import TrafficReport, link_name
 from neurocore.trafficmap import traffic_svg
@@ -16,9 +14,9 @@ BUSIEST = 20
 """Cores that the page lists."""
 
 READING = (
-    "Every square is a core; the darker, the more its neurons fire. A packet carries the spike of one neuron to the core that"
-    " its axon lies in, from core to core over the links of the mesh, along x first and then along y. The hottest link is where"
-    " packets would queue up first."
+    "Every square is a core, in the colour of how much its neurons fire. A packet carries the spike of one neuron to the core"
+    " that its axon lies in, from core to core over the links of the mesh, along x first and then along y. The hottest link is"
+    " where packets would queue up first."
 )
 
 
@@ -29,30 +27,33 @@ def traffic_text(run: RunResult, suffix: str) -> str:
 
 def traffic_page(run: RunResult) -> str:
     """The page, self-contained."""
+    return document(f"Traffic of {run.chip.name} on {run.chip.architecture.name}", traffic_parts(run))
+
+
+def traffic_parts(run: RunResult, heading: str = "h2", most_told: int | None = None) -> list[str]:
+    """What a page says of the traffic, under headings of a kind; ``most_told`` is that of :func:`traffic_svg`."""
     report = run.traffic()
     counts = [(name, value) for name, value in report.in_words() if name not in ("hottest link", "then")]
-    parts = [
-        traffic_svg(run, titled=False),
-        f'<p class="note">{escape(READING)}</p>',
+    return [
+        figure(traffic_svg(run, titled=False, most_told=most_told), READING),
         table([("ticks", report.span), *counts], head=False),
-        *_links(report),
-        f"<h2>Busiest cores</h2>{table(_cores(run))}",
-        *([] if report.board is None else [f"<h2>Chips</h2>{table(_chips(report.board))}"]),
+        *_links(report, heading),
+        f"<{heading}>Busiest cores</{heading}>{table(_cores(run, report))}",
+        *([] if report.board is None else [f"<{heading}>Chips</{heading}>{table(_chips(report.board))}"]),
     ]
-    return document(f"Traffic of {run.chip.name} on {run.chip.architecture.name}", parts)
 
 
-def _links(report: TrafficReport) -> list[str]:
+def _links(report: TrafficReport, heading: str) -> list[str]:
     """The hottest links, if there are any."""
     if not (links := report.hottest_links):
         return []
     rows = [(link_name(link), f"{link['packets_per_tick']:.4f}") for link in links]
-    return [f"<h2>Hottest links</h2>{table([('link', 'packets per tick'), *rows])}"]
+    return [f"<{heading}>Hottest links</{heading}>{table([('link', 'packets per tick'), *rows])}"]
 
 
-def _cores(run: RunResult) -> list[tuple[str, ...]]:
+def _cores(run: RunResult, report: TrafficReport) -> list[tuple[str, ...]]:
     """The cores with most spikes, in that order, and what they did."""
-    arch, report, cores = run.chip.architecture, run.traffic(), run.cores
+    arch, cores = run.chip.architecture, run.cores
     order = sorted(range(len(run.chip.core)), key=lambda row: (-int(cores.spikes[row]), row))[:BUSIEST]
     rows = []
     for row in order:

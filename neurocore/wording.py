@@ -21,6 +21,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun[:-1]}ies" if noun.endswith("py") else f"{number:,} {noun}s"
 
 
+def times(factor: float) -> str:
+    """``0.25 times``, ``1,234 times``."""
+    return f"{factor:,.0f} times" if factor >= 100 else f"{factor:.3g} times"
+
+
 def acting(number: int, noun: str, one: str, many: str) -> str:
     """``1 neuron sends``, ``2 neurons send``: a count with the verb, or the words that begin with it, in either number."""
     return f"{counted(number, noun)} {one if number == 1 else many}"

@@ -16,6 +16,7 @@ from neurocore.cli.chip import chips, compile_command, inspect, verify
 from neurocore.cli.demo import demo
 from neurocore.cli.formats import convert_command, export_command, import_command
 from neurocore.cli.output import SCHEMA_VERSION
+from neurocore.cli.report import report
 from neurocore.cli.run import diff, power, recover, run, traffic
 from neurocore.entry import INTERRUPTED
 from neurocore.errors import NeurocoreError, OutputError
@@ -71,6 +72,7 @@ _COMMANDS = (
     diff,
     power,
     traffic,
+    report,
     verify,
 )
 

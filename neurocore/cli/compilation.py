@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurocore.cli.output import check_ending, check_file_kind, compile_bar, emit, keep_inputs, say, table, write_text
+from neurocore.cli.output import check_ending, check_file_kind, compile_bar, emit, keep_inputs, say, table
 from neurocore.wording import counted
 
 if TYPE_CHECKING:
@@ -99,12 +99,13 @@ class Compilation:
 
     def write_texts(self, result: CompileReport) -> None:
         """The placement and the report, if asked for."""
+        from neurocore import container
         from neurocore.compiler.reporttext import report_text
 
         if self.save_placement is not None and result.placement is not None:
-            write_text(self.save_placement, result.placement(self.save_placement.lower().endswith(".json")))
+            container.write_text(self.save_placement, result.placement(self.save_placement.lower().endswith(".json")))
         if self.report is not None:
-            write_text(self.report, report_text(result, os.path.splitext(self.report)[1].lower()))
+            container.write_text(self.report, report_text(result, os.path.splitext(self.report)[1].lower()))
 
 
 def _check_outputs(outputs: dict[str, str], inputs: list[str | None]) -> None:

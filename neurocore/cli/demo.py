@@ -14,18 +14,27 @@ if TYPE_CHECKING:
     from neurocore.demo import DemoResult
 
 
-@click.command()
-@click.option(
-    "-o", "--output", type=click.Path(), metavar="DIR", help="Folder for the chip and run files; made if missing."
+REPORT = "neurocore-demo.html"
+"""The report's file in the working folder."""
+OUTPUT_HELP = (
+    f"Folder for the report, the chip and the run file; made if missing. Default: only the report, {REPORT}, here."
 )
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help=OUTPUT_HELP)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the emulation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(output: str | None, threads: int | None, as_json: bool) -> None:
     """Compile a trained digit classifier to TrueNorth, emulate it on digits it never saw, and measure it."""
+    from neurocore import container
     from neurocore.compiler.pipeline import compile_network
     from neurocore.demo import data_folder, run_demo
+    from neurocore.demopage import demo_page
 
     folder = _make_folder(output) if output else None
+    report = REPORT if folder is None else str(folder / "report.html")
+    container.check_writable(report)
     with data_folder() as data:
         stage("compiling the network")
         chip = compile_network(data / "network.yaml")
@@ -34,7 +43,8 @@ def demo(output: str | None, threads: int | None, as_json: bool) -> None:
     if folder is not None:
         chip.save(str(folder / "digits.h5"))
         result.run.save(str(folder / "digits_run.h5"))
-    emit(result.as_dict(), as_json, _text(result, folder))
+    container.write_text(report, demo_page(result))
+    emit({**result.as_dict(), "report": report}, as_json, _text(result, folder, report))
 
 
 def _make_folder(path: str) -> Path:
@@ -51,7 +61,7 @@ def _make_folder(path: str) -> Path:
     return folder
 
 
-def _text(result: DemoResult, folder: Path | None) -> str:
+def _text(result: DemoResult, folder: Path | None, report: str) -> str:
     fields, chip, run = result.as_dict(), result.chip, result.run
     n_network = sum(group.size for group in chip.populations)
     wrong = result.n_images - round(result.accuracy * result.n_images)
@@ -83,4 +93,4 @@ def _text(result: DemoResult, folder: Path | None) -> str:
     ]
     if folder is not None:
         rows.append(("written", f"{folder / 'digits.h5'}, {folder / 'digits_run.h5'}"))
-    return table(rows)
+    return table([*rows, ("report", report)])

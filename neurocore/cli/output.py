@@ -114,14 +114,6 @@ def check_ending(path: str, kind: str, known: tuple[str, ...]) -> None:
         raise click.UsageError(f"'{path}': the name of a {kind} ends in {', '.join(known)}.")
 
 
-def write_text(path: str, text: str) -> None:
-    """Write a text file atomically."""
-    from neurocore import container
-
-    with container.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
 def keep_inputs(output: str, *inputs: str | None) -> None:
     """Refuse an output that would replace one of the command's own inputs."""
     for path in inputs:

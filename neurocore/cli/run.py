@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,8 @@ from neurocore.cli.output import (
     recording,
     say,
     table,
-    write_text,
 )
-from neurocore.wording import counted
+from neurocore.wording import counted, times
 
 if TYPE_CHECKING:
     from neurocore.spikes import Spikes
@@ -157,18 +157,13 @@ def result_rows(fields: dict[str, Any]) -> list[tuple[str, str]]:
             "ticks",
             f"{fields['ticks']:,}{' of the chip' * (fields['dilation'] != 1)} in {fields['seconds']:.3f} s:"
             f" {fields['ticks_per_second']:,.0f} ticks/s,"
-            f" {_times(fields['ticks_per_second'] / 1000)} real time at 1 kHz",
+            f" {times(fields['ticks_per_second'] / 1000)} real time at 1 kHz",
         ),
         *([("network", _network_speed(fields))] if fields["dilation"] != 1 else []),
         ("spikes", f"{fields['spikes']:,} fired, {fields['output_spikes']:,} on output lines{_inner_clock(fields)}"),
         ("synaptic events", f"{fields['synaptic_events']:,}"),
         ("merges", f"{fields['merges']:,}"),
     ]
-
-
-def _times(factor: float) -> str:
-    """``0.25 times``, ``1,234 times``."""
-    return f"{factor:,.0f} times" if factor >= 100 else f"{factor:.3g} times"
 
 
 def _inner_clock(fields: dict[str, Any]) -> str:
@@ -181,8 +176,8 @@ def _network_speed(fields: dict[str, Any]) -> str:
     speed, dilation = fields["network_ticks_per_second"], fields["dilation"]
     return (
         f"{counted(fields['network_ticks'], 'tick')}, {dilation} of the chip each: {speed:,.0f} ticks/s,"
-        f" {_times(speed * dilation / 1000)} real time where a tick of the network lasts {dilation} ms,"
-        f" {_times(speed / 1000)} where it lasts 1 ms"
+        f" {times(speed * dilation / 1000)} real time where a tick of the network lasts {dilation} ms,"
+        f" {times(speed / 1000)} where it lasts 1 ms"
     )
 
 
@@ -218,22 +213,34 @@ def diff(first: str, second: str, as_json: bool) -> None:
         raise click.exceptions.Exit(MismatchError.exit_code)
 
 
+def power_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what says or shows the power of a run."""
+    for option in reversed(_POWER_OPTIONS):
+        command = option(command)
+    return command
+
+
+_POWER_OPTIONS = (
+    click.option("--voltage", type=float, help="Supply in V; default: the chip definition's."),
+    click.option(
+        "--tick-hz",
+        type=click.FloatRange(min=0.001, max=1e9),
+        help="Ticks per second of chip time; default: the chip definition's.",
+    ),
+    click.option(
+        "--powered",
+        type=Choice(["used", "chip"]),
+        default="used",
+        show_default=True,
+        help="Cores that are powered: those in use, or the whole chip.",
+    ),
+    click.option("--inferences", type=click.IntRange(min=1), metavar="N", help="Classifications that the run made."),
+)
+
+
 @click.command()
 @click.argument("run_file", metavar="RUN", type=click.Path())
-@click.option("--voltage", type=float, help="Supply in V; default: the chip definition's.")
-@click.option(
-    "--tick-hz",
-    type=click.FloatRange(min=0.001, max=1e9),
-    help="Ticks per second of chip time; default: the chip definition's.",
-)
-@click.option(
-    "--powered",
-    type=Choice(["used", "chip"]),
-    default="used",
-    show_default=True,
-    help="Cores that are powered: those in use, or the whole chip.",
-)
-@click.option("--inferences", type=click.IntRange(min=1), metavar="N", help="Classifications that the run made.")
+@power_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def power(
     run_file: str, voltage: float | None, tick_hz: float | None, powered: str, inferences: int | None, as_json: bool
@@ -264,6 +271,6 @@ def traffic(run_file: str, report: str | None, as_json: bool) -> None:
     run = load_head(run_file)
     found = run.traffic()
     if report is not None:
-        write_text(report, traffic_text(run, os.path.splitext(report)[1].lower()))
+        container.write_text(report, traffic_text(run, os.path.splitext(report)[1].lower()))
         say(f"neurocore: {report} is written")
     emit(found.as_dict(), as_json, str(found))

@@ -48,8 +48,8 @@ def test_readme_python(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Power at 0.775 V" in out
 
 
-def test_readme_shows_the_demo_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every line of the demo's output stands in the README, speed apart."""
+def test_readme_shows_the_demo_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every line of the demo's output stands in the README, speed apart; the report that it names is there."""
     with pytest.raises(SystemExit):
         main(["demo"])
     for line in capsys.readouterr().out.splitlines():

@@ -143,7 +143,8 @@ def test_demo(cli, tmp_path: Path) -> None:
     assert {"ticks", "spikes", "power_mw", "energy_per_inference_uj", "mean_hops", "ticks_per_second", "report"} <= (
         outcome.json.keys()
     )
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"digits.h5", "digits_run.h5"}
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"digits.h5", "digits_run.h5", "report.html"}
+    assert outcome.json["report"] == str(tmp_path / "demo" / "report.html")
 
 
 def test_chips(cli) -> None:

@@ -277,6 +277,9 @@ def test_the_page_lists_losses_and_warnings(folder: Path, command) -> None:
     assert any(item.startswith("out: ") and "spikes before" in item for item in page.items)
 
 
+SVG = "{http://www.w3.org/2000/svg}"
+
+
 def core_at(x: int, y: int) -> CoreUse:
     return CoreUse(x, y, 1, 0, 0, 1, ("p",), "none", ())
 
@@ -293,12 +296,12 @@ def core_at(x: int, y: int) -> CoreUse:
 def test_the_map_has_axes(corners: Any, rows: list[str], columns: list[str]) -> None:
     """Round numbers of columns and of rows, each beside its cores; rows grow upwards."""
     drawn = ElementTree.fromstring(mesh_map(tuple(core_at(*corner) for corner in corners)))
-    texts = [(item.get("text-anchor"), item.text, item) for item in drawn.iter("text")]
+    texts = [(item.get("text-anchor"), item.text, item) for item in drawn.iter(SVG + "text")]
     assert [text for anchor, text, _ in texts if anchor == "end"] == rows
     named = [text for _, text, _ in texts if text in ("column (x)", "row (y)")]
     assert named == ["column (x)", "row (y)"]
     assert [text for anchor, text, _ in texts if anchor == "middle" and text != "row (y)"] == columns
-    for square, (x, y) in zip(drawn.iter("rect"), corners, strict=True):
+    for square, (x, y) in zip(drawn.iter(SVG + "rect"), corners, strict=True):
         size = float(square.get("width", "")) + 1
         for anchor, axis, value in (("end", "y", y), ("middle", "x", x)):
             at = [float(item.get(axis, "")) for kind, text, item in texts if (kind, text) == (anchor, str(value))]
@@ -315,6 +318,13 @@ def test_the_title_of_a_single_row_is_not_cut_off() -> None:
 def test_the_largest_map_fits_a_screen() -> None:
     drawn = ElementTree.fromstring(mesh_map((core_at(0, 0), core_at(63, 63))))
     assert (int(drawn.get("width", "")), int(drawn.get("height", ""))) <= (700, 700)
+
+
+def test_the_map_has_a_text_alternative() -> None:
+    cores = (core_at(0, 0), core_at(0, 1), CoreUse(1, 0, 0, 0, 3, 1, (), "none", ("p",)))
+    told = ElementTree.fromstring(mesh_map(cores)).find(SVG + "desc")
+    assert told is not None
+    assert told.text == "2 cores with room left, 1 core of relays alone"
 
 
 @pytest.mark.parametrize("name", ["r.foo", "r", "r.html.bak"])

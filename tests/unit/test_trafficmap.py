@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from boards import board, chain, layers
-from neurocore import trafficmap
+from neurocore import meshframe, trafficmap
 from neurocore.board import Tiling
 from neurocore.colourscale import SHADES, Scale
 from neurocore.compiler.network import Network
@@ -106,7 +106,7 @@ def test_every_loaded_link_is_drawn_once_on_the_right_of_its_way(busy: RunResult
     assert {way: int(told(item).split(": ")[1].split()[0].replace(",", "")) for way, item in links.items()} == expected
     order = sorted((n, shade(links[way])) for way, n in expected.items())
     assert [step for _, step in order] == sorted(step for _, step in order)
-    pitch = trafficmap._Picture(trafficmap._Mesh.of(busy), False)
+    pitch = trafficmap._Picture(meshframe.Mesh.of(busy), False)
     for way, item in links.items():
         x, y, u, v = map(int, re.findall(r"\d+", way))
         half = pitch.side / 2
@@ -127,7 +127,7 @@ def test_the_hottest_link_is_ringed_and_named(busy: RunResult) -> None:
     assert any((text or "").startswith(f"hottest link: ({x}, {y}) to ({u}, {v}), ") for text in texts)
     in_head, on_map = drawn.iter(SVG + "circle")
     assert in_head.get("stroke") == on_map.get("stroke")
-    picture = trafficmap._Picture(trafficmap._Mesh.of(busy), True)
+    picture = trafficmap._Picture(meshframe.Mesh.of(busy), True)
     middle = [(picture.x(x) + picture.x(u)) / 2, (picture.y(y) + picture.y(v)) / 2]
     assert [float(on_map.get(name, "")) - picture.side / 2 for name in ("cx", "cy")] == middle
     ring = titled(drawn, "path")[f"({x}, {y}) to ({u}, {v})"]
@@ -155,8 +155,8 @@ def test_edges_of_chips_lie_between_the_cores_of_two(busy: RunResult) -> None:
 
 def test_large_meshes_are_drawn_in_blocks(busy: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost: spikes of all cores, and the packets over all links from block to block."""
-    monkeypatch.setattr(trafficmap, "MOST_CELLS", 3)
-    mesh = trafficmap._Mesh.of(busy)
+    monkeypatch.setattr(meshframe, "MOST_CELLS", 3)
+    mesh = meshframe.Mesh.of(busy)
     left, right, low, high = mesh.bounds
     assert mesh.block > 1
     assert max(right - left, high - low) < 3
@@ -173,8 +173,8 @@ def test_large_meshes_are_drawn_in_blocks(busy: RunResult, monkeypatch: pytest.M
 
 def test_blocks_end_where_chips_do_if_they_can() -> None:
     chips = Tiling(256, 256, 64, 64)
-    assert [trafficmap._block_size(least, chips) for least in (2, 3, 4, 5, 33, 65)] == [2, 4, 4, 8, 64, 65]
-    assert trafficmap._block_size(2, Tiling(10, 6, 5, 3)) == 2
+    assert [meshframe._block_size(least, chips) for least in (2, 3, 4, 5, 33, 65)] == [2, 4, 4, 8, 64, 65]
+    assert meshframe._block_size(2, Tiling(10, 6, 5, 3)) == 2
 
 
 @pytest.mark.parametrize("ticks", [0, 5])
