@@ -72,7 +72,7 @@ def overview(report: CompileReport, use: ChipUse) -> list[tuple[str, str]]:
         ("chip", f"{use.chip}, {cores}; {report.binds} bind"),
         (
             "full cores",
-            f"{limits or 'none'}; with room {use.limits.get('none', 0):,}; with relays alone {use.relay_cores:,}",
+            f"{limits or 'none'}; with room {use.limits.get('none', 0):,}; of all these {use.relay_cores:,} with relays alone",
         ),
         ("neurons", report.neurons_text),
         ("axons", f"{report.axons:,}"),

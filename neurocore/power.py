@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurocore.errors import UsageError
-from neurocore.wording import counted
+from neurocore.wording import chips_clock, counted
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -266,10 +266,7 @@ class PowerReport:
     def _clock(self) -> Iterator[str]:
         """Of a dilated chip, whose ticks and spikes are counted."""
         if self.dilation != 1:
-            yield (
-                f"Ticks, spikes and synaptic events are the chip's: {self.dilation} of its ticks make one of the network,"
-                " and what its neurons send each other within one counts."
-            )
+            yield chips_clock(self.dilation)
 
     def parts(self) -> dict[str, float]:
         """The parts of ``total_mw`` by name, in mW."""

@@ -17,7 +17,7 @@ from neurocore.architecture import Architecture
 from neurocore.board import BoardReport, Tiling, measure_board
 from neurocore.config import OUTPUT, ChipConfig, Group
 from neurocore.engine import Counters
-from neurocore.errors import InputError
+from neurocore.errors import InputError, UsageError
 from neurocore.power import Activity, PowerReport, estimate_power
 from neurocore.spikes import Spikes
 from neurocore.traffic import TrafficReport, measure_traffic
@@ -325,11 +325,14 @@ class RunResult:
         """Write all that the run shows as one HTML page, and return ``path``.
 
         The other arguments are those of :meth:`power`. A chip definition without energy constants leaves power out, unless
-        one of them is given. Raises OutputError if the page cannot be written, before anything is computed.
+        one of them is given. Raises UsageError for a name that does not end as those of pages do, and OutputError if the page
+        cannot be written, before anything is computed.
         """
         from neurocore import container
-        from neurocore.runpage import run_page
+        from neurocore.runpage import ENDINGS, run_page
 
+        if not str(path).lower().endswith(ENDINGS):
+            raise UsageError(f"{str(path)!r}: the name of a report ends in {' or '.join(ENDINGS)}")
         container.check_writable(path)
         container.write_text(path, run_page(self, power_of(self, voltage, tick_hz, powered, inferences)))
         return path

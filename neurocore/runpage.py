@@ -17,12 +17,14 @@ from neurocore.ratemap import RateMap
 from neurocore.result import RunResult
 from neurocore.runspikes import activity_parts, membrane_parts, spike_parts
 from neurocore.trafficpage import traffic_parts
-from neurocore.wording import counted, times
+from neurocore.wording import chips_clock, counted, times
 
 MOST_TOLD = 2500
 """Cores and links of the traffic map that tell their counts; of more, they alone would take megabytes."""
 MOST_GROUPS = 40
 """Populations that are listed, and names of inputs and outputs."""
+ENDINGS = (".html", ".htm")
+"""Of the names of pages."""
 DIGITS = 16
 """Of a digest, enough to tell files apart."""
 MERGES = "Merges are spikes that met another at the same axon in the same tick, and count once."
@@ -120,14 +122,15 @@ def _numbers(run: RunResult, power: PowerReport | None, tick_hz: float | None) -
         ("active axons", f"{fields['active_axons']:,}, counted anew every tick"),
         ("merges", f"{fields['merges']:,} at axons, {fields['output_merges']:,} on output lines"),
     ]
-    yield table(rows, head=False) + note(MERGES)
+    clock = "" if run.chip.dilation == 1 else f" {chips_clock(run.chip.dilation)}"
+    yield table(rows, head=False) + note(MERGES + clock)
 
 
 def _tiles(run: RunResult, power: PowerReport | None, tick_hz: float | None) -> Iterator[tuple[str, str, str]]:
     fields = run.summary()
     neurons = int((run.chip.population >= -1).sum())
     yield "spikes", f"{fields['spikes']:,}", "of all neurons, copies and relays too"
-    yield "mean rate", rate_text(run.n_spikes, neurons * run.ticks, tick_hz), "of a neuron"
+    yield "mean rate", rate_text(run.n_spikes, neurons * run.ticks, tick_hz), "of a neuron, copy or relay"
     yield "synaptic events", f"{fields['synaptic_events']:,}", ""
     yield "output spikes", f"{fields['output_spikes']:,}", ""
     if power is not None:
@@ -162,10 +165,13 @@ def _populations(run: RunResult, power: PowerReport | None, tick_hz: float | Non
     rows = list(_population_rows(run, power, tick_hz))
     left_out = len(rows) - MOST_GROUPS
     if left_out > 0:
-        rows = [*rows[: MOST_GROUPS - 1], rows[-1]]
+        rows = rows[:MOST_GROUPS]
+    if power is not None:
+        rows += _rest_rows(power)
     yield f"<h2>Populations</h2>{table([(*head, *(() if power is None else ('mW',))), *rows])}"
     if left_out > 0:
-        yield note(f"{counted(left_out, 'row')} before the last left out.")
+        yield note(f"{counted(left_out, 'more row')} left out.")
+    yield note("Copies fire with their neurons and count in neurons, spikes and rates.")
 
 
 def _population_rows(run: RunResult, power: PowerReport | None, tick_hz: float | None) -> Iterator[tuple[str, ...]]:
@@ -180,6 +186,16 @@ def _population_rows(run: RunResult, power: PowerReport | None, tick_hz: float |
             drawn = () if power is None else (significant(float(power.per_population.total_mw[row])),)
             name = activity.population_names[row]
             yield name, shapes[row], f"{neurons:,}", f"{spikes:,}", rate, f"{events:,}", *drawn
+
+
+def _rest_rows(power: PowerReport) -> list[tuple[str, ...]]:
+    """What no population draws, so that the column of power adds up: unused neurons of powered cores, and I/O."""
+    unused = float(power.per_population.total_mw[-1])
+    return [
+        (name, "", "", "", "", "", significant(mw))
+        for name, mw in (("unused neurons", unused), ("I/O", power.io_mw))
+        if mw
+    ]
 
 
 def _power(run: RunResult, power: PowerReport | None) -> Iterator[str]:

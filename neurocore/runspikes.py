@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,10 @@ MOST_TRACES = 6
 """Membranes that are drawn of a probe."""
 NOT_BY_TICK = (
     "A run keeps the ticks of spikes on output lines and of probed populations; other neurons are counted over the run."
+)
+OFFSET = (
+    "Membranes are the chip's: those of neurons that gather bursts stand above the network's by an offset, and between two ticks"
+    " of the network bursts are under way."
 )
 ADVICE = "Probes record populations: neurocore run … --probe POPULATION, or POPULATION:membrane."
 
@@ -72,6 +77,8 @@ def membrane_parts(run: RunResult) -> Iterator[str]:
             _membrane_caption(_population(name), probe, len(chosen)),
         )
     yield from _left_out([_population(name) for name in found], "membranes")
+    if run.chip.dilation != 1:
+        yield note(OFFSET)
 
 
 def _rasters(run: RunResult) -> Iterator[tuple[str, Raster]]:
@@ -82,7 +89,7 @@ def _rasters(run: RunResult) -> Iterator[tuple[str, Raster]]:
         yield "Output lines", Raster.of(run.spikes, bands, run.first_tick, run.ticks, "output line")
     for name, probe in list(_probed(run).items())[:MOST_PROBES]:
         bands = [Band(name, 0, _size(run, name, probe))]
-        yield "Probed neurons", Raster.of(probe.spikes, bands, run.first_tick, run.ticks, "neuron")
+        yield f"Probe of {escape(name)}", Raster.of(probe.spikes, bands, run.first_tick, run.ticks, "neuron")
 
 
 def _output_bands(run: RunResult) -> list[Band]:
@@ -153,7 +160,11 @@ def _trace(name: str, probe: ProbeRecord, neuron: int) -> Trace:
 def _membrane_caption(name: str, probe: ProbeRecord, shown: int) -> str:
     """What a picture of membranes shows."""
     width = probe.membranes.shape[1]
-    which = f"the {shown} of its {width:,} recorded neurons that fire most" if shown < width else "all recorded neurons"
+    which = (
+        f"the {shown} of its {width:,} recorded neurons that fire or move most"
+        if shown < width
+        else "all recorded neurons"
+    )
     each = Span.of(0, len(probe.membranes), MOST_POINTS).each
     binned = "" if each == 1 else f", as the range of every {each:,} ticks"
     return f"Membranes of {name}, {which}, at the end of each tick{binned}; marks above are spikes."

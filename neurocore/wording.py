@@ -63,6 +63,14 @@ def is_whole(value: object) -> TypeGuard[int | np.integer[Any]]:
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
+def chips_clock(dilation: int) -> str:
+    """That the counts of a dilated chip are those of the chip."""
+    return (
+        f"Ticks, spikes and synaptic events are the chip's: {dilation} of its ticks make one of the network, and what its neurons"
+        " send each other within one counts."
+    )
+
+
 SETTINGS = {"fan_in": "--fan-in", "quantise": "--quantise", "placement": "--placement", "merge": None}
 """What :func:`setting` names, and the option of ``compile`` that is the same, if there is one."""
 _SETTING = re.compile(rf'\b({"|".join(SETTINGS)})="([^"]*)"')

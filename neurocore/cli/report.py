@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from neurocore.power import PowerReport
     from neurocore.result import RunResult
 
-ENDINGS = (".html", ".htm")
-
 
 @click.command()
 @click.argument("run_file", metavar="RUN", type=click.Path())
@@ -26,7 +24,7 @@ def report(run_file: str, output: str, as_json: bool, **power: Any) -> None:
     from neurocore import container
     from neurocore.result import power_of
     from neurocore.runfile import load_run
-    from neurocore.runpage import run_page
+    from neurocore.runpage import ENDINGS, run_page
 
     check_ending(output, "report", ENDINGS)
     keep_inputs(output, run_file)

@@ -16,6 +16,7 @@ import neurocore as nc
 from boards import board, chain, layers
 from neurocore import rasterplot
 from neurocore.chart import Span, round_numbers
+from neurocore.errors import UsageError
 from neurocore.meshframe import Mesh
 from neurocore.power import significant
 from neurocore.rasterplot import Band, Raster
@@ -161,7 +162,7 @@ def test_membranes_of_probes_are_drawn(run: RunResult) -> None:
         membrane = probe.membranes[:, int(neuron)]
         assert (int(low), int(high), int(spikes)) == (membrane.min(), membrane.max(), counts[int(neuron)])
     assert sorted(int(item[3]) for item in shown) == sorted(counts.tolist())[-6:]
-    assert "the 6 of its 12 recorded neurons that fire most" in page(run)
+    assert "the 6 of its 12 recorded neurons that fire or move most" in page(run)
 
 
 def test_rates_by_core_and_population(run: RunResult) -> None:
@@ -189,6 +190,26 @@ def test_rates_by_core_and_population(run: RunResult) -> None:
             f"{activity.population_synaptic_events[number]:,}",
             significant(float(power.per_population.total_mw[number])),
         ]
+    assert rows["unused neurons"][6] == significant(float(power.per_population.total_mw[-1]))
+    assert sum(float(row[6]) for row in list(rows.values())[1:]) == pytest.approx(power.total_mw, rel=1e-3)
+
+
+def test_page_is_named_as_one(run: RunResult, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'.*r\.pdf': the name of a report ends in \.html or \.htm"):
+        run.report(str(tmp_path / "r.pdf"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_dilated_runs_say_whose_ticks_and_membranes_they_show() -> None:
+    net = nc.Network("wide", fan_in="dilate")
+    image = net.input("image", 300)
+    net.connect(image, net.population("sum", 2, threshold=20, floor=50), np.ones((300, 2), int))
+    net.output("out", "sum")
+    emulator = nc.Emulator(nc.compile(net), probes=["sum:membrane"])
+    assert emulator.chip.dilation > 1
+    text = page(emulator.run(np.ones((3, 300), bool)))
+    assert f"{emulator.chip.dilation} of its ticks make one of the network" in section(text, "In numbers")
+    assert "stand above the network" in section(text, "Membranes")
 
 
 @pytest.mark.parametrize("options", [{}, {"voltage": 0.9, "tick_hz": 250.0, "powered": "chip", "inferences": 4}])
