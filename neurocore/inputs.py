@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
@@ -36,7 +37,7 @@ def as_spikes(spikes: SpikeInput, first_tick: int = 0) -> Spikes:
         return spikes
     array = _as_array(spikes)
     if array.dtype == bool and array.ndim >= 2:
-        tick, line = np.nonzero(array.reshape(len(array), -1))
+        tick, line = np.nonzero(array.reshape(len(array), math.prod(array.shape[1:])))
         return Spikes.from_lines(tick + first_tick, line)
     if array.size == 0:
         return Spikes.empty()

@@ -17,14 +17,24 @@ from neurocore.wording import did_you_mean
 Array = npt.NDArray[Any]
 
 
+WATCHED = ("spikes", "membrane")
+"""What a probe can name after its population."""
+
+
+def split_probe(text: str) -> tuple[str, str]:
+    """The population that a probe names, which may hold colons, and what of it: ``spikes`` unless it says otherwise."""
+    name, colon, what = text.rpartition(":")
+    return (name, what) if colon and what in WATCHED else (text, WATCHED[0])
+
+
 class Watched:
     """A probe: the neurons [size] of a population, by core row and neuron; copies made by the compiler are left out."""
 
     def __init__(self, chip: ChipConfig, text: str) -> None:
         self.text = text
-        name, _, what = text.partition(":")
+        name, what = split_probe(text)
         names = [group.name for group in chip.populations]
-        if name not in names or what not in ("", "spikes", "membrane"):
+        if name not in names:
             raise UsageError(
                 f"probe {text!r} is not known; give POPULATION, or POPULATION:membrane, where the populations are"
                 f" {', '.join(names) or 'none'}{did_you_mean(name, names)}"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from neurocore.chart import Span, clock_of
 from neurocore.page import figure, note
+from neurocore.probes import split_probe
 from neurocore.rasterplot import Band, Raster, raster_svg
 from neurocore.result import ProbeRecord, RunResult
 from neurocore.timeplot import MOST_POINTS, Series, Trace, activity_span, activity_svg, membranes_svg
@@ -110,7 +111,7 @@ def _probed(run: RunResult) -> Mapping[str, ProbeRecord]:
 
 def _population(probe: str) -> str:
     """The population that a probe watches."""
-    return probe.partition(":")[0]
+    return split_probe(probe)[0]
 
 
 def _size(run: RunResult, name: str, probe: ProbeRecord) -> int:

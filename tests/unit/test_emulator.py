@@ -18,6 +18,7 @@ from neurocore.config import ChipConfig, Cores, blank_arrays
 from neurocore.emulator import Emulator
 from neurocore.errors import InputError, UsageError
 from neurocore.runfile import load_run
+from neurocore.runpage import run_page
 from neurocore.spikes import Spikes
 
 
@@ -297,3 +298,21 @@ def test_chip_without_cores(tiny: Architecture, engine: str, tmp_path: Path) -> 
     assert (run.n_spikes, run.ticks) == (0, 3)
     run.save(str(tmp_path / "r.h5"))
     assert load_run(str(tmp_path / "r.h5")).traffic().packets == 0
+
+
+def test_raster_without_ticks_is_a_run_of_none(chip: ChipConfig) -> None:
+    assert Emulator(chip).run(np.zeros((0, chip.n_inputs), bool)).ticks == 0
+
+
+def test_names_with_colons_are_probed() -> None:
+    net = Network("colons")
+    line = net.input("line", 1)
+    for name in ("V1:exc", "V1:inh"):
+        net.connect(line, net.population(name, 1, threshold=1, floor=0), [[1]])
+    net.output("out", "V1:exc")
+    run = Emulator(compile_network(net), probes=["V1:exc", "V1:inh:membrane"]).run([(1, 0)], 4)
+    assert run.probes["V1:exc"].spikes.tick.tolist() == run.probes["V1:inh:membrane"].spikes.tick.tolist() == [2]
+    assert run.probes["V1:inh:membrane"].membranes.shape == (4, 1)
+    page = run_page(run, None)
+    assert "Probe of V1:exc" in page
+    assert "Membranes of V1:inh," in page
