@@ -76,7 +76,8 @@ static void nc_receive(nc_worker *w, int64_t slot) {
         for (int k = 0; k < pool->capacity; k++) {
             const nc_worker *from = &pool->workers[k];
             uint16_t **const box = nc_box_ends(pool, from, slot) + group, *const items = nc_box_items(pool, from, slot, group);
-            for (const uint16_t *at = items; at < *box; at++) words[*at >> 6] |= 1ull << (*at & 63);
+            const uint16_t *const end = *box;
+            for (const uint16_t *at = items; at < end; at++) words[*at >> 6] |= 1ull << (*at & 63);
             *box = items;
         }
     }
