@@ -22,8 +22,10 @@ from neurocore.compiler.dilate import Dilated, dilate
 from neurocore.compiler.divide import can_recut, make_room
 from neurocore.compiler.moredelay import with_all_delays
 from neurocore.compiler.partition import Partition, partition
+from neurocore.compiler.retiming import TightCycleError, find_blocks
 from neurocore.compiler.room import first_with_room
-from neurocore.compiler.route import CoreOverflowError, Encoded, Routing, TightCycleError, find_blocks, route
+from neurocore.compiler.route import CoreOverflowError, Encoded, route
+from neurocore.compiler.routing import Routing
 from neurocore.compiler.slack import CycleError, NoTimeError, next_slack, once_round
 from neurocore.compiler.thermometer import Thermometer, thermometer
 from neurocore.errors import FitError

@@ -22,12 +22,10 @@ from neurocore.compiler.encode import CoreSynapses, encode
 from neurocore.compiler.partition import Partition
 from neurocore.compiler.reach import Reach, Reads
 from neurocore.compiler.relays import Delivery, plan_exits, tree_levels
-from neurocore.compiler.retiming import Blocks, TightCycleError, find_blocks, longest_paths, start_problems
+from neurocore.compiler.retiming import Blocks, find_blocks, longest_paths, start_problems
 from neurocore.compiler.routing import CoreAxons, Routing
 from neurocore.compiler.start import shifted_start
 from neurocore.errors import FitError
-
-__all__ = ["CoreOverflowError", "Encoded", "Routing", "TightCycleError", "find_blocks", "route"]
 
 Array = npt.NDArray[Any]
 

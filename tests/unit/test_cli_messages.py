@@ -16,14 +16,8 @@ from neurocore.recorder import Recorder
 from neurocore.spikes import Spikes
 from neurocore.wording import as_options, as_yaml, setting
 from nir_files import maps
+from small_network import NETWORK
 
-NETWORK = """\
-network: small
-inputs: {x: {shape: [4]}}
-populations: {p: {shape: [3]}}
-projections: [{source: x, target: p, weights: {all_to_all: 1}}]
-outputs: {o: {source: p}}
-"""
 WIDE = NETWORK.replace("[4]", "[300]").replace("[3]", "[2]")
 
 

@@ -26,6 +26,7 @@ from neurocore.runpage import run_page
 from neurocore.spikes import Spikes
 from neurocore.timeplot import MOST_BINS, MOST_POINTS, Series, Trace, activity_span, activity_svg, membranes_svg
 from random_networks import random_spikes
+from small_network import record_run
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<script>alert('x')</script>"
@@ -459,23 +460,12 @@ def test_large_maps_are_drawn_by_colour(monkeypatch: pytest.MonkeyPatch) -> None
 
 # ---------------------------------------------------------------- the command
 
-NETWORK = """\
-network: small
-inputs: {x: {shape: [4]}}
-populations: {p: {shape: [3]}}
-projections: [{source: x, target: p, weights: {all_to_all: 1}}]
-outputs: {o: {source: p}}
-"""
-
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command) -> Path:
     """A folder with a run file, as the working directory."""
     monkeypatch.chdir(tmp_path)
-    Path("net.yaml").write_text(NETWORK)
-    Path("in.csv").write_text("tick,line\n0,0\n3,1\n")
-    command("compile", "net.yaml", "-o", "c.h5")
-    command("run", "c.h5", "--input", "in.csv", "--ticks", "10", "-o", "r.h5")
+    record_run(command)
     return tmp_path
 
 

@@ -21,6 +21,7 @@ from neurocore.traffic import STEPS
 from neurocore.trafficmap import traffic_svg
 from neurocore.trafficpage import traffic_page
 from random_networks import random_spikes
+from small_network import NETWORK, record_run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -239,21 +240,9 @@ def test_the_page_has_the_picture_and_its_numbers(busy: RunResult) -> None:
     assert page.split("<h2>Chips</h2>")[1].count("<tr><td>") == len(crossed)
 
 
-NETWORK = """\
-network: "a < b"
-inputs: {x: {shape: [4]}}
-populations: {p: {shape: [3]}}
-projections: [{source: x, target: p, weights: {all_to_all: 1}}]
-outputs: {o: {source: p}}
-"""
-
-
 def test_traffic_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("net.yaml").write_text(NETWORK)
-    Path("in.csv").write_text("tick,line\n0,0\n3,1\n")
-    command("compile", "net.yaml", "-o", "c.h5")
-    command("run", "c.h5", "--input", "in.csv", "--ticks", "10", "-o", "r.h5")
+    record_run(command, NETWORK.replace("small", '"a < b"'))
     plain = command("traffic", "r.h5")
     assert "  hottest link   none: no packet crosses a link of the mesh\n" in plain.out
     drawn = command("traffic", "r.h5", "--report", "t.svg")
